@@ -1,0 +1,1 @@
+"""One adapter per third-party network; the only importers of their packages."""

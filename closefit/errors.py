@@ -1,0 +1,132 @@
+"""Errors that a user can act on: each has a message, a hint and a documented exit code.
+
+Exit codes: 0 done; 1 a bug in closefit (please report it) or a failed item of a batch; 2 wrong
+usage; 130 interrupted; the others are the `exit_code` of the families below. A message says what
+happened with the offending value in backticks; the hint says what to do or run next.
+"""
+
+from typing import ClassVar
+
+
+class ClosefitError(Exception):
+    """Base of all errors that end a command with a sentence instead of a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str) -> None:
+        """Keep what happened (`message`) and what to do about it (`hint`)."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InputError(ClosefitError):
+    """The video or another input file cannot be used."""
+
+    exit_code = 3
+
+
+class FileMissingError(InputError):
+    """A named input file does not exist."""
+
+
+class NotAVideoError(InputError):
+    """The file is not a video that ffmpeg can read."""
+
+
+class NoVideoStreamError(InputError):
+    """The file holds sound but no pictures."""
+
+
+class NoFramesError(InputError):
+    """The video, or the chosen part of it, holds no frame."""
+
+
+class TruncatedVideoError(InputError):
+    """The video ends before its header says."""
+
+
+class ObservationsError(InputError):
+    """A file of detections does not follow its documented format."""
+
+
+class ConfigError(ClosefitError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+    exit_code = 4
+
+
+class WeightsError(ClosefitError):
+    """A model file cannot be used."""
+
+    exit_code = 5
+
+
+class WeightsMissingError(WeightsError):
+    """A model file is not there."""
+
+
+class WeightsDamagedError(WeightsError):
+    """A model file is there but its content is not what the manifest says."""
+
+
+class ArtifactError(ClosefitError):
+    """A file of a results folder cannot be used."""
+
+    exit_code = 6
+
+
+class ArtifactMissingError(ArtifactError):
+    """A stage needs the result of another one that has not run."""
+
+
+class ArtifactDamagedError(ArtifactError):
+    """An artifact is cut short, or is not an artifact."""
+
+
+class ArtifactVersionError(ArtifactError):
+    """An artifact was written by a version of closefit that this one cannot read."""
+
+
+class DeviceError(ClosefitError):
+    """The requested device is not there, or runs out of memory."""
+
+    exit_code = 7
+
+
+class FitDivergedError(ClosefitError):
+    """The optimisation diverged; the best state so far was kept and exported."""
+
+    exit_code = 8
+
+
+class PeopleError(ClosefitError):
+    """The clip does not show two people together."""
+
+    exit_code = 9
+
+
+class NobodyError(PeopleError):
+    """Nobody was found."""
+
+
+class OnePersonError(PeopleError):
+    """Only one person was found."""
+
+
+class NeverTogetherError(PeopleError):
+    """People were found, but no two of them are ever in one frame together."""
+
+
+class OutputError(ClosefitError):
+    """Results cannot be written."""
+
+    exit_code = 10
+
+
+class OutputFolderError(OutputError):
+    """The results folder cannot be created or written to, or belongs to another video."""
+
+
+class DiskFullError(OutputError):
+    """The disk that holds the results folder is full."""

@@ -1,0 +1,57 @@
+"""What long work reports while it runs; `console.py` draws it, tests collect it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage begins, and why it has to run."""
+
+    stage: str
+    reason: str
+    device: str
+
+
+@dataclass(frozen=True)
+class StageSkipped:
+    """A stage's artifact is up to date."""
+
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One unit of work inside a stage is done (`done` of `total`)."""
+
+    task: str
+    done: int
+    total: int
+    terms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the user should know; `warning` when the result may suffer."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class StageFinished:
+    """A stage wrote its result."""
+
+    stage: str
+    path: str
+    seconds: float
+
+
+Event = StageStarted | StageSkipped | Step | Notice | StageFinished
+Emit = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Drop `event`: the default listener of library calls."""
+    del event

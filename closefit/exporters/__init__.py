@@ -1,0 +1,1 @@
+"""Writers for animation tools, viewers and programs; one file per format."""

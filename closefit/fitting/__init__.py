@@ -1,0 +1,1 @@
+"""Fitting bodies to observations: objectives and optimisation loops."""

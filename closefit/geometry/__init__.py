@@ -1,0 +1,1 @@
+"""Rotations, cameras and mesh queries: pure functions of tensors."""

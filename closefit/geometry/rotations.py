@@ -1,0 +1,21 @@
+"""Rotation forms that closefit needs beyond `roma`: the continuous 6D form."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def matrix_from_6d(rotation_6d: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
+    """Build rotation matrices from their first two columns (Zhou et al., CVPR 2019).
+
+    The six numbers are column 0, then column 1; they need not be orthonormal.
+    """
+    first, second = rotation_6d[..., :3], rotation_6d[..., 3:]
+    x = torch.nn.functional.normalize(first, dim=-1)
+    y = torch.nn.functional.normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
+
+
+def matrix_to_6d(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 6"]:
+    """Take the first two columns of rotation matrices; inverse of `matrix_from_6d`."""
+    return torch.cat([matrix[..., :, 0], matrix[..., :, 1]], dim=-1)

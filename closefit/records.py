@@ -1,0 +1,150 @@
+"""Typed containers that stages exchange; numpy only.
+
+The annotation of a field is its whole schema: documentation, static type, and what `artifacts.py`
+checks on load. Axis words, always in this order: frame, person, then joint, keypoint, vertex,
+gaussian or a literal size. Cameras follow OpenCV: x right, y down, z forward, metres; pixels start
+at the top left corner of the image and pixel centres lie at +0.5. An axis of size 0 means "not
+available" (for example `features` from a backend that has none).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """Facts of a video after its rotation metadata is applied."""
+
+    path: str
+    width: int
+    height: int
+    fps: float
+    num_frames: int
+    duration_s: float
+    rotation_deg: int
+    variable_frame_rate: bool
+    content_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """Two people followed through a clip: what `stage track` writes.
+
+    Attributes:
+        time_s: Time stamp of each frame in the source video.
+        fps: Frames per second of this clip (mean rate where the source rate varies).
+        size_wh: Width and height of the source video in pixels, upright.
+        boxes_xyxy: Box per person in source pixels; NaN where there is none.
+        keypoints: x, y in source pixels and confidence in [0, 1] (0 where unknown).
+        keypoint_set: Name of the set in `body.keypoints`, for example `coco17`.
+        landmarks_3d_m: Metric 3D landmarks about the person's own hip midpoint, camera axes.
+        features: Image feature per person (pooled backbone feature).
+        union_masks: Packed bits of the union mask at `mask_size_wh`.
+        person_masks: Packed bits of per-person masks at `mask_size_wh`; may be absent (size 0).
+        mask_size_wh: Width and height of the masks (the working size, at most the source's).
+        seen: Person was detected in the frame.
+        filled: Box and keypoints were interpolated over a short gap.
+        identity_confidence: How sure it is, 0 to 1, that this detection is this person.
+    """
+
+    KIND: ClassVar[str] = "track"
+    VERSION: ClassVar[int] = 1
+
+    time_s: Float[np.ndarray, " frame"]
+    fps: Float[np.ndarray, ""]
+    size_wh: Int[np.ndarray, "2"]
+    boxes_xyxy: Float[np.ndarray, "frame person 4"]
+    keypoints: Float[np.ndarray, "frame person keypoint 3"]
+    keypoint_set: np.ndarray
+    landmarks_3d_m: Float[np.ndarray, "frame person landmark 4"]
+    features: Float[np.ndarray, "frame person feature"]
+    union_masks: UInt8[np.ndarray, "frame union_bytes"]
+    person_masks: UInt8[np.ndarray, "frame person person_bytes"]
+    mask_size_wh: Int[np.ndarray, "2"]
+    seen: Bool[np.ndarray, "frame person"]
+    filled: Bool[np.ndarray, "frame person"]
+    identity_confidence: Float[np.ndarray, "frame person"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """Both people's motion in one metric camera frame: what `stage init` writes.
+
+    Attributes:
+        rotations: Local joint rotation matrices; joint 0 maps the body frame into the camera's.
+        betas: Shape coefficients of the body, one set per person.
+        transl: Translation as SMPL has it: `joints[:, :, 0]` is it plus the rest pelvis.
+        joints: Joint positions in the camera frame.
+        K: Intrinsics of every frame, for source pixels.
+        valid: The person's pose in this frame rests on observations near in time.
+        confidence: Trust in the pose, 0 (guess) to 1 (well seen).
+        body_name: `closefit` or `smpl`.
+        notes: Free text lines (chosen hypotheses, warnings), newline separated.
+    """
+
+    KIND: ClassVar[str] = "init"
+    VERSION: ClassVar[int] = 1
+
+    rotations: Float[np.ndarray, "frame person 24 3 3"]
+    betas: Float[np.ndarray, "person 10"]
+    transl: Float[np.ndarray, "frame person 3"]
+    joints: Float[np.ndarray, "frame person 24 3"]
+    K: Float[np.ndarray, "frame 3 3"]
+    valid: Bool[np.ndarray, "frame person"]
+    confidence: Float[np.ndarray, "frame person"]
+    body_name: np.ndarray
+    notes: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizedMotion(Motion):
+    """Motion and appearance after the joint optimisation: what `stage optimize` writes.
+
+    Attributes:
+        gaussian_face: Face of the body mesh that each Gaussian sits on.
+        gaussian_barycentric: Its barycentric coordinates on that face.
+        gaussian_offset_m: Offset in the face's frame.
+        gaussian_rotation: Axis-angle rotation in the face's frame.
+        gaussian_scale_m: Standard deviations along its axes.
+        gaussian_colour: RGB in [0, 1].
+        gaussian_opacity: Opacity in [0, 1].
+        gaussian_identity: Ownership logit of the Gaussian's own person as a probability.
+        status: `converged`, `step limit` or `diverged`.
+        curve_names: Name of each loss term.
+        curves: Loss term values, one row per step.
+        kept_keypoints: Share of confident keypoints that passed the identity filter.
+    """
+
+    KIND: ClassVar[str] = "optimize"
+    VERSION: ClassVar[int] = 1
+
+    gaussian_face: Int[np.ndarray, "person gaussian"]
+    gaussian_barycentric: Float[np.ndarray, "person gaussian 3"]
+    gaussian_offset_m: Float[np.ndarray, "person gaussian 3"]
+    gaussian_rotation: Float[np.ndarray, "person gaussian 3"]
+    gaussian_scale_m: Float[np.ndarray, "person gaussian 3"]
+    gaussian_colour: Float[np.ndarray, "person gaussian 3"]
+    gaussian_opacity: Float[np.ndarray, "person gaussian"]
+    gaussian_identity: Float[np.ndarray, "person gaussian"]
+    status: np.ndarray
+    curve_names: np.ndarray
+    curves: Float[np.ndarray, "step term"]
+    kept_keypoints: Float[np.ndarray, ""]
+
+
+def pack_masks(masks: Bool[np.ndarray, "*batch height width"]) -> UInt8[np.ndarray, "*batch bytes"]:
+    """Pack boolean masks into bits, row by row over the flattened image."""
+    flat = masks.reshape(*masks.shape[:-2], -1)
+    return np.packbits(flat, axis=-1)
+
+
+def unpack_masks(
+    packed: UInt8[np.ndarray, "*batch bytes"], size_wh: Int[np.ndarray, "2"]
+) -> Bool[np.ndarray, "*batch height width"]:
+    """Inverse of `pack_masks` for images of `size_wh` (width, height)."""
+    width, height = int(size_wh[0]), int(size_wh[1])
+    flat = np.unpackbits(packed, axis=-1, count=width * height)
+    return flat.reshape(*packed.shape[:-1], height, width).astype(bool)

@@ -1,0 +1,1 @@
+"""The four stages: the only places where files and tensors meet; one `run` each."""

@@ -1,0 +1,1 @@
+"""From per-frame detections to two identities over the whole clip."""
