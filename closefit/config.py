@@ -1,0 +1,142 @@
+"""Every setting, one frozen section per stage; `settings.py` fills them from files and flags.
+
+A field marked `neutral` cannot change a result, so it stays out of the stages' fingerprints.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from closefit.errors import ConfigError
+
+Preset = Literal["draft", "default", "paper"]
+Perception = Literal["auto", "full", "yolo", "import"]
+
+
+def _neutral(default: Any) -> Any:
+    """Declare a field that cannot change a result (workers, verbosity)."""
+    return field(default=default, metadata={"neutral": True})
+
+
+def _check_range(section: Any, name: str, low: float, high: float) -> None:
+    value = getattr(section, name)
+    if not low <= value <= high:
+        raise ConfigError(
+            f"`{name}` is `{value}`, but must lie between {low} and {high}",
+            hint="run `closefit run --help` to see the options and their ranges",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraConfig:
+    """The pinhole camera (design: 55 degrees diagonal unless told otherwise)."""
+
+    fov_deg: float = 55.0
+    focal_px: float | None = None
+    file: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _check_range(self, "fov_deg", 5.0, 150.0)
+        if self.focal_px is not None:
+            _check_range(self, "focal_px", 10.0, 1e6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackConfig:
+    """Who is where in every frame."""
+
+    perception: Perception = "auto"
+    observations: str | None = None
+    start_s: float = 0.0
+    end_s: float | None = None
+    work_height_px: int = 720
+    detection_confidence: float = 0.25
+    max_gap_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _check_range(self, "work_height_px", 64, 4320)
+        _check_range(self, "detection_confidence", 0.01, 0.99)
+        _check_range(self, "start_s", 0.0, 1e7)
+        if self.end_s is not None and self.end_s <= self.start_s:
+            raise ConfigError(
+                f"`--end {self.end_s}` is not after `--start {self.start_s}`",
+                hint="give both in seconds from the start of the video",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitConfig:
+    """The first estimate: both bodies fitted to the keypoints over the whole clip."""
+
+    steps: int = 300
+    keypoint_confidence: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _check_range(self, "steps", 1, 100_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizeConfig:
+    """The joint optimisation of motion and appearance (paper section 3.3, Eq. 10)."""
+
+    motion: Literal["direct"] = "direct"
+    appearance: bool = True
+    physics: float = 0.5
+    steps: int = 200
+    image_size_px: int = 192
+    frames_per_step: int = 16
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _check_range(self, "physics", 0.0, 1.0)
+        _check_range(self, "steps", 0, 1_000_000)
+        _check_range(self, "image_size_px", 32, 2048)
+        _check_range(self, "frames_per_step", 1, 4096)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Files for people and programs."""
+
+    overlay: bool = True
+    panel_height_px: int = 480
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _check_range(self, "panel_height_px", 64, 2160)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of a run."""
+
+    preset: Preset = "default"
+    seed: int = 0
+    body: Literal["auto", "closefit", "smpl"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = _neutral("auto")
+    weights_dir: str | None = _neutral(None)
+    offline: bool = _neutral(False)
+    camera: CameraConfig = CameraConfig()
+    track: TrackConfig = TrackConfig()
+    init: InitConfig = InitConfig()
+    optimize: OptimizeConfig = OptimizeConfig()
+    export: ExportConfig = ExportConfig()
+
+
+PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
+    "draft": {"optimize": {"steps": 120, "image_size_px": 192, "frames_per_step": 16}},
+    "default": {"optimize": {"steps": 400, "image_size_px": 256, "frames_per_step": 16}},
+    "paper": {"optimize": {"steps": 160, "image_size_px": 512, "frames_per_step": 16}},
+}
+"""What each preset changes against the defaults of the sections."""
+
+
+def affecting_fields(section: Any) -> dict[str, Any]:
+    """Settings of `section` that can change a result, by field name."""
+    return {
+        f.name: getattr(section, f.name)
+        for f in fields(section)
+        if not f.metadata.get("neutral", False)
+    }
