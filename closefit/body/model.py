@@ -6,19 +6,19 @@ pure function of its arguments, takes any leading axes and is differentiable.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from closefit.body.files import read_body_arrays
 from closefit.body.skeleton import JOINT_PART, LEVELS, PARENTS
-
-NUM_BETAS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Body:
     parents: ClassVar[tuple[int, ...]] = PARENTS
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path) -> "Body":
         """Read a body from an `.npz`: the free body's format, or what `import_smpl` writes.
 
         Returns:
@@ -90,17 +90,20 @@ class Body:
         """Number of vertices."""
         return self.v_template.shape[0]
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> "Body":
         """Return the body on another device and/or with another floating-point type."""
 
-        def moved(value: Tensor) -> Tensor:
+        def moved(value: object) -> Any:
+            if not isinstance(value, Tensor):
+                return value
             return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
 
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        changes = {key: moved(value) for key, value in fields.items() if isinstance(value, Tensor)}
-        return dataclasses.replace(self, **changes)
+        fields = dataclasses.fields(self)
+        return Body(**{field.name: moved(getattr(self, field.name)) for field in fields})
 
-    def subset(self, indices: Int[Tensor, " chosen"]) -> Self:
+    def subset(self, indices: Int[Tensor, " chosen"]) -> "Body":
         """Return a body of these vertices only (no faces, UVs or landmarks): skinning costs less.
 
         Joints and poses are those of the whole body.
@@ -150,13 +153,12 @@ class Body:
         """
         rest = self.rest(betas)
         rotations_world, joints = _forward_kinematics(rotations, rest.joints)
-        vertices = self._skin(rest, rotations, rotations_world, joints)
-        batch = torch.broadcast_shapes(joints.shape[:-2], transl.shape[:-1])
         joints = joints + transl[..., None, :]
+        rotations_world = rotations_world.expand(*joints.shape[:-2], -1, -1, -1)
         return PosedBody(
-            vertices=vertices + transl[..., None, :],
+            vertices=self._skin(rest, rotations, rotations_world, joints),
             joints=joints,
-            transforms=_rigid_matrices(rotations_world.expand(*batch, -1, -1, -1), joints),
+            transforms=_rigid_matrices(rotations_world, joints),
         )
 
     def joints(
@@ -174,10 +176,10 @@ class Body:
         self,
         rest: RestBody,
         rotations: Float[Tensor, "*#batch 24 3 3"],
-        rotations_world: Float[Tensor, "*#batch 24 3 3"],
-        joints: Float[Tensor, "*#batch 24 3"],
+        rotations_world: Float[Tensor, "*batch 24 3 3"],
+        joints: Float[Tensor, "*batch 24 3"],
     ) -> Float[Tensor, "*batch vertex 3"]:
-        """Return the linearly blended vertices (before `transl`).
+        """Return the linearly blended vertices.
 
         A vertex is sum_j w_j (R_j v + t_j). Blending R_j column by column keeps every product a
         plain matrix product with the weights; blended 3x4 matrices per vertex take 3x longer.
@@ -188,9 +190,8 @@ class Body:
         offsets = joints - (rotations_world @ rest.joints[..., None])[..., 0]
         skinned = self.weights @ offsets
         for axis in range(3):
-            skinned = skinned + (self.weights @ rotations_world[..., axis]) * vertices[
-                ..., axis : axis + 1
-            ]
+            column = self.weights @ rotations_world[..., axis]
+            skinned = skinned + column * vertices[..., axis : axis + 1]
         return skinned
 
     def _pose_correctives(
@@ -200,7 +201,8 @@ class Body:
         assert self.posedirs is not None
         identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
         feature = (rotations[..., 1:, :, :] - identity).flatten(-3)
-        return (feature @ self.posedirs.flatten(0, 1).T).unflatten(-1, (-1, 3))
+        offsets = feature @ self.posedirs.flatten(0, 1).T
+        return offsets.reshape(*feature.shape[:-1], self.num_vertices, 3)
 
 
 def _blend(
@@ -209,19 +211,23 @@ def _blend(
     betas: Float[Tensor, "*batch 10"],
 ) -> Float[Tensor, "*batch point 3"]:
     """Return template + sum of directions weighted by the betas."""
-    return template + (betas @ directions.flatten(0, 1).T).unflatten(-1, (-1, 3))
+    return template + (betas @ directions.flatten(0, 1).T).reshape(
+        *betas.shape[:-1], *template.shape
+    )
 
 
 def _forward_kinematics(
-    rotations: Float[Tensor, "*#batch 24 3 3"], rest_joints: Float[Tensor, "*#batch 24 3"]
+    rotations: Float[Tensor, "*#batch 24 3 3"],
+    rest_joints: Float[Tensor, "*#batch 24 3"],
 ) -> tuple[Float[Tensor, "*#batch 24 3 3"], Float[Tensor, "*#batch 24 3"]]:
     """Return the world rotation and position of every joint, the pelvis at its rest position."""
     device = rotations.device
     parents = torch.tensor((0, *PARENTS[1:]), device=device)
+    batch = np.broadcast_shapes(rotations.shape[:-3], rest_joints.shape[:-2])
     bones = (rest_joints - rest_joints[..., parents, :])[..., None]
     world = [rotations[..., :1, :, :]]
-    positions = [rest_joints[..., :1, :].expand(*rotations.shape[:-3], 1, 3)]
-    for above, level in zip(LEVELS[:-1], LEVELS[1:], strict=True):
+    positions = [rest_joints[..., :1, :].expand(*batch, 1, 3)]
+    for above, level in itertools.pairwise(LEVELS):
         joints = slice(level[0], level[-1] + 1)
         parent_in_level = parents[joints] - above[0]
         parent_world = world[-1][..., parent_in_level, :, :]

@@ -1,0 +1,152 @@
+"""First poses: every frame lifted to 3D from several facing directions, the best path chosen.
+
+A keypoint fit has one basin per facing direction. Each frame and person is fitted from several of
+them independently, all in one batch; dynamic programming over the clip then picks one per frame so
+that the keypoints are explained and the motion does not jump.
+"""
+
+import math
+from collections.abc import Callable
+
+import roma
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from closefit.body.model import Body
+from closefit.body.pose_prior import PosePrior
+from closefit.fitting.reprojection import KeypointProjector
+from closefit.fitting.targets import KeypointTargets
+from closefit.fitting.variables import MotionVariables
+from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
+from closefit.losses import reprojection_loss
+
+NUM_DIRECTIONS = 8
+STEPS = 60
+LEARNING_RATE = 0.06
+DEPTH_SPREAD = 0.25
+"""Expected spread of log depth over a clip; keeps badly seen frames near the others."""
+TILT_SPREAD_RAD = 0.6
+"""Expected lean of a body's root against the camera's vertical."""
+JUMP_M = 0.12
+"""Joint displacement between frames that costs as much as one keypoint off by sqrt(2) sigma."""
+
+
+def lift(
+    body: Body,
+    targets: KeypointTargets,
+    prior: PosePrior,
+    on_step: Callable[[int, int], None],
+) -> MotionVariables:
+    """Choose a first pose, place and depth of both people in every frame.
+
+    Args:
+        body: Body on the device of `targets`.
+        targets: Observed keypoints.
+        prior: Pose plausibility.
+        on_step: Told (steps done, steps in all).
+    """
+    variables = _start(body, targets, prior)
+    projector = KeypointProjector(body, targets.set_name)
+    up = torch.tensor([0.0, -1.0, 0.0], device=targets.K.device)
+    mean_log_depth = variables.log_depth.detach().mean((0, 1), keepdim=True)
+
+    def energy() -> Float[Tensor, "direction frame person"]:
+        rotations = variables.rotations()
+        _, projected = projector(rotations, variables.betas, variables.transl(body), targets.K)
+        tilt = torch.acos((rotations[..., 0, :, 1] @ up).clamp(-0.999, 0.999))
+        return (
+            reprojection_loss(projected, targets.points_px, targets.weight, targets.sigma_px, 8.0)
+            + prior.energy(rotations)
+            + 0.5 * (tilt / TILT_SPREAD_RAD).square()
+            + 0.5 * ((variables.log_depth - mean_log_depth) / DEPTH_SPREAD).square()
+        )
+
+    free = [variables.pose_6d, variables.pelvis_ray, variables.log_depth]
+    for tensor in free:
+        tensor.requires_grad_()
+    optimizer = torch.optim.Adam(
+        [{"params": free[:1]}, {"params": free[1:], "lr": LEARNING_RATE / 3}], lr=LEARNING_RATE
+    )
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        energy().sum().backward()
+        optimizer.step()
+        on_step(step + 1, STEPS)
+    with torch.no_grad():
+        joints = body.joints(variables.rotations(), variables.betas, variables.transl(body))
+        path = _best_path(energy(), joints - joints[..., :1, :], targets.seen)
+    return _select(variables, path)
+
+
+def _start(body: Body, targets: KeypointTargets, prior: PosePrior) -> MotionVariables:
+    """Relaxed bodies facing `NUM_DIRECTIONS` ways, sized and centred by the keypoints."""
+    frames, device = targets.num_frames, targets.K.device
+    yaw = torch.arange(NUM_DIRECTIONS, device=device) * (2.0 * math.pi / NUM_DIRECTIONS)
+    turned = roma.rotvec_to_rotmat(yaw[:, None] * torch.tensor([0.0, 1.0, 0.0], device=device))
+    # Body frame (y up, facing +z) to camera frame (y down, z away) for a person who faces us.
+    facing = torch.diag(torch.tensor([1.0, -1.0, -1.0], device=device)) @ turned
+    rotations = prior.relaxed.expand(NUM_DIRECTIONS, frames, 2, 24, 3, 3).clone()
+    rotations[..., 0, :, :] = facing[:, None, None]
+    template = body.v_template[:, 1]
+    stature = float(template.max() - template.min())
+    focal, centre = targets.K[:, None, 1, 1], targets.K[:, None, :2, 2]
+    depth = focal * 0.97 * stature / targets.height_px
+    weight = targets.weight[..., None]
+    middle = (targets.points_px * weight).sum(2) / weight.sum(2).clamp_min(1e-6)
+    middle = _hold(middle, weight.sum(2)[..., 0] > 0)
+    ray = (middle - centre) / focal[..., None]
+    shape = (NUM_DIRECTIONS, frames, 2)
+    return MotionVariables(
+        pose_6d=matrix_to_6d(rotations),
+        pelvis_ray=ray.expand(*shape, 2).clone(),
+        log_depth=depth.log().expand(shape).clone(),
+        betas=torch.zeros(2, 10, device=device),
+    )
+
+
+def _hold(
+    values: Float[Tensor, "frame person 2"], known: Tensor
+) -> Float[Tensor, "frame person 2"]:
+    """Fill unknown frames with the nearest known frame of the same person."""
+    frames = torch.arange(values.shape[0], device=values.device)
+    distance = (frames[:, None] - frames[None, :]).abs().float()
+    blocked = torch.where(known.T[:, None, :], distance, torch.inf)
+    nearest = blocked.argmin(-1).T
+    return values.gather(0, nearest[..., None].expand_as(values))
+
+
+def _best_path(
+    energy: Float[Tensor, "direction frame person"],
+    relative_joints: Float[Tensor, "direction frame person joint 3"],
+    seen: Tensor,
+) -> Int[Tensor, "frame person"]:
+    """Viterbi: the sequence of candidates with the least energy plus jumps between frames."""
+    energy = torch.where(seen, energy, 0.0).permute(1, 2, 0)
+    joints = relative_joints.permute(1, 2, 0, 3, 4)
+    jumps = (joints[1:, :, None, :] - joints[:-1, :, :, None]).square().sum(-1).mean(-1)
+    jumps = 12.0 * jumps / JUMP_M**2  # (frame, person, from, to)
+    total, back = energy[0], []
+    for frame in range(1, energy.shape[0]):
+        best, origin = (total[:, :, None] + jumps[frame - 1]).min(1)
+        total = best + energy[frame]
+        back.append(origin)
+    path = [total.argmin(-1)]
+    for origin in reversed(back):
+        path.append(origin.gather(1, path[-1][:, None])[:, 0])
+    return torch.stack(path[::-1])
+
+
+def _select(variables: MotionVariables, path: Int[Tensor, "frame person"]) -> MotionVariables:
+    """Variables of the chosen candidate in every frame."""
+
+    def pick(values: Tensor) -> Tensor:
+        index = path.reshape(1, *path.shape, *[1] * (values.ndim - 3))
+        return values.detach().gather(0, index.expand(1, *values.shape[1:]))[0]
+
+    return MotionVariables(
+        pose_6d=matrix_to_6d(matrix_from_6d(pick(variables.pose_6d))),
+        pelvis_ray=pick(variables.pelvis_ray),
+        log_depth=pick(variables.log_depth),
+        betas=variables.betas,
+    )

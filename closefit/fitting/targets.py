@@ -1,0 +1,104 @@
+"""What a fit aims at: keypoints with weights and expected noise, as tensors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from closefit.records import Track
+
+NOISE_PER_HEIGHT = 0.012
+"""Keypoint noise of current detectors as a share of the person's height in the image."""
+
+MIN_NOISE_PX = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class KeypointTargets:
+    """Observed keypoints of two people, in source pixels.
+
+    Attributes:
+        points_px: Positions; where `weight` is 0 they mean nothing (but are finite).
+        weight: Trust in each keypoint, 0 to 1.
+        sigma_px: Expected noise per frame and person.
+        height_px: Person's size in the image, smoothed over time.
+        seen: At least four keypoints carry weight.
+        K: Intrinsics per frame.
+        fps: Frames per second.
+        set_name: Keypoint set, for `body.keypoints`.
+    """
+
+    points_px: Float[Tensor, "frame person keypoint 2"]
+    weight: Float[Tensor, "frame person keypoint"]
+    sigma_px: Float[Tensor, "frame person"]
+    height_px: Float[Tensor, "frame person"]
+    seen: Bool[Tensor, "frame person"]
+    K: Float[Tensor, "frame 3 3"]
+    fps: float
+    set_name: str
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames."""
+        return self.points_px.shape[0]
+
+
+def targets_from_track(
+    track: Track,
+    K: Float[np.ndarray, "frame 3 3"],
+    min_confidence: float,
+    device: str,
+) -> KeypointTargets:
+    """Turn detections into fit targets.
+
+    Keypoints below `min_confidence` are dropped, the others weigh as much as their confidence
+    times the confidence that they belong to this person.
+    """
+    points = track.keypoints[..., :2]
+    confidence = np.where(np.isfinite(track.keypoints).all(-1), track.keypoints[..., 2], 0.0)
+    confidence = np.where(confidence >= min_confidence, confidence, 0.0)
+    weight = confidence * track.identity_confidence[..., None]
+    height = _smooth_height(track.boxes_xyxy, points, weight)
+    sigma = NOISE_PER_HEIGHT * height + MIN_NOISE_PX
+
+    def tensor(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float32, device=device)
+
+    return KeypointTargets(
+        points_px=tensor(np.where(weight[..., None] > 0, points, 0.0)),
+        weight=tensor(weight),
+        sigma_px=tensor(sigma),
+        height_px=tensor(height),
+        seen=torch.as_tensor((weight > 0).sum(-1) >= 4, device=device),
+        K=tensor(K),
+        fps=float(track.fps),
+        set_name=str(track.keypoint_set),
+    )
+
+
+def _smooth_height(
+    boxes: Float[np.ndarray, "frame person 4"],
+    points: Float[np.ndarray, "frame person keypoint 2"],
+    weight: Float[np.ndarray, "frame person keypoint"],
+) -> Float[np.ndarray, "frame person"]:
+    """Size of a person in the image: upper envelope over about a second of box heights.
+
+    A box shrinks when its person bends or is hidden, so a high running percentile is taken.
+    """
+    height = boxes[..., 3] - boxes[..., 1]
+    shown = np.where(weight[..., None] > 0, points, np.nan)
+    with np.errstate(invalid="ignore"):
+        missing = ~np.isfinite(height)
+    spread = np.nan_to_num(
+        np.nanmax(np.where(np.isfinite(shown), shown, -np.inf)[..., 1], axis=-1)
+        - np.nanmin(np.where(np.isfinite(shown), shown, np.inf)[..., 1], axis=-1),
+        nan=0.0,
+        neginf=0.0,
+    )
+    height = np.where(missing, np.maximum(spread, 0.0), height)
+    half = 15
+    padded = np.pad(height, ((half, half), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0)
+    return np.maximum(np.percentile(windows, 80, axis=-1), 8.0)

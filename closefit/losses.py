@@ -1,0 +1,84 @@
+"""Loss terms of fitting and optimisation: one pure function per term, inputs explicit.
+
+Every function returns a scalar that does not grow with the number of frames (means over frames,
+sums over what one frame holds), so weights keep their meaning for clips of any length.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def robust_square(
+    squared: Float[Tensor, "*batch"], scale: float | Tensor
+) -> Float[Tensor, "*batch"]:
+    """Geman-McClure: like `squared` when small, levels off at `scale` squared."""
+    return squared / (1.0 + squared / scale**2)
+
+
+def reprojection_loss(
+    projected_px: Float[Tensor, "*hypothesis frame person keypoint 2"],
+    observed_px: Float[Tensor, "frame person keypoint 2"],
+    weight: Float[Tensor, "frame person keypoint"],
+    sigma_px: Float[Tensor, "frame person"],
+    outlier_sigmas: float = 4.0,
+) -> Float[Tensor, "*hypothesis frame person"]:
+    """Confidence-weighted robust keypoint error (paper Eq. 4), per frame and person.
+
+    Errors are in units of `sigma_px`, the expected keypoint noise, which scales with the person's
+    size in the image; beyond `outlier_sigmas` an error stops pulling.
+    """
+    squared = ((projected_px - observed_px) / sigma_px[..., None, None]).square().sum(-1)
+    return 0.5 * (weight * robust_square(squared, outlier_sigmas)).sum(-1)
+
+
+def smoothness_loss(
+    joints: Float[Tensor, "frame person joint 3"], fps: float, sigma_m_s2: float
+) -> Float[Tensor, ""]:
+    """Squared joint acceleration in units of `sigma_m_s2`, mean over frames and joints.
+
+    The paper's Eq. 8 penalises velocity; penalising acceleration leaves steady motion alone.
+    """
+    if joints.shape[0] < 3:
+        return joints.new_zeros(())
+    acceleration = (joints[2:] - 2.0 * joints[1:-1] + joints[:-2]) * fps**2
+    return 0.5 * (acceleration / sigma_m_s2).square().sum(-1).mean((0, 2)).sum()
+
+
+def velocity_loss(joints: Float[Tensor, "frame person joint 3"], fps: float) -> Float[Tensor, ""]:
+    """Squared joint velocity in (m/s)^2, mean over frames and joints (paper Eq. 8)."""
+    if joints.shape[0] < 2:
+        return joints.new_zeros(())
+    return ((joints[1:] - joints[:-1]) * fps).square().sum(-1).mean((0, 2)).sum()
+
+
+def floor_loss(
+    soles: Float[Tensor, "frame person sole 3"],
+    clearance_m: Float[Tensor, " sole"],
+    floor: Float[Tensor, "4"],
+    sigma_m: float,
+) -> Float[Tensor, ""]:
+    """Both people share one floor: each frame's lowest sole point lies on it, robustly.
+
+    A jump or a lift is an outlier and stops pulling; a point below the floor never stops.
+
+    Args:
+        soles: Foot joints in the camera frame.
+        clearance_m: Height of each foot joint above the sole of a standing body.
+        floor: Plane as unit normal (up) and offset: height = normal . x + offset.
+        sigma_m: Expected deviation from a perfect floor.
+    """
+    height = soles @ floor[:3] + floor[3] - clearance_m
+    lowest = height.min(-1).values / sigma_m
+    return 0.5 * robust_square(lowest.square(), torch.where(lowest < 0, 30.0, 3.0)).mean(0).sum()
+
+
+def shape_loss(
+    betas: Float[Tensor, "person beta"],
+    stature_m: Float[Tensor, " person"],
+    mean_stature_m: float,
+    stature_sigma_m: float,
+) -> Float[Tensor, ""]:
+    """Shapes are ordinary: body height near the adult mean, all else near the mean shape."""
+    height = ((stature_m - mean_stature_m) / stature_sigma_m).square().sum()
+    return 0.5 * (betas[:, 1:].square().sum() + height)
