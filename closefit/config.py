@@ -9,12 +9,18 @@ from typing import Any, Literal
 from closefit.errors import ConfigError
 
 Preset = Literal["draft", "default", "paper"]
+Backend = Literal["full", "yolo", "import"]
 Perception = Literal["auto", "full", "yolo", "import"]
 
 
 def _neutral(default: Any) -> Any:
     """Declare a field that cannot change a result (workers, verbosity)."""
     return field(default=default, metadata={"neutral": True})
+
+
+def _file() -> Any:
+    """Declare a field that names a file; its content, not its path, is what a result depends on."""
+    return field(default=None, metadata={"file": True})
 
 
 def _check_range(section: Any, name: str, low: float, high: float) -> None:
@@ -32,7 +38,7 @@ class CameraConfig:
 
     fov_deg: float = 55.0
     focal_px: float | None = None
-    file: str | None = None
+    file: str | None = _file()
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -46,7 +52,7 @@ class TrackConfig:
     """Who is where in every frame."""
 
     perception: Perception = "auto"
-    observations: str | None = None
+    observations: str | None = _file()
     start_s: float = 0.0
     end_s: float | None = None
     work_height_px: int = 720
@@ -63,13 +69,31 @@ class TrackConfig:
                 f"`--end {self.end_s}` is not after `--start {self.start_s}`",
                 hint="give both in seconds from the start of the video",
             )
+        if self.perception == "import" and self.observations is None:
+            raise ConfigError(
+                "`--perception import` has no detections to import",
+                hint="give them with --observations FILE",
+            )
+        if self.perception in ("full", "yolo") and self.observations is not None:
+            raise ConfigError(
+                f"`--perception {self.perception}` would ignore `--observations`",
+                hint="leave out one of the two",
+            )
+
+    def backend(self, device: str) -> Backend:
+        """Return the detector to use on `device` (`cpu` or `cuda`)."""
+        if self.perception != "auto":
+            return self.perception
+        if self.observations is not None:
+            return "import"
+        return "full" if device == "cuda" else "yolo"
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitConfig:
     """The first estimate: both bodies fitted to the keypoints over the whole clip."""
 
-    steps: int = 300
+    steps: int = 400
     keypoint_confidence: float = 0.3
 
     def __post_init__(self) -> None:

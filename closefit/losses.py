@@ -8,6 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from closefit.body.skeleton import JOINT_INDEX
+
+PELVIS, NECK = JOINT_INDEX["pelvis"], JOINT_INDEX["neck"]
+
 
 def robust_square(
     squared: Float[Tensor, "*batch"], scale: float | Tensor
@@ -82,3 +86,18 @@ def shape_loss(
     """Shapes are ordinary: body height near the adult mean, all else near the mean shape."""
     height = ((stature_m - mean_stature_m) / stature_sigma_m).square().sum()
     return 0.5 * (betas[:, 1:].square().sum() + height)
+
+
+def upright_loss(
+    joints: Float[Tensor, "frame person joint 3"],
+    up: Float[Tensor, "3"],
+    sigma_rad: float,
+) -> Float[Tensor, ""]:
+    """Over a clip, people's trunks point up on average; robust, since some never stand.
+
+    Lean towards or away from the camera hardly changes keypoints, so it needs this term.
+    """
+    trunk = joints[:, :, NECK] - joints[:, :, PELVIS]
+    mean = torch.nn.functional.normalize(trunk, dim=-1).mean(0)
+    lean = (torch.nn.functional.normalize(mean, dim=-1) - up).square().sum(-1)
+    return 0.5 * robust_square(lean / sigma_rad**2, 4.0).sum()

@@ -40,7 +40,8 @@ class Track:
         boxes_xyxy: Box per person in source pixels; NaN where there is none.
         keypoints: x, y in source pixels and confidence in [0, 1] (0 where unknown).
         keypoint_set: Name of the set in `body.keypoints`, for example `coco17`.
-        landmarks_3d_m: Metric 3D landmarks about the person's own hip midpoint, camera axes.
+        landmarks_3d_m: Metric 3D positions of the keypoints (same order) about the person's own hip
+            midpoint, in camera axes, and confidence, where a backend gives them (else size 0).
         features: Image feature per person (pooled backbone feature).
         union_masks: Packed bits of the union mask at `mask_size_wh`.
         person_masks: Packed bits of per-person masks at `mask_size_wh`; may be absent (size 0).
@@ -82,6 +83,7 @@ class Motion:
         valid: The person's pose in this frame rests on observations near in time.
         confidence: Trust in the pose, 0 (guess) to 1 (well seen).
         body_name: `closefit` or `smpl`.
+        floor: Shared floor: unit up normal and offset; height of x is normal . x + offset.
         notes: Free text lines (chosen hypotheses, warnings), newline separated.
     """
 
@@ -96,6 +98,7 @@ class Motion:
     valid: Bool[np.ndarray, "frame person"]
     confidence: Float[np.ndarray, "frame person"]
     body_name: np.ndarray
+    floor: Float[np.ndarray, "4"]
     notes: np.ndarray
 
 

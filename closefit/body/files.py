@@ -5,14 +5,18 @@ stores a regressor from vertices to joints, which is folded into the same two ar
 """
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Shaped
 
 from closefit.body.skeleton import NUM_JOINTS, PARENTS
 from closefit.errors import WeightsDamagedError, WeightsMissingError
+
+Array = Shaped[np.ndarray, "..."]
 
 NUM_BETAS = 10
 
@@ -36,12 +40,16 @@ FACE_LANDMARKS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 """Order of `face_vertices`, which is COCO's order of the face points."""
 
 
+_UNREADABLE = (EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+"""What numpy raises for an `.npz` that is cut short or is another kind of file."""
+
+
 @dataclass(frozen=True)
 class BodyArrays:
     """What a body file holds, in the shapes and types of `Body`."""
 
     name: str
-    tensors: Mapping[str, np.ndarray]
+    tensors: Mapping[str, Array]
     landmarks: Mapping[str, int]
 
 
@@ -59,13 +67,15 @@ def read_body_arrays(path: Path) -> BodyArrays:
         landmarks = _landmarks(raw, name)
     except KeyError as error:
         raise _not_a_body(path, f"it has no `{error.args[0]}`") from error
+    except ValueError as error:
+        raise _not_a_body(path, "its arrays do not fit together") from error
     problem = _problem(tensors, raw)
     if problem is not None:
         raise _not_a_body(path, problem)
     return BodyArrays(name=name, tensors=tensors, landmarks=landmarks)
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def _read_npz(path: Path) -> dict[str, Array]:
     """Return all arrays of an `.npz`, refusing pickles."""
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -75,7 +85,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             f"no body model at `{path}`",
             hint="run `closefit download-weights`, or `closefit import-smpl FILE` to use SMPL",
         ) from error
-    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+    except (*_UNREADABLE, OSError) as error:
         raise _not_a_body(path, "it is damaged or not an .npz file") from error
 
 
@@ -86,7 +96,7 @@ def _not_a_body(path: Path, reason: str) -> WeightsDamagedError:
     )
 
 
-def _tensors(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _tensors(raw: Mapping[str, Array]) -> dict[str, Array]:
     """Return the arrays of `Body` under its field names."""
     v_template = raw["v_template"].astype(np.float64)
     shapedirs = raw["shapedirs"][..., :NUM_BETAS].astype(np.float64)
@@ -103,7 +113,7 @@ def _tensors(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         "joints_template": joints_template,
         "joints_dirs": joints_dirs,
         # Files may hold the weights in half precision: their sum is 1 only after this.
-        "weights": weights / weights.sum(axis=-1, keepdims=True),
+        "weights": weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-6),
         "uv": raw.get("uv", np.zeros((0, 2))),
     }
     if "posedirs" in raw:
@@ -115,7 +125,7 @@ def _tensors(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _landmarks(raw: Mapping[str, np.ndarray], name: str) -> dict[str, int]:
+def _landmarks(raw: Mapping[str, Array], name: str) -> dict[str, int]:
     """Return the vertex index of each named anatomical point."""
     if name == "smpl":
         return dict(SMPL_LANDMARKS)
@@ -125,7 +135,7 @@ def _landmarks(raw: Mapping[str, np.ndarray], name: str) -> dict[str, int]:
     return dict(zip(FACE_LANDMARKS, raw["face_vertices"].tolist(), strict=True))
 
 
-def _problem(tensors: Mapping[str, np.ndarray], raw: Mapping[str, np.ndarray]) -> str | None:
+def _problem(tensors: Mapping[str, Array], raw: Mapping[str, Array]) -> str | None:
     """Return what is wrong with the arrays, or None."""
     vertices = tensors["v_template"].shape[0]
     expected = {
@@ -139,6 +149,10 @@ def _problem(tensors: Mapping[str, np.ndarray], raw: Mapping[str, np.ndarray]) -
     for key, shape in expected.items():
         if key in tensors and tensors[key].shape != shape:
             return f"`{key}` has shape {tensors[key].shape} instead of {shape}"
+        if key in tensors and not np.isfinite(tensors[key]).all():
+            return f"`{key}` has values that are not numbers"
+    if tensors["faces"].ndim != 2 or tensors["faces"].max() >= vertices:
+        return "its faces name vertices that do not exist"
     parents = raw["kintree_table"][0] if "kintree_table" in raw else raw.get("parents", PARENTS)
     # The root's parent is stored as -1, 0 or 2**32 - 1, depending on the file's origin.
     if tuple(int(parent) for parent in parents[1:]) != PARENTS[1:]:

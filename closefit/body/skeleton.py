@@ -42,14 +42,14 @@ PARENTS: Final = (
 JOINT_INDEX: Final = {name: index for index, name in enumerate(JOINT_NAMES)}
 
 
-def _mirrored(name: str) -> str:
-    """Return the joint name on the other side of the body (itself for joints on the midline)."""
+def other_side(name: str) -> str:
+    """Return the name with left and right exchanged (itself for points on the midline)."""
     if name.startswith("left_"):
         return "right_" + name.removeprefix("left_")
     return "left_" + name.removeprefix("right_") if name.startswith("right_") else name
 
 
-MIRROR: Final = tuple(JOINT_INDEX[_mirrored(name)] for name in JOINT_NAMES)
+MIRROR: Final = tuple(JOINT_INDEX[other_side(name)] for name in JOINT_NAMES)
 """`MIRROR[j]` is the joint on the other side; midline joints map to themselves."""
 
 LEFT_RIGHT: Final = tuple((left, right) for left, right in enumerate(MIRROR) if left < right)

@@ -1,5 +1,6 @@
 """The prior-free initial motion: both bodies fitted to the keypoints of the whole clip at once."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,16 +13,16 @@ from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.body.stature import Stature
+from closefit.fitting.floor import FloorPlane, typical_up
 from closefit.fitting.reprojection import KeypointProjector
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables
-from closefit.losses import floor_loss, reprojection_loss, shape_loss, smoothness_loss
+from closefit.losses import floor_loss, reprojection_loss, shape_loss, smoothness_loss, upright_loss
+
+FLOOR_TIGHTENING = 10.0
+"""The floor term starts this much looser, so that people find their depth before it bites."""
 
 SOLES = ("left_ankle", "right_ankle", "left_foot", "right_foot")
-CAMERA_PITCH = -0.15
-"""Most videos look slightly down: z component of the floor normal over its -y component."""
-CAMERA_PITCH_SPREAD = 0.2
-CAMERA_ROLL_SPREAD = 0.04
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +34,16 @@ class ClipFitWeights:
     """
 
     pose: float = 0.5
-    smooth: float = 12.0
+    smooth: float = 4.0
     acceleration_m_s2: float = 8.0
     floor: float = 3.0
     floor_sigma_m: float = 0.03
     shape: float = 0.3
     stature_m: float = 1.70
     stature_sigma_m: float = 0.10
-    depth_smooth: float = 1.0
+    upright: float = 1.0
+    upright_rad: float = 0.1
+    camera: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,27 +61,6 @@ class ClipFit:
     energy: float
 
 
-class FloorPlane:
-    """The shared floor as two slopes and an offset that an optimiser can move."""
-
-    def __init__(self, offset_m: float, device: torch.device) -> None:
-        """Start level for a camera that looks slightly down."""
-        self.slopes = torch.tensor([0.0, CAMERA_PITCH], device=device, requires_grad=True)
-        self.offset = torch.tensor(offset_m, device=device, requires_grad=True)
-
-    def plane(self) -> Float[Tensor, "4"]:
-        """Unit up normal and offset: height of x = normal . x + offset."""
-        down = self.slopes.new_tensor(-1.0)
-        normal = torch.stack([self.slopes[0], down, self.slopes[1]])
-        return torch.cat([normal / normal.norm(), self.offset[None]])
-
-    def energy(self) -> Float[Tensor, ""]:
-        """Cameras are rarely rolled and mostly look slightly down."""
-        spread = self.slopes.new_tensor([CAMERA_ROLL_SPREAD, CAMERA_PITCH_SPREAD])
-        mean = self.slopes.new_tensor([0.0, CAMERA_PITCH])
-        return 0.5 * ((self.slopes - mean) / spread).square().sum()
-
-
 def fit_clip(
     body: Body,
     targets: KeypointTargets,
@@ -87,6 +69,7 @@ def fit_clip(
     steps: int,
     on_step: Callable[[int, int], None],
     weights: ClipFitWeights | None = None,
+    floor_start: Float[Tensor, "4"] | None = None,
 ) -> ClipFit:
     """Fit both bodies to all keypoints of the clip, smooth in time, standing on one floor.
 
@@ -98,6 +81,7 @@ def fit_clip(
         steps: Number of Adam steps.
         on_step: Told (steps done, steps in all).
         weights: Weights of the terms.
+        floor_start: A floor found before; by default it is found, loosely at first.
     """
     w = weights or ClipFitWeights()
     variables = start.detached()
@@ -105,16 +89,24 @@ def fit_clip(
     stature = Stature(body)
     soles = torch.tensor([JOINT_INDEX[name] for name in SOLES], device=targets.K.device)
     clearance = stature.clearance(soles)
-    with torch.no_grad():
-        joints = body.joints(variables.rotations(), variables.betas, variables.transl(body))
-        lowest = joints[:, :, soles, 1].amax(-1).median()
-    floor = FloorPlane(float(lowest), targets.K.device)
+    floor = _start_floor(body, variables, soles, floor_start)
+    start_log_stature = stature(start.betas.detach()).log()
 
-    def energy() -> Float[Tensor, ""]:
-        rotations = variables.rotations()
-        joints, projected = projector(
-            rotations, variables.betas, variables.transl(body), targets.K
-        )
+    def scaled() -> MotionVariables:
+        """A taller person stands farther away: height then slides along what pixels allow."""
+        growth = stature(variables.betas).log() - start_log_stature
+        return dataclasses.replace(variables, log_depth=variables.log_depth + growth)
+
+    def energy(progress: float) -> Float[Tensor, ""]:
+        motion = scaled()
+        rotations = motion.rotations()
+        joints, projected = projector(rotations, motion.betas, motion.transl(body), targets.K)
+        # Lengths in statures: otherwise every term that counts metres would shrink the people.
+        unit = stature(motion.betas)[:, None, None] / w.stature_m
+        bodies = joints / unit
+        plane = floor.plane()
+        loose = 0.0 if floor_start is not None else max(0.0, 1.0 - 2.0 * progress)
+        sigma = w.floor_sigma_m * FLOOR_TIGHTENING**loose
         keypoints = reprojection_loss(
             projected, targets.points_px, targets.weight, targets.sigma_px
         )
@@ -124,11 +116,11 @@ def fit_clip(
         return (
             keypoints.mean(0).sum()
             + w.pose * prior.energy(rotations).mean(0).sum()
-            + w.smooth * smoothness_loss(joints, targets.fps, w.acceleration_m_s2)
+            + w.smooth * smoothness_loss(bodies, targets.fps, w.acceleration_m_s2)
             + w.shape * shape
-            + w.floor
-            * floor_loss(joints[:, :, soles], clearance, floor.plane(), w.floor_sigma_m)
-            + 0.1 * floor.energy()
+            + w.floor * floor_loss(joints[:, :, soles], clearance, plane, sigma)
+            + w.upright * upright_loss(joints, plane[:3], w.upright_rad)
+            + w.camera * floor.energy()
         )
 
     optimizer = torch.optim.Adam(
@@ -145,9 +137,24 @@ def fit_clip(
     value = torch.zeros(())
     for step in range(steps):
         optimizer.zero_grad()
-        value = energy()
+        value = energy(step / steps)
         value.backward()
+        if floor_start is None and step < 0.4 * steps:
+            floor.slopes.grad = None
         optimizer.step()
         schedule.step()
         on_step(step + 1, steps)
-    return ClipFit(variables.detached(), floor.plane().detach(), float(value))
+    return ClipFit(scaled().detached(), floor.plane().detach(), float(value.detach()))
+
+
+def _start_floor(
+    body: Body, variables: MotionVariables, soles: Tensor, known: Float[Tensor, "4"] | None
+) -> FloorPlane:
+    """The known floor, or a level one under most feet for a camera that looks slightly down."""
+    if known is not None:
+        return FloorPlane.from_plane(known)
+    with torch.no_grad():
+        joints = body.joints(variables.rotations(), variables.betas, variables.transl(body))
+        up = typical_up(joints.device)
+        lowest = (joints[:, :, soles] @ up).amin(-1).median()
+    return FloorPlane.from_plane(torch.cat([up, -lowest[None]]))

@@ -13,13 +13,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from closefit.body.keypoints import KEYPOINT_SETS
 from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
+from closefit.fitting.floor import typical_up
 from closefit.fitting.reprojection import KeypointProjector
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables
+from closefit.geometry.camera import project
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
-from closefit.losses import reprojection_loss
+from closefit.losses import reprojection_loss, robust_square
 
 NUM_DIRECTIONS = 8
 STEPS = 60
@@ -28,6 +31,8 @@ DEPTH_SPREAD = 0.25
 """Expected spread of log depth over a clip; keeps badly seen frames near the others."""
 TILT_SPREAD_RAD = 0.6
 """Expected lean of a body's root against the camera's vertical."""
+LANDMARK_NOISE_M = 0.08
+"""Expected error of a single-image 3D landmark."""
 JUMP_M = 0.12
 """Joint displacement between frames that costs as much as one keypoint off by sqrt(2) sigma."""
 
@@ -48,15 +53,19 @@ def lift(
     """
     variables = _start(body, targets, prior)
     projector = KeypointProjector(body, targets.set_name)
-    up = torch.tensor([0.0, -1.0, 0.0], device=targets.K.device)
-    mean_log_depth = variables.log_depth.detach().mean((0, 1), keepdim=True)
+    up = typical_up(targets.K.device)
+    mean_log_depth = variables.log_depth.mean((0, 1), keepdim=True).detach()
 
     def energy() -> Float[Tensor, "direction frame person"]:
         rotations = variables.rotations()
-        _, projected = projector(rotations, variables.betas, variables.transl(body), targets.K)
+        _, keypoints = projector.keypoints(
+            rotations, variables.betas, variables.transl(body)
+        )
+        projected = project(keypoints, targets.K[:, None, None])
         tilt = torch.acos((rotations[..., 0, :, 1] @ up).clamp(-0.999, 0.999))
         return (
             reprojection_loss(projected, targets.points_px, targets.weight, targets.sigma_px, 8.0)
+            + _landmark_energy(keypoints, targets)
             + prior.energy(rotations)
             + 0.5 * (tilt / TILT_SPREAD_RAD).square()
             + 0.5 * ((variables.log_depth - mean_log_depth) / DEPTH_SPREAD).square()
@@ -79,13 +88,26 @@ def lift(
     return _select(variables, path)
 
 
+def _landmark_energy(
+    keypoints: Float[Tensor, "direction frame person keypoint 3"], targets: KeypointTargets
+) -> Float[Tensor, "direction frame person"] | float:
+    """Distance to the backend's own 3D landmarks, where it gives them."""
+    if targets.landmarks_m.shape[2] == 0:
+        return 0.0
+    names = KEYPOINT_SETS[targets.set_name].names
+    hips = [names.index("left_hip"), names.index("right_hip")]
+    relative = keypoints - keypoints[..., hips, :].mean(-2, keepdim=True)
+    squared = (relative - targets.landmarks_m[..., :3]).square().sum(-1) / LANDMARK_NOISE_M**2
+    return 0.5 * (targets.landmarks_m[..., 3] * robust_square(squared, 3.0)).sum(-1)
+
+
 def _start(body: Body, targets: KeypointTargets, prior: PosePrior) -> MotionVariables:
     """Relaxed bodies facing `NUM_DIRECTIONS` ways, sized and centred by the keypoints."""
     frames, device = targets.num_frames, targets.K.device
     yaw = torch.arange(NUM_DIRECTIONS, device=device) * (2.0 * math.pi / NUM_DIRECTIONS)
     turned = roma.rotvec_to_rotmat(yaw[:, None] * torch.tensor([0.0, 1.0, 0.0], device=device))
     # Body frame (y up, facing +z) to camera frame (y down, z away) for a person who faces us.
-    facing = torch.diag(torch.tensor([1.0, -1.0, -1.0], device=device)) @ turned
+    facing = _upright(typical_up(device)) @ turned
     rotations = prior.relaxed.expand(NUM_DIRECTIONS, frames, 2, 24, 3, 3).clone()
     rotations[..., 0, :, :] = facing[:, None, None]
     template = body.v_template[:, 1]
@@ -103,6 +125,13 @@ def _start(body: Body, targets: KeypointTargets, prior: PosePrior) -> MotionVari
         log_depth=depth.log().expand(shape).clone(),
         betas=torch.zeros(2, 10, device=device),
     )
+
+
+def _upright(up: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
+    """Rotation of a body that stands along `up` and faces the camera."""
+    left = torch.linalg.cross(up, torch.tensor([0.0, 0.0, -1.0], device=up.device))
+    left = torch.nn.functional.normalize(left, dim=0)
+    return torch.stack([left, up, torch.linalg.cross(left, up)], dim=-1)
 
 
 def _hold(

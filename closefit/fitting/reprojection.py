@@ -16,6 +16,16 @@ class KeypointProjector:
         self._regressor = KeypointRegressor(body, set_name)
         self._points = body.subset(self._regressor.vertex_indices)
 
+    def keypoints(
+        self,
+        rotations: Float[Tensor, "*#batch 24 3 3"],
+        betas: Float[Tensor, "*#batch 10"],
+        transl: Float[Tensor, "*#batch 3"],
+    ) -> tuple[Float[Tensor, "*batch 24 3"], Float[Tensor, "*batch keypoint 3"]]:
+        """Return joints and keypoints in the camera frame, metres."""
+        posed = self._points.pose(rotations, betas, transl)
+        return posed.joints, self._regressor(posed.joints, posed.vertices)
+
     def __call__(
         self,
         rotations: Float[Tensor, "*#batch 24 3 3"],
@@ -24,6 +34,5 @@ class KeypointProjector:
         K: Float[Tensor, "frame 3 3"],
     ) -> tuple[Float[Tensor, "*batch 24 3"], Float[Tensor, "*batch keypoint 2"]]:
         """Return joints in the camera frame (metres) and projected keypoints (pixels)."""
-        posed = self._points.pose(rotations, betas, transl)
-        keypoints = self._regressor(posed.joints, posed.vertices)
-        return posed.joints, project(keypoints, K[:, None, None])
+        joints, keypoints = self.keypoints(rotations, betas, transl)
+        return joints, project(keypoints, K[:, None, None])

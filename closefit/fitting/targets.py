@@ -24,6 +24,8 @@ class KeypointTargets:
         weight: Trust in each keypoint, 0 to 1.
         sigma_px: Expected noise per frame and person.
         height_px: Person's size in the image, smoothed over time.
+        landmarks_m: 3D keypoints about the hip midpoint in camera axes, and confidence; may have
+            no entries.
         seen: At least four keypoints carry weight.
         K: Intrinsics per frame.
         fps: Frames per second.
@@ -34,6 +36,7 @@ class KeypointTargets:
     weight: Float[Tensor, "frame person keypoint"]
     sigma_px: Float[Tensor, "frame person"]
     height_px: Float[Tensor, "frame person"]
+    landmarks_m: Float[Tensor, "frame person landmark 4"]
     seen: Bool[Tensor, "frame person"]
     K: Float[Tensor, "frame 3 3"]
     fps: float
@@ -71,6 +74,7 @@ def targets_from_track(
         weight=tensor(weight),
         sigma_px=tensor(sigma),
         height_px=tensor(height),
+        landmarks_m=tensor(np.nan_to_num(track.landmarks_3d_m)),
         seen=torch.as_tensor((weight > 0).sum(-1) >= 4, device=device),
         K=tensor(K),
         fps=float(track.fps),

@@ -1,0 +1,246 @@
+"""Records <-> `.npz`: written all or nothing, checked completely on the way back in.
+
+An artifact holds one array per field of its record plus `__meta__`, a JSON text that says what the
+file is (format, kind, version) and where it comes from (`Provenance`). The record's annotations are
+the schema: kinds of numbers, shapes, and axes that several fields share.
+"""
+
+import errno
+import json
+import os
+import platform
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields
+from importlib import metadata
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+from jaxtyping import AbstractArray, jaxtyped
+
+from closefit import __version__
+from closefit.errors import (
+    ArtifactDamagedError,
+    ArtifactError,
+    ArtifactMissingError,
+    ArtifactVersionError,
+    DiskFullError,
+)
+from closefit.records import Motion, Track
+
+FORMAT = "closefit-artifact"
+META_KEY = "__meta__"
+
+FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+)
+"""What numpy and zipfile raise for a file that is cut short, overwritten or something else."""
+
+TEMPORARY_PREFIX = ".closefit-partial-"
+
+
+Record = Track | Motion  # and what derives from them
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where an artifact comes from.
+
+    Attributes:
+        stage: Stage that wrote it.
+        fingerprint: Hash over everything below except `device` (see `pipeline`).
+        revision: The stage's own `REVISION`.
+        inputs: Fingerprints of the artifacts it was made from; the content hash of the video.
+        settings: Settings that affect the stage, by dotted name.
+        weights: SHA-256 (or hub revision) of the model files it used, by name.
+        seed: Seed of the run.
+        device: Where it was computed.
+    """
+
+    stage: str
+    fingerprint: str
+    revision: int = 0
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    device: str = "cpu"
+
+
+def write(path: Path, record: Record, provenance: Provenance) -> None:
+    """Write `record` to `path`, all or nothing.
+
+    Raises:
+        DiskFullError: The disk is full; the previous content of `path` is untouched.
+    """
+    arrays = {f.name: np.asarray(getattr(record, f.name), order="C") for f in fields(record)}
+    arrays[META_KEY] = np.array(json.dumps(_meta(record, provenance), sort_keys=True))
+    with (
+        atomic_write(path) as file,
+        # Fastest level: masks are mostly zeros and shrink well at any level.
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+
+
+def read(path: Path, record_type: type[R]) -> R:
+    """Read and check the record in `path`.
+
+    Raises:
+        ArtifactMissingError: There is no such file.
+        ArtifactVersionError: Its layout is of another version.
+        ArtifactDamagedError: It is cut short, of another kind, or does not follow the schema.
+    """
+    meta, arrays = _load(path)
+    _check_identity(path, meta, record_type)
+    _check_schema(path, arrays, record_type)
+    return record_type(**arrays)
+
+
+def read_provenance(path: Path, record_type: type[R]) -> Provenance:
+    """Read where the artifact in `path` comes from, without its arrays.
+
+    Raises:
+        ArtifactError: As `read`, except that arrays stay unread.
+    """
+    meta, _ = _load(path, only_meta=True)
+    _check_identity(path, meta, record_type)
+    known = {f.name for f in fields(Provenance)}
+    try:
+        return Provenance(**{key: value for key, value in meta.items() if key in known})
+    except TypeError as error:
+        raise _damaged(path, "it does not say where it comes from") from error
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary sibling of `path` that takes its place once the block ends well.
+
+    Raises:
+        DiskFullError: The disk is full; the previous content of `path` is untouched.
+    """
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    with disk_full_guard(path):
+        try:
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_full_guard(path: Path) -> Iterator[None]:
+    """Turn the system's "no space left" inside the block into a `DiskFullError` about `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL_DISK_ERRNOS:
+            raise
+        raise DiskFullError(
+            f"no space left to write `{path}`",
+            hint="free some space, or choose another folder with --out; finished stages are kept",
+        ) from error
+
+
+def _meta(record: Record, provenance: Provenance) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "kind": record.KIND,
+        "version": record.VERSION,
+        "tool_version": __version__,
+        "libraries": library_versions(),
+        **asdict(provenance),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that results depend on."""
+    versions = {"python": platform.python_version()}
+    for name in ("numpy", "torch", "numba", "warp-lang", "ultralytics", "transformers", "gsplat"):
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+def _load(path: Path, only_meta: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            names = [META_KEY] if only_meta else archive.files
+            arrays = {name: archive[name] for name in names}
+            meta = json.loads(str(arrays.pop(META_KEY)))
+    except FileNotFoundError as error:
+        raise ArtifactMissingError(
+            f"there is no `{path}`", hint=f"run `closefit stage {path.stem} {path.parent.parent}`"
+        ) from error
+    except (*UNREADABLE, AttributeError, TypeError) as error:
+        # AttributeError, TypeError: numpy read a single array, which is no archive.
+        raise _damaged(path, "it is cut short or not an artifact") from error
+    if not isinstance(meta, dict):
+        raise _damaged(path, "it does not say what it is")
+    return meta, arrays
+
+
+def _check_identity(path: Path, meta: Mapping[str, Any], record_type: type[R]) -> None:
+    if meta.get("format") != FORMAT:
+        raise _damaged(path, "it is not an artifact of closefit")
+    if meta.get("kind") != record_type.KIND:
+        raise _damaged(path, f"it holds `{meta.get('kind')}`, not `{record_type.KIND}`")
+    version = meta.get("version")
+    if version != record_type.VERSION:
+        raise ArtifactVersionError(
+            f"`{path}` has layout version `{version}`; this closefit reads {record_type.VERSION}",
+            hint=_rerun_hint(path),
+        )
+
+
+def _check_schema(path: Path, arrays: Mapping[str, np.ndarray], record_type: type[R]) -> None:
+    annotations: dict[str, Any] = {f.name: f.type for f in fields(record_type)}
+    missing, extra = annotations.keys() - arrays.keys(), arrays.keys() - annotations.keys()
+    if missing:
+        raise _damaged(path, f"it lacks {_names(missing)}")
+    if extra:
+        raise _damaged(path, f"it has unexpected {_names(extra)}")
+    with jaxtyped("context"):  # within it, an axis name means one size for all fields
+        for name, annotation in annotations.items():
+            array = arrays[name]
+            is_text = not issubclass(annotation, AbstractArray)
+            if (array.dtype.kind != "U") if is_text else not isinstance(array, annotation):
+                found = f"`{name}` is {array.dtype} of shape {array.shape}"
+                raise _damaged(path, f"{found} instead of {_schema(annotation)}")
+
+
+def _schema(annotation: Any) -> str:
+    """Describe what a field must hold."""
+    if not issubclass(annotation, AbstractArray):  # a plain array holds text
+        return "text"
+    kind = annotation.__name__.split("[")[0]
+    return f"{kind} `{annotation.dim_str}` with the axes of the other fields"
+
+
+def _names(names: Any) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
+def _damaged(path: Path, reason: str) -> ArtifactError:
+    return ArtifactDamagedError(f"cannot use `{path}`: {reason}", hint=_rerun_hint(path))
+
+
+def _rerun_hint(path: Path) -> str:
+    return f"run `closefit stage {path.stem} {path.parent.parent}` to make it again"

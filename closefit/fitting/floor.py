@@ -1,0 +1,42 @@
+"""The floor that both people share, and which way is up: what ties height to depth."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+CAMERA_PITCH = -0.15
+"""Most videos look slightly down: z component of the floor normal over its -y component."""
+CAMERA_PITCH_SPREAD = 0.2
+CAMERA_ROLL_SPREAD = 0.04
+
+
+def typical_up(device: torch.device) -> Float[Tensor, "3"]:
+    """Up direction in the camera frame of a camera that looks slightly down."""
+    up = torch.tensor([0.0, -1.0, CAMERA_PITCH], device=device)
+    return up / up.norm()
+
+
+class FloorPlane:
+    """The shared floor as two slopes and an offset that an optimiser can move."""
+
+    def __init__(self, slopes: Float[Tensor, "2"], offset: Float[Tensor, ""]) -> None:
+        """Start from slopes (x and z of the normal over its -y) and the offset in metres."""
+        self.slopes = slopes.detach().clone().requires_grad_()
+        self.offset = offset.detach().clone().requires_grad_()
+
+    @classmethod
+    def from_plane(cls, plane: Float[Tensor, "4"]) -> "FloorPlane":
+        """Inverse of `plane()` for normals that point up in the image."""
+        return cls(plane[[0, 2]] / -plane[1], plane[3])
+
+    def plane(self) -> Float[Tensor, "4"]:
+        """Unit up normal and offset: height of x = normal . x + offset."""
+        down = self.slopes.new_tensor(-1.0)
+        normal = torch.stack([self.slopes[0], down, self.slopes[1]])
+        return torch.cat([normal / normal.norm(), self.offset[None]])
+
+    def energy(self) -> Float[Tensor, ""]:
+        """Cameras are rarely rolled and mostly look slightly down."""
+        spread = self.slopes.new_tensor([CAMERA_ROLL_SPREAD, CAMERA_PITCH_SPREAD])
+        mean = self.slopes.new_tensor([0.0, CAMERA_PITCH])
+        return 0.5 * ((self.slopes - mean) / spread).square().sum()

@@ -1,0 +1,225 @@
+"""Measures of a predicted two-person motion against the truth: pure functions of arrays.
+
+Positions are metres in the camera frame, errors are millimetres. `valid` says which person-frames
+count; the others enter neither the sum nor its denominator. A measure over nothing is NaN. Joints
+are a chosen set of points (for example `skeleton.EVALUATION_JOINTS`), the same for both motions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+CONTACT_GAP_M = 0.01
+"""Two people touch in a frame when two of their vertices are nearer than this."""
+
+MIN_DEPTH_DIFFERENCE_M = 0.05
+"""Depth order is scored only where the true pelvises differ by more in depth."""
+
+MM_PER_M = 1000.0
+
+Points = Float[np.ndarray, "frame person point 3"]
+PersonFrames = Bool[np.ndarray, "frame person"]
+Frames = Bool[np.ndarray, " frame"]
+
+
+def mpjpe(
+    predicted: Points, truth: Points, valid: PersonFrames, hips: tuple[int, int] = (0, 1)
+) -> float:
+    """Mean joint error after moving each person's hip midpoint onto the true one.
+
+    Args:
+        predicted: Joints in metres.
+        truth: The same joints of the truth.
+        valid: Person-frames that count.
+        hips: Indices of the two hips among the joints.
+    """
+    return mpvpe(predicted, truth, _midpoint(predicted, hips), _midpoint(truth, hips), valid)
+
+
+def mpvpe(
+    predicted: Points,
+    truth: Points,
+    predicted_root: Float[np.ndarray, "frame person 3"],
+    truth_root: Float[np.ndarray, "frame person 3"],
+    valid: PersonFrames,
+) -> float:
+    """Mean point error (vertices, usually) about each person's own root (hip midpoint)."""
+    difference = (predicted - predicted_root[:, :, None]) - (truth - truth_root[:, :, None])
+    return _mean_mm(np.linalg.norm(difference, axis=-1)[valid])
+
+
+def pa_mpjpe(predicted: Points, truth: Points, valid: PersonFrames) -> float:
+    """Mean joint error after the best similarity transform per frame and person."""
+    return _aligned_error(predicted[valid], truth[valid])
+
+
+def pair_pa_mpjpe(predicted: Points, truth: Points, valid: PersonFrames) -> float:
+    """Mean joint error after one similarity transform per frame for both people together.
+
+    Unlike `pa_mpjpe` it sees where the people stand relative to each other ("joint PA-MPJPE" of
+    the paper's section 4). Only frames in which both are valid count.
+    """
+    both = valid.all(axis=1)
+    people, points = predicted.shape[1:3]
+    return _aligned_error(
+        predicted[both].reshape(-1, people * points, 3), truth[both].reshape(-1, people * points, 3)
+    )
+
+
+def interaction_error(predicted: Points, truth: Points, valid: PersonFrames) -> float:
+    """Mean error of the distances between every joint of one person and every one of the other.
+
+    Absolute camera coordinates, no alignment, frames in which both are valid.
+    """
+    both = valid.all(axis=1)
+    difference = _pair_distances(predicted[both]) - _pair_distances(truth[both])
+    return _mean_mm(np.abs(difference))
+
+
+def acceleration_error(predicted: Points, truth: Points, valid: PersonFrames) -> float:
+    """Mean error of the joints' second differences, in mm per frame squared.
+
+    Camera coordinates, so a trembling depth counts; three valid frames in a row are needed.
+    """
+    error = _second_difference(predicted) - _second_difference(truth)
+    usable = valid[2:] & valid[1:-1] & valid[:-2]
+    return _mean_mm(np.linalg.norm(error, axis=-1)[usable])
+
+
+@dataclass(frozen=True)
+class DepthOrder:
+    """Frames with wrong depth order among those in which the order can be told."""
+
+    wrong: int
+    scored: int
+
+    @property
+    def wrong_share(self) -> float:
+        """Share of the scored frames; NaN when none is scored."""
+        return self.wrong / self.scored if self.scored else float("nan")
+
+
+def depth_order_error(
+    predicted_pelvis: Float[np.ndarray, "frame 2 3"],
+    truth_pelvis: Float[np.ndarray, "frame 2 3"],
+    order: Int[np.ndarray, " frame"],
+    valid: PersonFrames,
+) -> DepthOrder:
+    """Count frames in which the wrong person is predicted in front.
+
+    A frame is scored where `order` (+1: person 1 covers person 0 in the image, -1: the reverse,
+    0: no overlap) is not 0, the true pelvises are more than `MIN_DEPTH_DIFFERENCE_M` apart in
+    depth, and their order agrees with `order`.
+    """
+    # Positive when person 1 is nearer to the camera, as in `order`.
+    truth_difference = truth_pelvis[:, 0, 2] - truth_pelvis[:, 1, 2]
+    predicted_difference = predicted_pelvis[:, 0, 2] - predicted_pelvis[:, 1, 2]
+    scored = (
+        (np.abs(truth_difference) > MIN_DEPTH_DIFFERENCE_M)
+        & (truth_difference * order > 0)
+        & valid.all(axis=1)
+    )
+    wrong = scored & (np.sign(predicted_difference) != order)
+    return DepthOrder(wrong=int(wrong.sum()), scored=int(scored.sum()))
+
+
+@dataclass(frozen=True)
+class ContactScore:
+    """Contact per frame, predicted against true."""
+
+    precision: float
+    recall: float
+
+
+def contact_score(predicted: Frames, truth: Frames) -> ContactScore:
+    """Precision and recall of the frames in contact; NaN where nothing is predicted or true."""
+    hits = int((predicted & truth).sum())
+
+    def share(total: int) -> float:
+        return hits / total if total else float("nan")
+
+    return ContactScore(precision=share(int(predicted.sum())), recall=share(int(truth.sum())))
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Which predicted person is which true one.
+
+    Attributes:
+        people: `people[i]` is the predicted person that stands for true person i, all clip long.
+        swapped: Frames in which the other assignment fits the image better.
+    """
+
+    people: tuple[int, int]
+    swapped: Frames
+
+
+def assign_people(
+    predicted_px: Float[np.ndarray, "frame 2 point 2"],
+    truth_px: Float[np.ndarray, "frame 2 point 2"],
+    valid: PersonFrames,
+) -> Assignment:
+    """Match people over the whole clip by their points in the image, and find frames that differ.
+
+    Identity is decided in the image and not in space, so that a wrong depth order is not taken
+    for a swap of identities.
+    """
+    both = valid.all(axis=1)
+    straight = _pixel_distance(predicted_px, truth_px)
+    crossed = _pixel_distance(predicted_px[:, ::-1], truth_px)
+    if straight[both].sum() <= crossed[both].sum():
+        return Assignment(people=(0, 1), swapped=both & (crossed < straight))
+    return Assignment(people=(1, 0), swapped=both & (straight < crossed))
+
+
+def _midpoint(
+    points: Float[np.ndarray, "frame person point 3"], pair: tuple[int, int]
+) -> Float[np.ndarray, "frame person 3"]:
+    return points[:, :, list(pair)].mean(axis=2)
+
+
+def _mean_mm(errors_m: Float[np.ndarray, "..."]) -> float:
+    return float(errors_m.mean()) * MM_PER_M if errors_m.size else float("nan")
+
+
+def _second_difference(points: Points) -> Float[np.ndarray, "inner_frame person point 3"]:
+    return points[2:] - 2.0 * points[1:-1] + points[:-2]
+
+
+def _pair_distances(points: Points) -> Float[np.ndarray, "frame point point"]:
+    return np.linalg.norm(points[:, 0, :, None] - points[:, 1, None, :], axis=-1)
+
+
+def _pixel_distance(
+    predicted_px: Float[np.ndarray, "frame person point 2"],
+    truth_px: Float[np.ndarray, "frame person point 2"],
+) -> Float[np.ndarray, " frame"]:
+    return np.linalg.norm(predicted_px - truth_px, axis=-1).mean(axis=(1, 2))
+
+
+def _aligned_error(
+    predicted: Float[np.ndarray, "set point 3"], truth: Float[np.ndarray, "set point 3"]
+) -> float:
+    aligned = similarity_align(predicted, truth)
+    return _mean_mm(np.linalg.norm(aligned - truth, axis=-1))
+
+
+def similarity_align(
+    source: Float[np.ndarray, "set point 3"], target: Float[np.ndarray, "set point 3"]
+) -> Float[np.ndarray, "set point 3"]:
+    """Move each set of points onto its target by the best rotation, scale and translation.
+
+    Least squares, without reflections (Umeyama 1991). A source that is one point moves only.
+    """
+    source_mean = source.mean(axis=1, keepdims=True)
+    target_mean = target.mean(axis=1, keepdims=True)
+    source_centred, target_centred = source - source_mean, target - target_mean
+    u, singular, vt = np.linalg.svd(np.swapaxes(target_centred, 1, 2) @ source_centred)
+    signs = np.ones_like(singular)
+    signs[:, 2] = np.where(np.linalg.det(u @ vt) < 0, -1.0, 1.0)
+    rotation = (u * signs[:, None, :]) @ vt
+    variance = (source_centred**2).sum(axis=(1, 2))
+    scale = (singular * signs).sum(axis=1) / np.where(variance > 0, variance, 1.0)
+    rotated: np.ndarray = source_centred @ np.swapaxes(rotation, 1, 2)
+    return scale[:, None, None] * rotated + target_mean

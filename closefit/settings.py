@@ -1,0 +1,220 @@
+"""From presets, files and flags to a checked `Config`; the later source wins.
+
+Settings have dotted names: `seed`, `optimize.steps`. Sources in rising precedence: defaults, what a
+started folder recorded, the preset, `--config FILE`, `--set key=value`, named flags.
+"""
+
+import difflib
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+from closefit.config import PRESETS, Config
+from closefit.errors import ConfigError, FileMissingError
+
+Settings = dict[str, Any]
+"""Values by dotted name."""
+
+HELP_HINT = "`closefit run --help` explains the settings and how to give them"
+
+
+def build_config(
+    *,
+    recorded: Mapping[str, Any] | None = None,
+    config_file: Path | None = None,
+    assignments: Iterable[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> Config:
+    """Merge all sources and check every value.
+
+    Args:
+        recorded: Settings of a started folder (by dotted name); unknown ones are dropped, since
+            another version of closefit may have written them.
+        config_file: TOML file.
+        assignments: `key=value` texts.
+        flags: Values by dotted name; None means "not given".
+
+    Raises:
+        ConfigError: A key is unknown, a value has the wrong type or lies out of range.
+        FileMissingError: There is no such `config_file`.
+    """
+    known = _known_fields()
+    given: Settings = {}
+    if config_file is not None:
+        given.update(_from_toml(config_file))
+    given.update(_from_assignment(text) for text in assignments)
+    given.update({key: value for key, value in (flags or {}).items() if value is not None})
+
+    preset = given.get("preset")
+    settings = {key: value for key, value in (recorded or {}).items() if key in known}
+    if recorded is None or preset is not None:
+        settings.update(_from_preset(preset if preset is not None else Config().preset))
+    settings.update(given)
+    checked = {key: _checked(known, key, value) for key, value in settings.items()}
+    config: Config = _construct(Config, checked, "")
+    return config
+
+
+def flatten(config: Config) -> Settings:
+    """All settings of `config` by dotted name."""
+    flat: Settings = {}
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if is_dataclass(value):
+            flat.update({f"{f.name}.{sub.name}": getattr(value, sub.name) for sub in fields(value)})
+        else:
+            flat[f.name] = value
+    return flat
+
+
+def affecting(config: Config, sections: Iterable[str]) -> Settings:
+    """Settings of these sections (or top-level settings) that can change a result."""
+    known = _known_fields()
+    wanted = set(sections)
+    return {
+        key: value
+        for key, value in flatten(config).items()
+        if key.split(".")[0] in wanted and not known[key].metadata.get("neutral", False)
+    }
+
+
+def file_settings() -> frozenset[str]:
+    """Names of the settings that name an input file."""
+    return frozenset(key for key, f in _known_fields().items() if f.metadata.get("file", False))
+
+
+def _known_fields() -> dict[str, Field[Any]]:
+    """Every setting's field by dotted name."""
+    known: dict[str, Field[Any]] = {}
+    for f in fields(Config):
+        if isinstance(f.type, type) and is_dataclass(f.type):
+            known.update({f"{f.name}.{sub.name}": sub for sub in fields(f.type)})
+        else:
+            known[f.name] = f
+    return known
+
+
+def _from_preset(name: Any) -> Settings:
+    if name not in PRESETS:
+        raise ConfigError(
+            f"`preset` is `{name}`, but must be one of {_options(PRESETS)}", hint=HELP_HINT
+        )
+    return {
+        f"{section}.{key}": value
+        for section, values in PRESETS[name].items()
+        for key, value in values.items()
+    }
+
+
+def _from_toml(path: Path) -> Settings:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileMissingError(
+            f"there is no settings file `{path}`", hint="check the path given with --config"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"`{path}` is not a TOML file: {error}", hint=HELP_HINT) from error
+    flat: Settings = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            flat.update({f"{key}.{sub}": sub_value for sub, sub_value in value.items()})
+        else:
+            flat[key] = value
+    return flat
+
+
+def _from_assignment(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise ConfigError(
+            f"`--set {text}` is not of the form key=value",
+            hint="write for example --set optimize.steps=200",
+        )
+    return key.strip(), _parse_value(value.strip())
+
+
+def _parse_value(text: str) -> Any:
+    """Read a TOML value; `none` is no value, and any other word is itself."""
+    if text.lower() == "none":
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _checked(known: Mapping[str, Field[Any]], key: str, value: Any) -> Any:
+    """Return `value` in the type of setting `key`."""
+    if key not in known:
+        raise _unknown_key(known, key)
+    annotation = known[key].type
+    if known[key].metadata.get("file", False) and isinstance(value, str):
+        return str(Path(value).expanduser().absolute())
+    for option in _alternatives(annotation):
+        if get_origin(option) is Literal:
+            if value in get_args(option):
+                return value
+        elif option is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        elif type(value) is option:
+            return value
+    raise ConfigError(
+        f"`{key}` is `{value}` ({_type_name(type(value))}), but must be {_expected(annotation)}",
+        hint=HELP_HINT,
+    )
+
+
+def _unknown_key(known: Iterable[str], key: str) -> ConfigError:
+    names = list(known)
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
+    # A right name in the wrong section is nearer than what merely looks alike.
+    same_leaf = [name for name in names if name.split(".")[-1] == key.split(".")[-1]]
+    return ConfigError(
+        f"there is no setting `{key}`", hint=f"the nearest setting is `{(same_leaf or near)[0]}`"
+    )
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) in (Union, UnionType):
+        return get_args(annotation)
+    return (annotation,)
+
+
+def _expected(annotation: Any) -> str:
+    words = []
+    for option in _alternatives(annotation):
+        if get_origin(option) is Literal:
+            words.append(f"one of {_options(get_args(option))}")
+        else:
+            words.append(_type_name(option))
+    return " or ".join(words)
+
+
+def _type_name(kind: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return "none" if kind is NoneType else names.get(kind, kind.__name__)
+
+
+def _options(values: Iterable[Any]) -> str:
+    return ", ".join(f"`{value}`" for value in values)
+
+
+def _construct(section_type: Any, settings: Mapping[str, Any], prefix: str) -> Any:
+    """Build a (nested) section from values by dotted name."""
+    values = {}
+    for f in fields(section_type):
+        name = f"{prefix}{f.name}"
+        if is_dataclass(f.type):
+            values[f.name] = _construct(f.type, settings, f"{name}.")
+        elif name in settings:
+            values[f.name] = settings[name]
+    return section_type(**values)

@@ -1,0 +1,84 @@
+"""Stage `init`: keypoints in, both people's motion in one metric camera frame out."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from closefit.body.model import Body
+from closefit.body.pose_prior import PosePrior
+from closefit.events import Step
+from closefit.fitting.clip_fit import ClipFit
+from closefit.fitting.hypotheses import fit_best
+from closefit.fitting.reprojection import KeypointProjector
+from closefit.fitting.targets import KeypointTargets, targets_from_track
+from closefit.records import Motion, Track
+from closefit.stages.inputs import camera_intrinsics, load_body
+from closefit.stages.job import Job
+
+REVISION = 1
+
+VALID_WITHIN_S = 0.5
+"""A pose counts as observed if its person was seen at most this long before or after."""
+
+
+def run(job: Job) -> None:
+    """Fit both bodies to the tracked keypoints and write `artifacts/init.npz`."""
+    track = job.load(Track)
+    body = load_body(job)
+    width, height = (int(n) for n in track.size_wh)
+    K = camera_intrinsics(job.config.camera, width, height, len(track.time_s))
+    targets = targets_from_track(track, K, job.config.init.keypoint_confidence, job.device)
+    prior = PosePrior.create(job.device, torch.float32)
+
+    def on_step(done: int, total: int) -> None:
+        job.emit(Step("init", done, total))
+
+    fit, order = fit_best(body, targets, prior, job.config.init.steps, on_step)
+    motion = motion_from_fit(body, targets, fit, K, f"depth order: {order}")
+    job.save(motion)
+    job.report({"init_energy": round(fit.energy, 3), "depth_order_start": order})
+
+
+def motion_from_fit(
+    body: Body,
+    targets: KeypointTargets,
+    fit: ClipFit,
+    K: Float[np.ndarray, "frame 3 3"],
+    notes: str,
+) -> Motion:
+    """Turn fitted variables into the record that later stages read."""
+    variables = fit.variables
+    with torch.no_grad():
+        rotations, transl = variables.rotations(), variables.transl(body)
+        joints, projected = KeypointProjector(body, targets.set_name)(
+            rotations, variables.betas, transl, targets.K
+        )
+        error = (projected - targets.points_px).norm(dim=-1) / targets.sigma_px[..., None]
+        agreement = torch.exp(-0.5 * (error / 3.0).square())
+        confidence = (targets.weight * agreement).mean(-1)
+
+    def array(tensor: torch.Tensor) -> Float[np.ndarray, "..."]:
+        return tensor.detach().cpu().numpy().astype(np.float32)
+
+    return Motion(
+        rotations=array(rotations),
+        betas=array(variables.betas),
+        transl=array(transl),
+        joints=array(joints),
+        K=K,
+        valid=near_observation(targets.seen.cpu().numpy(), round(VALID_WITHIN_S * targets.fps)),
+        confidence=array(confidence.clamp(0.0, 1.0)),
+        body_name=np.array(body.name),
+        floor=array(fit.floor),
+        notes=np.array(notes),
+    )
+
+
+def near_observation(
+    seen: Bool[np.ndarray, "frame person"], reach: int
+) -> Bool[np.ndarray, "frame person"]:
+    """Frames at most `reach` frames away from one in which the person was seen."""
+    padded = np.pad(seen, ((reach, reach), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
+    valid: Bool[np.ndarray, "frame person"] = windows.any(-1)
+    return valid
