@@ -3,7 +3,7 @@
 A field marked `neutral` cannot change a result, so it stays out of the stages' fingerprints.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from closefit.errors import ConfigError
@@ -23,7 +23,7 @@ def _file() -> Any:
     return field(default=None, metadata={"file": True})
 
 
-def _check_range(section: Any, name: str, low: float, high: float) -> None:
+def _check_range(section: Any, name: str, low: float | int, high: float | int) -> None:
     value = getattr(section, name)
     if not low <= value <= high:
         raise ConfigError(
@@ -108,15 +108,41 @@ class OptimizeConfig:
     motion: Literal["direct"] = "direct"
     appearance: bool = True
     physics: float = 0.5
-    steps: int = 200
-    image_size_px: int = 192
+    passes: int = 24
+    warmup_passes: int = 6
+    window_frames: int = 64
     frames_per_step: int = 16
+    image_size_px: int = 256
+    map_size: int = 128
+    latent_channels: int = 16
+    decoder_width: int = 16
+    lr_motion: float = 1.5e-3
+    lr_appearance: float = 3e-3
+    lr_latent: float = 3e-3
+    # Weights against the motion terms, which are log likelihoods per frame.
+    weight_appearance: float = 60.0
+    weight_rgb: float = 0.8
+    weight_ssim: float = 0.2
+    weight_lpips: float = 0.2
+    weight_silhouette: float = 1.0
+    silhouette_outside: float = 2.0
+    weight_offset: float = 10.0
+    weight_scale: float = 1.0
+    weight_identity: float = 0.01
+    weight_penetration: float = 1e4
+    weight_anchor_pose: float = 0.1
+    weight_anchor_place: float = 1.0
+    weight_anchor_shape: float = 0.1
+    identity_radius: float = 0.025
 
     def __post_init__(self) -> None:
         """Check ranges."""
         _check_range(self, "physics", 0.0, 1.0)
-        _check_range(self, "steps", 0, 1_000_000)
+        _check_range(self, "passes", 0, 100_000)
+        _check_range(self, "warmup_passes", 0, 100_000)
+        _check_range(self, "window_frames", 8, 4096)
         _check_range(self, "image_size_px", 32, 2048)
+        _check_range(self, "map_size", 32, 1024)
         _check_range(self, "frames_per_step", 1, 4096)
 
 
@@ -150,17 +176,15 @@ class Config:
 
 
 PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
-    "draft": {"optimize": {"steps": 120, "image_size_px": 192, "frames_per_step": 16}},
-    "default": {"optimize": {"steps": 400, "image_size_px": 256, "frames_per_step": 16}},
-    "paper": {"optimize": {"steps": 160, "image_size_px": 512, "frames_per_step": 16}},
+    "draft": {
+        "optimize": {
+            "passes": 12,
+            "warmup_passes": 4,
+            "image_size_px": 192,
+            "map_size": 96,
+        }
+    },
+    "default": {},
+    "paper": {"optimize": {"passes": 20, "image_size_px": 512, "map_size": 256}},
 }
 """What each preset changes against the defaults of the sections."""
-
-
-def affecting_fields(section: Any) -> dict[str, Any]:
-    """Settings of `section` that can change a result, by field name."""
-    return {
-        f.name: getattr(section, f.name)
-        for f in fields(section)
-        if not f.metadata.get("neutral", False)
-    }

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from closefit import artifacts, metrics, weights
+from closefit.artifacts import UNREADABLE
 from closefit.body import Body
 from closefit.body.keypoints import KeypointRegressor
 from closefit.body.skeleton import EVALUATION_JOINTS
@@ -29,6 +30,8 @@ JointSet = Literal["smpl", "lsp"]
 
 HIPS: dict[JointSet, tuple[int, int]] = {"smpl": (0, 1), "lsp": (2, 3)}
 """The two hips among the joints of each set."""
+
+HIP_JOINTS = [1, 2]
 
 BODY_MODELS = {"closefit": "closefit_body", "smpl": "smpl"}
 """Manifest name of the body that a motion names."""
@@ -169,7 +172,7 @@ def evaluate_motion(
             f"the run has `{frames}` frames but the truth has `{truth_frames}`",
             hint="give the truth of this clip, and run all of it (without --start and --end)",
         )
-    if not truth_body.landmarks.keys() >= body.landmarks.keys() and _same_mesh(body, truth_body):
+    if truth_body.num_vertices == body.num_vertices:
         truth_body = replace(truth_body, landmarks=body.landmarks)
     pelvis = truth_body.rest(_tensor(truth.betas)).joints[:, 0].numpy()
     target = _pose(truth_body, truth, truth.transl - pelvis, joints)
@@ -179,9 +182,7 @@ def evaluate_motion(
         scene.in_pixels(motion.K), target.in_pixels(truth.K[None]), motion.valid
     )
     people = list(assignment.people)
-    scores = _scores(scene.ordered(people), target, truth, motion.valid[:, people], HIPS[joints])
-    if not _same_mesh(body, truth_body):
-        scores["mpvpe_mm"] = math.nan
+    scores = _scores(scene.ordered(people), target, truth, motion.valid[:, people], joints)
     return Measures(**scores, identity_swaps=int(assignment.swapped.sum()))
 
 
@@ -192,6 +193,7 @@ class _Scene:
     joints: Float[np.ndarray, "frame 2 24 3"]
     points: Float[np.ndarray, "frame 2 point 3"]
     vertices: Float[Tensor, "frame 2 vertex 3"]
+    faces: Int[Tensor, "face 3"]
 
     def in_pixels(self, K: Float[np.ndarray, "#frame 3 3"]) -> Float[np.ndarray, "frame 2 point 2"]:
         """Project the points."""
@@ -200,7 +202,12 @@ class _Scene:
 
     def ordered(self, people: list[int]) -> "_Scene":
         """Return the scene with its people in this order."""
-        return _Scene(self.joints[:, people], self.points[:, people], self.vertices[:, people])
+        return replace(
+            self,
+            joints=self.joints[:, people],
+            points=self.points[:, people],
+            vertices=self.vertices[:, people],
+        )
 
 
 def _pose(
@@ -213,7 +220,12 @@ def _pose(
     else:
         regressor = KeypointRegressor(body, "lsp14")
         points = regressor(posed.joints, posed.vertices[:, :, regressor.vertex_indices])
-    return _Scene(posed.joints.double().numpy(), points.double().numpy(), posed.vertices)
+    return _Scene(
+        joints=posed.joints.double().numpy(),
+        points=points.double().numpy(),
+        vertices=posed.vertices,
+        faces=body.faces,
+    )
 
 
 def _scores(
@@ -221,10 +233,64 @@ def _scores(
     target: _Scene,
     truth: Truth,
     valid: Bool[np.ndarray, "frame 2"],
-    hips: tuple[int, int],
+    joint_set: JointSet,
 ) -> dict[str, float]:
     """Return all measures but the identity swaps, by name."""
     points, true_points = scene.points, target.points
     both = valid.all(axis=1)
     gap_m = surface_gap(scene.vertices).numpy()
+    depth_mm = average_penetration_depth_mm(scene.vertices, scene.faces).numpy()
     contact = metrics.contact_score((gap_m < metrics.CONTACT_GAP_M)[both], truth.contact[both])
+    order = metrics.depth_order_error(
+        scene.joints[:, :, 0], target.joints[:, :, 0], truth.order, valid
+    )
+    return {
+        "mpjpe_mm": metrics.mpjpe(points, true_points, valid, HIPS[joint_set]),
+        "pa_mpjpe_mm": metrics.pa_mpjpe(points, true_points, valid),
+        "pair_pa_mpjpe_mm": metrics.pair_pa_mpjpe(points, true_points, valid),
+        "mpvpe_mm": _vertex_error(scene, target, valid),
+        "interaction_mm": metrics.interaction_error(points, true_points, valid),
+        "a_pd_mm": metrics.mean_over(depth_mm, both),
+        "acceleration_mm": metrics.acceleration_error(points, true_points, valid),
+        "contact_precision": contact.precision,
+        "contact_recall": contact.recall,
+        "contact_gap_mm": metrics.MM_PER_M * metrics.mean_over(gap_m, both & truth.contact),
+        "wrong_depth_order": order.wrong_share,
+        "depth_order_frames": order.scored,
+        "valid_share": float(valid.mean()),
+    }
+
+
+def _vertex_error(scene: _Scene, target: _Scene, valid: Bool[np.ndarray, "frame 2"]) -> float:
+    """MPVPE about the hip joints' midpoint; NaN for different meshes."""
+    if scene.vertices.shape != target.vertices.shape:
+        return math.nan
+    roots = [posed.joints[:, :, HIP_JOINTS].mean(axis=2) for posed in (scene, target)]
+    return metrics.mpvpe(scene.vertices.numpy(), target.vertices.numpy(), *roots, valid)
+
+
+def _check_body(target: _Scene, truth: Truth) -> None:
+    """Refuse a truth whose joints do not follow from its pose on this body."""
+    mismatch = float(np.abs(target.joints - truth.joints3d).max())
+    if mismatch > MAX_TRUTH_MISMATCH_M:
+        raise ObservationsError(
+            f"the truth's joints are up to `{mismatch:.3f}` m away from those of its posed body",
+            hint="give the body that the truth was made with: `--truth-body FILE`",
+        )
+
+
+def _truth_shapes(frames: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that the arrays of a truth must have."""
+    return {
+        "K": (3, 3),
+        "rotations": (frames, 2, 24, 3, 3),
+        "betas": (2, 10),
+        "transl": (frames, 2, 3),
+        "joints3d": (frames, 2, 24, 3),
+        "order": (frames,),
+        "contact": (frames,),
+    }
+
+
+def _tensor(array: Float[np.ndarray, "*shape"]) -> Float[Tensor, "*shape"]:
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))

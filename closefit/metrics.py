@@ -142,6 +142,11 @@ def contact_score(predicted: Frames, truth: Frames) -> ContactScore:
     return ContactScore(precision=share(int(predicted.sum())), recall=share(int(truth.sum())))
 
 
+def mean_over(values: Float[np.ndarray, " frame"], frames: Frames) -> float:
+    """Mean of a quantity per frame over some frames; NaN over none."""
+    return float(values[frames].mean()) if frames.any() else float("nan")
+
+
 @dataclass(frozen=True)
 class Assignment:
     """Which predicted person is which true one.

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from closefit import __version__, device, downloads, freshness, settings, weights
 from closefit.artifacts import disk_full_guard
@@ -20,11 +20,13 @@ from closefit.freshness import FORCED, STAGE_NAMES, STAGES, Reason, Situation, S
 from closefit.hashing import sha256_of
 from closefit.records import VideoInfo
 from closefit.stages.job import Job
+from closefit.video import probe
 from closefit.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class StageModule(Protocol):
     """What a module of `closefit.stages` offers."""
 
@@ -82,6 +84,15 @@ class StageStatus:
     reason: Reason | None
     seconds: float | None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return {
+            "stage": self.stage,
+            "up_to_date": self.reason is None,
+            "reason": None if self.reason is None else asdict(self.reason),
+            "seconds": self.seconds,
+        }
+
 
 def run(
     video: Path, out: Path, config: Config, emit: Emit, selection: Selection | None = None
@@ -91,8 +102,6 @@ def run(
     Raises:
         ClosefitError: Any of the documented failures; finished stages are kept.
     """
-    from closefit.video import probe
-
     selection = selection or Selection()
     info = probe(video)
     workspace = Workspace(out)
@@ -120,7 +129,7 @@ def status(out: Path) -> list[StageStatus]:
     """
     workspace = Workspace(out)
     recorded = workspace.require_started()
-    config = recorded_config(workspace)
+    config = recorded_config(out)
     situation = Situation(
         workspace=workspace,
         config=config,
@@ -141,14 +150,22 @@ def status(out: Path) -> list[StageStatus]:
     ]
 
 
-def recorded_config(workspace: Workspace) -> Config:
-    """Return the settings that a started folder was last run with."""
-    return settings.build_config(recorded=workspace.require_started().get("settings", {}))
+def recorded_config(out: Path) -> Config:
+    """Return the settings that a started folder was last run with.
+
+    Raises:
+        ArtifactMissingError: `out` is not a results folder.
+    """
+    return settings.build_config(recorded=Workspace(out).require_started().get("settings", {}))
 
 
-def recorded_video(workspace: Workspace) -> Path:
-    """Return the path of the video that a started folder belongs to."""
-    return Path(workspace.require_started()["video"]["path"])
+def recorded_video(out: Path) -> Path:
+    """Return the path of the video that a started folder belongs to.
+
+    Raises:
+        ArtifactMissingError: `out` is not a results folder.
+    """
+    return Path(Workspace(out).require_started()["video"]["path"])
 
 
 def _run_if_needed(

@@ -1,7 +1,7 @@
 """From presets, files and flags to a checked `Config`; the later source wins.
 
-Settings have dotted names: `seed`, `optimize.steps`. Sources in rising precedence: defaults, what a
-started folder recorded, the preset, `--config FILE`, `--set key=value`, named flags.
+Settings have dotted names: `seed`, `optimize.passes`. Sources in rising precedence: defaults, what
+a started folder recorded, the preset, `--config FILE`, `--set key=value`, named flags.
 """
 
 import difflib
@@ -137,7 +137,7 @@ def _from_assignment(text: str) -> tuple[str, Any]:
     if not separator:
         raise ConfigError(
             f"`--set {text}` is not of the form key=value",
-            hint="write for example --set optimize.steps=200",
+            hint="write for example --set optimize.passes=20",
         )
     return key.strip(), _parse_value(value.strip())
 

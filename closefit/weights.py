@@ -216,6 +216,28 @@ def backend_models(backend: Backend) -> tuple[str, ...]:
     return tuple(model.name for model in manifest().values() if backend in model.backends)
 
 
+def default_downloads() -> tuple[str, ...]:
+    """Return the manifest names of what a run can use and closefit may fetch by itself."""
+    return tuple(
+        model.name
+        for model in manifest().values()
+        if model.obtain is None and (model.backends or model.optional)
+    )
+
+
+def describe(model: Model, weights_dir: str | Path | None = None) -> dict[str, str]:
+    """Return what a list of models says about this one."""
+    path = find(model.name, weights_dir)
+    return {
+        "model": model.name,
+        "purpose": model.purpose,
+        "stage": ", ".join(model.stages),
+        "licence": model.licence,
+        "commercial use": model.commercial_use,
+        "here": str(path) if path is not None else "no",
+    }
+
+
 def get(name: str) -> Model:
     """Return the manifest's entry `name`.
 

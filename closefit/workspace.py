@@ -186,7 +186,8 @@ class Workspace:
     @contextmanager
     def logging_to_file(self) -> Iterator[None]:
         """Append everything that closefit logs to the folder's log file."""
-        handler = logging.FileHandler(self.log, encoding="utf-8")
+        with disk_full_guard(self.log):
+            handler = _LogFile(self.log, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         handler.setLevel(logging.INFO)
         package_logger = logging.getLogger("closefit")
@@ -199,6 +200,13 @@ class Workspace:
             package_logger.setLevel(level)
             package_logger.removeHandler(handler)
             handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk ends silently: the run reports that itself."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Drop `record`."""
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -22,6 +22,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.stubs import StubStages, stub_probe, write_video
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -38,11 +40,35 @@ def _fixed_seeds() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - third parties draw from the global generator
     torch.manual_seed(0)
+    torch.use_deterministic_algorithms(False)  # a pipeline in another test may have set it
 
 
 @pytest.fixture(autouse=True)
 def _no_user_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLOSEFIT_WEIGHTS", raising=False)
+
+
+@pytest.fixture
+def stub_stages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StubStages:
+    """Put stand-ins in the place of all stages, of the video reader and of the model files."""
+    from closefit import pipeline, weights
+
+    stubs = StubStages()
+    monkeypatch.setattr(pipeline, "_module", stubs.by_name)
+    monkeypatch.setattr(pipeline, "probe", stub_probe)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    models = tmp_path / "models"
+    models.mkdir()
+    for model in weights.backend_models("yolo"):
+        (models / weights.get(model).places[0]).write_bytes(b"a model")
+    monkeypatch.setenv("CLOSEFIT_WEIGHTS", str(models))
+    return stubs
+
+
+@pytest.fixture
+def stub_clip(tmp_path: Path) -> Path:
+    """A file that the stand-in reader takes for a video."""
+    return write_video(tmp_path / "clip.mp4")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -77,5 +77,6 @@ def _motion_fields(frames: int, seed: int) -> dict[str, np.ndarray]:
         "valid": np.ones((frames, 2), bool),
         "confidence": np.ones((frames, 2), np.float32),
         "body_name": np.array("closefit"),
+        "floor": np.array([0.0, -1.0, 0.0, 1.0], np.float32),
         "notes": np.array(""),
     }

@@ -40,7 +40,7 @@ FACE_LANDMARKS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 """Order of `face_vertices`, which is COCO's order of the face points."""
 
 
-_UNREADABLE = (EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
 """What numpy raises for an `.npz` that is cut short or is another kind of file."""
 
 
@@ -78,7 +78,8 @@ def read_body_arrays(path: Path) -> BodyArrays:
 def _read_npz(path: Path) -> dict[str, Array]:
     """Return all arrays of an `.npz`, refusing pickles."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: given a path, numpy leaves the file open when it is no zip.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except FileNotFoundError as error:
         raise WeightsMissingError(

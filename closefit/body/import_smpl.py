@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import textwrap
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 from closefit.body.files import NUM_BETAS, Array
 from closefit.body.safe_pickle import PICKLE_ERRORS, dense, read_pickled_dict
 from closefit.body.skeleton import NUM_JOINTS, PARENTS
+from closefit.body.unwrap import unwrap
 from closefit.errors import FileMissingError, OutputError, WeightsDamagedError
 
 NUM_VERTICES = 6890
@@ -32,7 +34,7 @@ def import_smpl(file: Path, destination: Path) -> None:
     """Store an official SMPL model where closefit (`Body.load`) and `smplx` can read it.
 
     Nothing of the file is executed and `chumpy` is not needed. `destination` appears complete or
-    not at all.
+    not at all. Texture coordinates, which SMPL's file lacks, are added (`unwrap`).
 
     Args:
         file: The official `.pkl` of SMPL (any gender, version 1.0 or 1.1), or an `.npz` of it.
@@ -45,6 +47,8 @@ def import_smpl(file: Path, destination: Path) -> None:
         OutputError: The destination cannot be written.
     """
     arrays = _checked(file, _read(file))
+    uv, faces_uv = unwrap(arrays["v_template"], arrays["f"], arrays["weights"])
+    arrays |= {"uv": uv.astype(np.float32), "faces_uv": faces_uv}
     try:
         _write_atomically(destination, arrays)
     except OSError as error:
@@ -58,7 +62,7 @@ def _read(file: Path) -> dict[str, Array]:
     """Return the arrays of `SHAPES` that the file has, whichever of the two formats it is in."""
     try:
         if zipfile.is_zipfile(file):
-            with np.load(file, allow_pickle=False) as archive:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return {key: archive[key] for key in SHAPES if key in archive.files}
         content = read_pickled_dict(file)
         return {key: dense(content[key]) for key in SHAPES if key in content}
@@ -67,7 +71,8 @@ def _read(file: Path) -> dict[str, Array]:
             f"no file `{file}`", hint="check the path; SMPL comes from smpl.is.tue.mpg.de"
         ) from error
     except (*PICKLE_ERRORS, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise _refused(file, str(error) or type(error).__name__) from error
+        reason = textwrap.shorten(str(error), width=120) or type(error).__name__
+        raise _refused(file, reason) from error
 
 
 def _checked(file: Path, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -107,7 +112,7 @@ def _write_atomically(destination: Path, arrays: Mapping[str, Array]) -> None:
     handle, temporary = tempfile.mkstemp(dir=destination.parent, prefix=destination.name)
     try:
         with os.fdopen(handle, "wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **arrays)
+            np.savez(stream, allow_pickle=False, **arrays)
         os.replace(temporary, destination)
     except BaseException:
         os.unlink(temporary)

@@ -179,20 +179,40 @@ class Body:
         rotations_world: Float[Tensor, "*batch 24 3 3"],
         joints: Float[Tensor, "*batch 24 3"],
     ) -> Float[Tensor, "*batch vertex 3"]:
-        """Return the linearly blended vertices.
-
-        A vertex is sum_j w_j (R_j v + t_j). Blending R_j column by column keeps every product a
-        plain matrix product with the weights; blended 3x4 matrices per vertex take 3x longer.
-        """
+        """Return the linearly blended vertices: sum over joints of w_j (R_j v + t_j)."""
+        offsets = joints - (rotations_world @ rest.joints[..., None])[..., 0]
         vertices = rest.vertices
         if self.posedirs is not None:
             vertices = vertices + self._pose_correctives(rotations)
-        offsets = joints - (rotations_world @ rest.joints[..., None])[..., 0]
+        elif vertices.dim() < joints.dim():
+            return self._skin_shared_shapes(vertices, rotations_world, offsets)
+        # Blending R_j column by column keeps every product a plain matrix product with the weights;
+        # a blended 3x4 matrix per vertex takes 3x longer.
         skinned = self.weights @ offsets
         for axis in range(3):
             column = self.weights @ rotations_world[..., axis]
             skinned = skinned + column * vertices[..., axis : axis + 1]
         return skinned
+
+    def _skin_shared_shapes(
+        self,
+        vertices: Float[Tensor, "*person vertex 3"],
+        rotations_world: Float[Tensor, "*frame_person 24 3 3"],
+        offsets: Float[Tensor, "*frame_person 24 3"],
+    ) -> Float[Tensor, "*frame_person vertex 3"]:
+        """Return the blended vertices of shapes that do not change over the leading axes.
+
+        The weighted rest vertices (vertex, 24 x 4) are made once per shape, and all frames are
+        columns of one matrix product: several times faster than a blend per pose.
+        """
+        homogeneous = torch.nn.functional.pad(vertices, (0, 1), value=1.0)
+        weighted = (self.weights[:, :, None] * homogeneous[..., None, :]).flatten(-2)
+        moves = torch.cat([rotations_world, offsets[..., None]], dim=-1).mT.flatten(-3, -2)
+        frames = moves.shape[: moves.dim() - weighted.dim()]
+        columns = moves.flatten(0, len(frames) - 1).movedim(0, -2).flatten(-2)
+        skinned = weighted @ columns
+        skinned = skinned.reshape(*skinned.shape[:-1], frames.numel(), 3).movedim(-2, 0)
+        return skinned.reshape(*frames, *skinned.shape[1:]).contiguous()
 
     def _pose_correctives(
         self, rotations: Float[Tensor, "*batch 24 3 3"]

@@ -56,9 +56,8 @@ class _ChumpySelection(_Inert):
     """`chumpy.reordering.Select`: chosen entries of another array, which slicing gives."""
 
     def array(self) -> Array:
-        entries = dense(self.state["a"]).ravel()[dense(self.state["idxs"])]
-        shape: tuple[int, ...] = self.state.get("preferred_shape", entries.shape)
-        return entries.reshape(shape)
+        entries: Array = dense(self.state["a"]).ravel()[dense(self.state["idxs"])]
+        return entries.reshape(self.state.get("preferred_shape", entries.shape))
 
 
 class _ColumnSparse(_Inert):
@@ -69,8 +68,10 @@ class _ColumnSparse(_Inert):
     def array(self) -> Array:
         shape = self.state["_shape"] if "_shape" in self.state else self.state["shape"]
         parts = tuple(dense(self.state[key]) for key in ("data", "indices", "indptr"))
-        matrix: Array = self.compressed(parts, shape=tuple(shape)).toarray()
-        return matrix
+        matrix = self.compressed(parts, shape=tuple(shape))
+        # scipy's own check is partial, and compiled code would write outside the array.
+        matrix.check_format(full_check=True)
+        return np.asarray(matrix.toarray(), dtype=np.float64)
 
 
 class _RowSparse(_ColumnSparse):
@@ -93,7 +94,9 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _from_buffer(buffer: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any) -> Array:
+def _from_buffer(
+    buffer: bytes | bytearray, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any
+) -> Array:
     """Stand in for numpy's `_frombuffer`, which protocol 5 uses."""
     return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
 
@@ -103,7 +106,9 @@ def _allowed() -> dict[tuple[str, str], object]:
     names: dict[tuple[str, str], object] = {
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
+        ("__builtin__", "object"): object,
         ("builtins", "object"): object,
+        ("copy_reg", "_reconstructor"): _new_instance,
         ("copyreg", "_reconstructor"): _new_instance,
         ("_codecs", "encode"): _latin1,
         ("chumpy.ch", "Ch"): _ChumpyArray,

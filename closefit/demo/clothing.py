@@ -123,7 +123,9 @@ def _garments(
     waist = rest.joints[JOINT_INDEX["spine1"], 1] + 0.03
     collar = rest.joints[JOINT_INDEX["neck"], 1] - 0.02
     on_arm = along("left_shoulder", "left_wrist", 0)
-    eye, nose, ear = (rest.vertices[body.landmarks[name]] for name in ("left_eye", "nose", "left_ear"))
+    eye, nose, ear = (
+        rest.vertices[body.landmarks[name]] for name in ("left_eye", "nose", "left_ear")
+    )
     x, y, z = centre.unbind(dim=-1)
     hairline = (y > eye[1] + 0.05) | ((z < ear[2] + 0.005) & (y > nose[1] - 0.02))
     hair_end = nose[1] - 0.16 if outfit.long_hair else nose[1] - 0.05
@@ -133,7 +135,8 @@ def _garments(
     return {
         "eyes": of("head") & front & eyes,
         "mouth": of("head") & front & mouth,
-        "hair": (of("head") & hairline) | (of("head", "neck") & (z < ear[2] - 0.03) & (y > hair_end)),
+        "hair": (of("head") & hairline)
+        | (of("head", "neck") & (z < ear[2] - 0.03) & (y > hair_end)),
         "trousers": (of("hips", "thigh", "shin") | (of("torso") & (y < waist)))
         & (down_leg < outfit.leg),
         "shirt": of("torso", "hips", "upper arm", "forearm")

@@ -13,11 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from closefit.body import Body, PosedBody, RestBody
+from closefit.body import Body, RestBody
 from closefit.body.pose_prior import PosePrior
 from closefit.body.skeleton import JOINT_INDEX, PART_NAMES
 from closefit.demo.steps import pitch_matrix, yaw_matrix
-from closefit.geometry.penetration import penetration_depth
 
 STEPS = 160
 LEARNING_RATE = 0.04
@@ -28,7 +27,13 @@ TOUCH_M = 0.004
 TOUCH_SIGMA_M = 0.01
 OPPOSITE_WEIGHT = 15.0
 PLAUSIBLE_WEIGHT = 0.6
-DEPTH_SIGMA_M = 0.003
+CLEARANCE_M = 0.002
+"""Arms stay this far above the skin they touch."""
+CLEARANCE_SIGMA_M = 0.003
+MAX_ARM_VERTICES, MAX_SKIN_FACES = 500, 2000
+"""Hands are finely meshed: every so many-th vertex is enough."""
+REGION_M = 0.20
+"""Size of the skin around a touch that the touching arm must not enter."""
 JOINED_HANDS_M = (0.0, 1.27, -0.50)
 """Where the joined hands are wanted in the pair's frame."""
 JOINED_SIGMA_M = 0.05
@@ -58,7 +63,8 @@ def solve_hold(body: Body, betas: Float[Tensor, "2 10"]) -> Hold:
     transl = pelvis - rest.joints[:, 0]
     prior = PosePrior.create("cpu", torch.float32)
     start = _raised_arms(prior)
-    touches = _touches(body, body.rest(torch.zeros(10)))
+    mean = body.rest(torch.zeros(10))
+    touches = [_Touch.create(body, mean, *places) for places in _touch_places(mean)]
     turn = torch.zeros(2, len(FREE_JOINTS), 3, requires_grad=True)
     optimizer = torch.optim.Adam([turn], lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS, 0.1 * LEARNING_RATE)
@@ -67,9 +73,8 @@ def solve_hold(body: Body, betas: Float[Tensor, "2 10"]) -> Hold:
         rotations = _turned(start, turn)
         posed = body.pose(rotations, betas, transl)
         loss = (
-            _touch_loss(posed, body, touches)
+            sum(touch.loss(posed.vertices, body.faces) for touch in touches)
             + _joined_hands_loss(posed.joints)
-            + _depth_loss(posed, body)
             + PLAUSIBLE_WEIGHT * prior.energy(rotations).sum()
         )
         loss.backward()
@@ -85,7 +90,9 @@ def _raised_arms(prior: PosePrior) -> Float[Tensor, "2 24 3 3"]:
     # The upper arm hangs a little below the T-pose and is twisted until the bent forearm points up.
     lower, twist, bend = 0.4, -1.2, 1.2
     for person, (side, sign) in enumerate((("left", 1.0), ("right", -1.0))):
-        vectors = torch.tensor([[0.0, 0.0, -sign * lower], [twist, 0.0, 0.0], [0.0, -sign * bend, 0.0]])
+        vectors = torch.tensor(
+            [[0.0, 0.0, -sign * lower], [twist, 0.0, 0.0], [0.0, -sign * bend, 0.0]]
+        )
         lowered, twisted, bent = roma.rotvec_to_rotmat(vectors)
         start[person, JOINT_INDEX[f"{side}_shoulder"]] = lowered @ twisted
         start[person, JOINT_INDEX[f"{side}_elbow"]] = bent
@@ -108,74 +115,113 @@ def _standing(rest: RestBody) -> Float[Tensor, "2 3"]:
     return torch.stack([side, height, torch.zeros(2)], dim=-1)
 
 
-def _touches(body: Body, rest: RestBody) -> Int[Tensor, "touch 2"]:
-    """Skin faces that meet, person 0's and person 1's, found on the mean rest body (a T-pose)."""
+@dataclass(frozen=True)
+class _Place:
+    """A place on the skin: the face of a body part around `near` that faces `facing` at rest."""
+
+    person: int
+    part: str
+    near: Float[Tensor, "3"]
+    facing: tuple[float, float, float]
+
+
+def _touch_places(rest: RestBody) -> list[tuple[_Place, _Place]]:
+    """Who touches whom where, the touching palm first; places on the mean body in T-pose."""
 
     def joint(name: str) -> Float[Tensor, "3"]:
         return rest.joints[JOINT_INDEX[name]]
 
-    def palm(side: str) -> int:
+    def palm(person: int, side: str) -> _Place:
         centre = 0.5 * (joint(f"{side}_wrist") + joint(f"{side}_hand"))
-        return _face_near(body, rest, f"{side} hand", centre, (0.0, -1.0, 0.0))
+        return _Place(person, f"{side} hand", centre, (0.0, -1.0, 0.0))
 
-    blade = torch.stack([0.75 * joint("left_shoulder")[0], joint("left_shoulder")[1] - 0.12, joint("spine3")[2]])
+    blade = joint("left_shoulder") * torch.tensor([0.75, 1.0, 1.0]) - torch.tensor([0.0, 0.12, 0.0])
     upper_arm = torch.lerp(joint("right_shoulder"), joint("right_elbow"), 0.4)
-    pairs = [
-        (palm("left"), palm("right")),
-        (palm("right"), _face_near(body, rest, "torso", blade, (0.0, 0.0, -1.0))),
-        (_face_near(body, rest, "right upper arm", upper_arm, (0.0, 1.0, 0.0)), palm("left")),
+    return [
+        (palm(0, "left"), palm(1, "right")),
+        (palm(1, "right"), palm(0, "left")),
+        (palm(0, "right"), _Place(1, "torso", blade, (0.0, 0.0, -1.0))),
+        (palm(1, "left"), _Place(0, "right upper arm", upper_arm, (0.0, 1.0, 0.0))),
     ]
-    return torch.tensor(pairs)
 
 
-def _face_near(
-    body: Body,
-    rest: RestBody,
-    part: str,
-    near: Float[Tensor, "3"],
-    facing: tuple[float, float, float],
-) -> int:
-    """Face of a body part whose normal is about `facing`, nearest to the line through `near`."""
-    direction = torch.tensor(facing)
+@dataclass(frozen=True, eq=False)
+class _Touch:
+    """A palm on skin.
+
+    Attributes:
+        people: Who touches, who is touched.
+        sites: The face of each that meets the other's.
+        arm: Vertices of the touching hand and forearm.
+        skin: Faces around the touched place.
+    """
+
+    people: tuple[int, int]
+    sites: tuple[int, int]
+    arm: Int[Tensor, " vertex"]
+    skin: Int[Tensor, " face"]
+
+    @classmethod
+    def create(cls, body: Body, rest: RestBody, palm: _Place, touched: _Place) -> "_Touch":
+        """Find faces and vertices on a rest body."""
+        sites = (_face_near(body, rest, palm), _face_near(body, rest, touched))
+        forearm = palm.part.replace("hand", "forearm")
+        parts = torch.tensor([PART_NAMES.index(palm.part), PART_NAMES.index(forearm)])
+        arm = torch.isin(body.vertex_parts(), parts).nonzero()[:, 0]
+        centre, _ = _faces(rest.vertices, body.faces)
+        skin = ((centre - centre[sites[1]]).norm(dim=-1) < REGION_M).nonzero()[:, 0]
+        return cls(
+            people=(palm.person, touched.person),
+            sites=sites,
+            arm=arm[:: 1 + len(arm) // MAX_ARM_VERTICES],
+            skin=skin[:: 1 + len(skin) // MAX_SKIN_FACES],
+        )
+
+    def loss(
+        self, vertices: Float[Tensor, "2 vertex 3"], faces: Int[Tensor, "face 3"]
+    ) -> Float[Tensor, ""]:
+        """The two sites meet and look at each other; the arm stays outside the skin."""
+        first, second = vertices[list(self.people)]
+        palm, palm_normal = _faces(first, faces[self.sites[0]])
+        place, place_normal = _faces(second, faces[self.sites[1]])
+        apart = (place + TOUCH_M * place_normal - palm) / TOUCH_SIGMA_M
+        opposite = 1.0 + (palm_normal * place_normal).sum()
+        centre, normal = _faces(second, faces[self.skin])
+        arm = first[self.arm]
+        nearest = torch.cdist(arm.detach(), centre.detach()).argmin(dim=1)
+        height = ((arm - centre[nearest]) * normal[nearest]).sum(dim=-1)
+        # A vertex far behind the skin belongs to the other side of the body and is not in it.
+        near = (arm - centre[nearest]).detach().norm(dim=-1) < 0.1
+        sunk = torch.relu(CLEARANCE_M - height) / CLEARANCE_SIGMA_M * near
+        return apart.square().sum() + OPPOSITE_WEIGHT * opposite + sunk.square().sum()
+
+
+def _face_near(body: Body, rest: RestBody, place: _Place) -> int:
+    """Face of the place's body part, nearest to the line through `near` along `facing`."""
+    direction = torch.tensor(place.facing)
     centre, normal = _faces(rest.vertices, body.faces)
-    offset = centre - near
+    offset = centre - place.near
     offset = offset - (offset @ direction)[:, None] * direction
-    of_part = (body.vertex_parts()[body.faces] == PART_NAMES.index(part)).all(dim=1)
+    of_part = (body.vertex_parts()[body.faces] == PART_NAMES.index(place.part)).all(dim=1)
     usable = of_part & (normal @ direction > 0.8)
     return int(torch.where(usable, offset.norm(dim=1), torch.inf).argmin())
 
 
 def _faces(
-    vertices: Float[Tensor, "*batch vertex 3"], faces: Int[Tensor, "face 3"]
-) -> tuple[Float[Tensor, "*batch face 3"], Float[Tensor, "*batch face 3"]]:
+    vertices: Float[Tensor, "vertex 3"], faces: Int[Tensor, "*face 3"]
+) -> tuple[Float[Tensor, "*face 3"], Float[Tensor, "*face 3"]]:
     """Centres and outward unit normals."""
-    a, b, c = vertices[..., faces, :].unbind(dim=-2)
+    a, b, c = vertices[faces].unbind(dim=-2)
     normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1)
     return (a + b + c) / 3.0, normal
 
 
-def _touch_loss(
-    posed: PosedBody, body: Body, touches: Int[Tensor, "touch 2"]
-) -> Float[Tensor, ""]:
-    """Touching faces lie `TOUCH_M` apart and look at each other."""
-    first, first_normal = _faces(posed.vertices[0], body.faces[touches[:, 0]])
-    second, second_normal = _faces(posed.vertices[1], body.faces[touches[:, 1]])
-    apart = first + TOUCH_M * first_normal - second
-    opposite = 1.0 + (first_normal * second_normal).sum(dim=-1)
-    return (apart / TOUCH_SIGMA_M).square().sum() + OPPOSITE_WEIGHT * opposite.sum()
-
-
 def _joined_hands_loss(joints: Float[Tensor, "2 24 3"]) -> Float[Tensor, ""]:
     """The joined hands are at shoulder height beside the pair, fingers up."""
-    wrist = torch.stack([joints[0, JOINT_INDEX["left_wrist"]], joints[1, JOINT_INDEX["right_wrist"]]])
+    wrist = torch.stack(
+        [joints[0, JOINT_INDEX["left_wrist"]], joints[1, JOINT_INDEX["right_wrist"]]]
+    )
     hand = torch.stack([joints[0, JOINT_INDEX["left_hand"]], joints[1, JOINT_INDEX["right_hand"]]])
     place = hand.mean(dim=0) - torch.tensor(JOINED_HANDS_M)
     fingers = torch.nn.functional.normalize(hand - wrist, dim=-1)
     return (place / JOINED_SIGMA_M).square().sum() + UPRIGHT_WEIGHT * (1.0 - fingers[:, 1]).sum()
-
-
-def _depth_loss(posed: PosedBody, body: Body) -> Float[Tensor, ""]:
-    """Vertices inside the other body are drawn to the nearest point of its surface."""
-    inside = penetration_depth(posed.vertices.detach(), posed.vertices.detach().flip(0), body.faces)
-    out = torch.where(inside.depth[..., None] > 0, posed.vertices - inside.closest, 0.0)
-    return (out / DEPTH_SIGMA_M).square().sum(dim=-1).mean() * 1000.0

@@ -20,7 +20,7 @@ SKIRTING_M = 0.09
 PICTURE_XYXY_M = (-1.35, 1.35, -0.55, 1.95)
 SUPERSAMPLING = 3
 SHADOW_RADIUS_M = 0.16
-SHADOW_STRENGTH = 0.5
+SHADOW_STRENGTH = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,9 @@ class Room:
         hit = self.position_m + distance[..., None] * rays
         return hit[..., [0, 2]], (rays[..., 1] < 0) & (hit[..., 2] > -WALL_DISTANCE_M)
 
-    def _on_wall(self, rays: Float[np.ndarray, "row column 3"]) -> Float[np.ndarray, "row column 2"]:
+    def _on_wall(
+        self, rays: Float[np.ndarray, "row column 3"]
+    ) -> Float[np.ndarray, "row column 2"]:
         """Where rays meet the wall (x, y)."""
         distance = (-WALL_DISTANCE_M - self.position_m[2]) / np.minimum(rays[..., 2], -1e-6)
         return (self.position_m + distance[..., None] * rays)[..., :2]

@@ -9,6 +9,7 @@ from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
 from closefit.fitting.clip_fit import ClipFit, fit_clip
 from closefit.fitting.lifting import lift
+from closefit.fitting.motion_objective import MotionObjective, MotionWeights
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables
 
@@ -32,6 +33,7 @@ def fit_best(
         The fit, and the name of the depth order it started from: `as lifted` or `swapped`.
     """
     trial = max(1, round(TRIAL_SHARE * steps))
+    objective = MotionObjective(body, prior, targets.set_name, MotionWeights())
     lifted = lift(body, targets, prior, lambda done, total: on_step(done, total + 2 * steps))
     starts = {"as lifted": lifted}
     if (lifted.log_depth[:, 0] - lifted.log_depth[:, 1]).mean().abs() < CLOSE_LOG_DEPTH:
@@ -43,13 +45,12 @@ def fit_best(
             del total
             on_step(before + done, len(starts) * trial + steps)
 
-        fits[name] = fit_clip(body, targets, prior, start, trial, told)
+        fits[name] = fit_clip(objective, targets, start, trial, told)
     chosen = min(fits, key=lambda name: fits[name].energy)
     before = len(starts) * trial
     final = fit_clip(
-        body,
+        objective,
         targets,
-        prior,
         fits[chosen].variables,
         steps,
         lambda done, total: on_step(before + done, before + total),

@@ -47,6 +47,20 @@ class KeypointTargets:
         """Number of frames."""
         return self.points_px.shape[0]
 
+    def cut(self, frames: slice | Tensor) -> "KeypointTargets":
+        """The same targets, some frames only."""
+        return KeypointTargets(
+            points_px=self.points_px[frames],
+            weight=self.weight[frames],
+            sigma_px=self.sigma_px[frames],
+            height_px=self.height_px[frames],
+            landmarks_m=self.landmarks_m[frames],
+            seen=self.seen[frames],
+            K=self.K[frames],
+            fps=self.fps,
+            set_name=self.set_name,
+        )
+
 
 def targets_from_track(
     track: Track,

@@ -226,5 +226,3 @@ def test_assignment_finds_people_and_swapped_frames(people, valid):
     result = metrics.assign_people(predicted, truth, valid)
     assert result.people == people
     assert result.swapped.tolist() == [False] * 4 + [True, False]
-
-

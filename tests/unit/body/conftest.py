@@ -1,13 +1,11 @@
-"""The bodies under test: the free one that ships, a small random one, and a full-size fake SMPL."""
+"""The bodies under test: the free one that ships, and a small random one."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from closefit.body.model import Body
-from closefit.body.skeleton import PARENTS
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "weights"
 
@@ -18,9 +16,9 @@ def body() -> Body:
     return Body.load(WEIGHTS / "closefit_body.npz")
 
 
-@pytest.fixture
-def tiny_body() -> Body:
-    """A random body of 7 vertices in float64 with pose correctives."""
+@pytest.fixture(params=["correctives", "none"])
+def tiny_body(request: pytest.FixtureRequest) -> Body:
+    """A random body of 7 vertices in float64, with and without pose correctives."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> torch.Tensor:
@@ -37,28 +35,12 @@ def tiny_body() -> Body:
         faces=torch.tensor([[0, 1, 2]]),
         uv=draw(3, 2),
         faces_uv=torch.tensor([[0, 1, 2]]),
-        posedirs=draw(7, 3, 207) * 0.1,
+        posedirs=draw(7, 3, 207) * 0.1 if request.param == "correctives" else None,
         landmarks={},
     )
 
 
 @pytest.fixture(scope="session")
-def smpl_arrays() -> dict[str, np.ndarray]:
-    """Random arrays of SMPL's size and names (no part of SMPL itself)."""
-    generator = np.random.default_rng(0)
-    regressor = np.zeros((24, 6890))
-    for joint in range(24):
-        chosen = generator.choice(6890, 5, replace=False)
-        regressor[joint, chosen] = generator.dirichlet(np.ones(5))
-    weights = np.zeros((6890, 24))
-    for column in range(4):
-        weights[np.arange(6890), generator.integers(0, 24, 6890)] += 0.1 + column
-    return {
-        "v_template": generator.normal(0, 0.5, (6890, 3)),
-        "shapedirs": generator.normal(0, 0.02, (6890, 3, 10)),
-        "posedirs": generator.normal(0, 0.005, (6890, 3, 207)),
-        "J_regressor": regressor,
-        "weights": weights / weights.sum(1, keepdims=True),
-        "kintree_table": np.array([[2**32 - 1, *PARENTS[1:]], range(24)], dtype=np.uint32),
-        "f": generator.integers(0, 6890, (13776, 3)).astype(np.uint32),
-    }
+def body_file() -> Path:
+    """The file of the free body."""
+    return WEIGHTS / "closefit_body.npz"

@@ -1,0 +1,87 @@
+"""What the benchmarks of whole runs share: start `closefit`, measure it, write the results."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a child process took."""
+
+    seconds: float
+    peak_memory_gb: float
+
+
+def run_closefit(arguments: Sequence[str]) -> Cost:
+    """Run `closefit` as a child process; its own words go to the terminal."""
+    started = time.perf_counter()
+    command = [sys.executable, "-c", "from closefit.cli import main; main()", *arguments]
+    process = subprocess.Popen(command)
+    # wait4 tells the peak memory of this child alone; getrusage that of all so far.
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"closefit ended with exit code {process.returncode}")
+    seconds = time.perf_counter() - started
+    return Cost(seconds=seconds, peak_memory_gb=usage.ru_maxrss / 2**20)
+
+
+def stage_seconds(folder: Path) -> dict[str, float]:
+    """Seconds of each stage of a results folder."""
+    stages = json.loads((folder / "run.json").read_text(encoding="utf-8"))["stages"]
+    return {name: entry["seconds"] for name, entry in stages.items()}
+
+
+def machine() -> dict[str, Any]:
+    """Where and on which version this was measured."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "commit": commit.stdout.strip() or None}
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a Markdown table; floats with three significant digits, None as a dash."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 100 else _plain(value)
+
+
+def _plain(value: object) -> str:
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def publish(name: str, data: dict[str, Any], tables: Sequence[str]) -> None:
+    """Write `results/NAME.json` and `.md`, and show the tables."""
+    RESULTS.mkdir(exist_ok=True)
+    where = machine()
+    content = json.dumps({"machine": where, **data}, indent=1)
+    (RESULTS / f"{name}.json").write_text(content + "\n", encoding="utf-8")
+    heading = f"{where['cpu']}, {where['cores']} cores, commit {where['commit']}"
+    text = "\n\n".join([f"# {name}", heading, *tables]) + "\n"
+    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)

@@ -1,0 +1,198 @@
+"""Draws events, tables and errors; everything but data goes to stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console as Terminal
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from closefit.errors import ClosefitError
+from closefit.events import (
+    Emit,
+    Event,
+    Notice,
+    StageFinished,
+    StageSkipped,
+    StageStarted,
+    Step,
+)
+
+PIPED_WIDTH = 160
+"""Width of tables that go into a file or another program."""
+
+
+class Console:
+    """The terminal of one command: progress while it runs, tables and errors."""
+
+    def __init__(self) -> None:
+        """Attach to the current stdout and stderr."""
+        self._err = Terminal(stderr=True, highlight=False, soft_wrap=True)
+        width = None if sys.stdout.isatty() else PIPED_WIDTH
+        self._out = Terminal(highlight=False, width=width)
+        self._live = self._err.is_terminal and "NO_COLOR" not in os.environ
+
+    @contextmanager
+    def progress(self) -> Iterator[Emit]:
+        """Yield a listener that draws the events it is told."""
+        if not self._live:
+            yield _Lines(self).listen
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._err, transient=True) as bars:
+            yield _Bars(self, bars).listen
+
+    def say(self, text: str, style: str = "") -> None:
+        """Write one line to stderr."""
+        self._err.print(Text(text, style=style))
+
+    def error(self, error: ClosefitError) -> None:
+        """Write what happened and what to do about it to stderr."""
+        self._failure(error.message)
+        self._err.print()
+        self._err.print(Text.assemble(("hint:", "bold cyan"), " ", error.hint))
+
+    def bug(self, error: Exception, log: Path | None = None) -> None:
+        """Say in one line that closefit itself failed, and in which file the details are."""
+        self._failure(f"internal error: {type(error).__name__}: {error}")
+        if log is not None:
+            self.say(f"\nhint: please report this bug with `{log}`, which has the details")
+
+    def _failure(self, message: str) -> None:
+        self._err.print(Text.assemble(("error:", "bold red"), " ", message))
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Write a table to stdout; columns after the first that hold numbers align right."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for index, title in enumerate(header):
+            numeric = index > 0 and all(_is_number(row[index]) for row in rows)
+            table.add_column(title, justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        self._out.print(table)
+
+    def check(self, name: str, state: str, found: str, fix: str) -> None:
+        """Write one line about a part of the machine to stdout, and how to mend it."""
+        style = {"ok": "green", "missing": "yellow"}.get(state, "bold red")
+        self._out.print(
+            Text.assemble(f"{name:<20} ", (f"{state:<8}", style), found), soft_wrap=True
+        )
+        if state != "ok":
+            self._out.print(Text(f"{'':<29}-> {fix}"), soft_wrap=True)
+
+    def data(self, content: Any) -> None:
+        """Write `content` as JSON to stdout."""
+        sys.stdout.write(json.dumps(content, indent=2) + "\n")
+
+
+class _Lines:
+    """One line per stage, for files and for terminals without colour."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._reasons: dict[str, str] = {}
+
+    def listen(self, event: Event) -> None:
+        if isinstance(event, StageStarted):
+            self._reasons[event.stage] = f"{event.reason}; on {event.device}"
+        elif isinstance(event, StageFinished):
+            self._console.say(finished_line(event, self._reasons.get(event.stage, "")))
+        else:
+            _say_plainly(self._console, event)
+
+
+class _Bars:
+    """A bar per task with the time that is left; a line remains of each stage."""
+
+    def __init__(self, console: Console, bars: Progress) -> None:
+        self._console = console
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+        self._reasons: dict[str, str] = {}
+
+    def listen(self, event: Event) -> None:
+        if isinstance(event, StageStarted):
+            self._reasons[event.stage] = event.reason
+            self._task(event.stage, None, f"{event.stage} ({event.reason}) on {event.device}")
+        elif isinstance(event, Step):
+            task = self._task(event.task, event.total, event.task)
+            terms = " ".join(f"{name} {value:.3g}" for name, value in event.terms.items())
+            self._bars.update(
+                task,
+                completed=event.done,
+                total=event.total,
+                description=f"{event.task} {terms}".rstrip(),
+            )
+        elif isinstance(event, StageFinished):
+            for task in self._tasks.values():
+                self._bars.remove_task(task)
+            self._tasks.clear()
+            self._console.say(finished_line(event, self._reasons.get(event.stage, "")), "green")
+        else:
+            _say_plainly(self._console, event)
+
+    def _task(self, name: str, total: int | None, description: str) -> TaskID:
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(description, total=total)
+        return self._tasks[name]
+
+
+def finished_line(event: StageFinished, reason: str) -> str:
+    """Return what remains on the screen of a stage that has run."""
+    return f"{event.stage:<9} done in {event.seconds:.1f} s ({reason}) -> {event.path}"
+
+
+def _say_plainly(console: Console, event: Event) -> None:
+    if isinstance(event, StageSkipped):
+        console.say(f"{event.stage:<9} {event.reason}")
+    elif isinstance(event, Notice):
+        label, style = ("warning", "yellow") if event.warning else ("note", "")
+        console.say(f"{label}: {event.text}", style)
+
+
+def _is_number(text: str) -> bool:
+    return text.strip("-+").replace(".", "", 1).isdigit() or text in ("", "-")
+
+
+def score_rows(
+    scores: Mapping[str, Mapping[str, float | int | None]], labels: Mapping[str, tuple[str, str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Arrange scores by stage as a table: a row per measure, a column per stage.
+
+    Returns:
+        Header and rows for `Console.table`.
+    """
+    rows = []
+    for name, (label, unit) in labels.items():
+        values = [_number(stage_scores.get(name)) for stage_scores in scores.values()]
+        rows.append([label, *values, unit])
+    return ["measure", *scores, "unit"], rows
+
+
+def _number(value: float | int | None) -> str:
+    if value is None:
+        return "-"
+    return (
+        str(value) if isinstance(value, int) else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+    )

@@ -1,0 +1,36 @@
+"""Which keypoints belong to the person they are labelled with, judged by the rendered identity."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+OWNERSHIP = 0.5
+"""Composited ownership from which a pixel counts as a person's."""
+
+
+def keypoints_on_other_person(
+    ownership: Float[Tensor, "frame height width 2"],
+    points_px: Float[Tensor, "frame person keypoint 2"],
+    radius_px: float,
+) -> Bool[Tensor, "frame person keypoint"]:
+    """Find keypoints that lie on the other person and not within `radius_px` of their own.
+
+    The paper keeps only keypoints inside their own person's rendered region. A keypoint on the
+    background is kept here: it is what pulls a limb that was rendered in the wrong place.
+
+    Args:
+        ownership: Alpha-composited identity of both people.
+        points_px: Keypoints in the render's pixels.
+        radius_px: Tolerance about a person's own region.
+    """
+    height, width = ownership.shape[1:3]
+    reach = max(0, round(radius_px))
+    maps = ownership.permute(0, 3, 1, 2)
+    near = torch.nn.functional.max_pool2d(maps, 2 * reach + 1, stride=1, padding=reach)
+    column = points_px[..., 0].floor().long()
+    row = points_px[..., 1].floor().long()
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    pixel = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+    own_near = near.flatten(2).gather(2, pixel)
+    other_here = maps.flip(1).flatten(2).gather(2, pixel)
+    return inside & (own_near < OWNERSHIP) & (other_here > OWNERSHIP)

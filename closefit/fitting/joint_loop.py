@@ -1,0 +1,232 @@
+"""The joint optimisation as a loop of visits that can stop at any step and go on later."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from closefit.appearance.avatar import Avatars
+from closefit.config import OptimizeConfig
+from closefit.fitting.floor import FloorPlane
+from closefit.fitting.joint_objective import CroppedFrames, JointObjective
+from closefit.fitting.schedule import Visit
+from closefit.fitting.targets import KeypointTargets
+from closefit.fitting.variables import MotionVariables
+
+MAX_RISE = 5.0
+"""A joint step whose loss is this many times the best so far counts as diverged."""
+
+MAX_BACKOFFS = 3
+DEPTH_LR = 0.5
+"""Learning rates of depth and of shape over that of the pose."""
+SHAPE_LR = 0.5
+RAMP_STEPS = 15
+MOTION_GROUPS = 4
+FINAL_LR = 0.1
+"""Learning rates end at this share of their start (cosine)."""
+
+
+@dataclass
+class LoopState:
+    """What changes during the optimisation besides the tensors.
+
+    Attributes:
+        step: Steps done.
+        joint_steps: Steps done in which motion moved.
+        backoffs: Times the loop returned to its best state with half the learning rates.
+        best_loss: Least joint loss so far, per the running mean.
+        mean_loss: Running mean of the joint loss.
+    """
+
+    step: int = 0
+    joint_steps: int = 0
+    backoffs: int = 0
+    best_loss: float = math.inf
+    mean_loss: float = math.nan
+
+
+class JointLoop:
+    """Adam on motion and appearance, one visit a step, with a guard against divergence."""
+
+    def __init__(
+        self,
+        objective: JointObjective,
+        avatars: Avatars,
+        start: MotionVariables,
+        floor: Float[Tensor, "4"],
+        targets: KeypointTargets,
+        crops: CroppedFrames | None,
+        visits: list[Visit],
+        config: OptimizeConfig,
+    ) -> None:
+        """Start at `start`; without `crops` only the motion terms are optimised."""
+        self.state = LoopState()
+        self.avatars = avatars
+        self.variables = start.detached()
+        self.floor = FloorPlane.from_plane(floor)
+        self.rejected = torch.zeros_like(targets.weight, dtype=torch.bool)
+        self.curves: list[dict[str, float]] = []
+        self._objective = objective
+        self._start = MotionVariables(*(tensor.detach() for tensor in start.tensors()))
+        self._targets = targets
+        self._crops = crops
+        self._visits = visits
+        v, lr = self.variables, config.lr_motion
+        self._optimizer = torch.optim.Adam(
+            [
+                {"params": [v.pose_6d], "lr": lr},
+                {"params": [v.pelvis_ray, v.log_depth], "lr": lr * DEPTH_LR},
+                {"params": [v.betas], "lr": lr * SHAPE_LR},
+                {"params": [self.floor.slopes, self.floor.offset], "lr": lr * DEPTH_LR},
+                {"params": list(avatars.decoder.parameters()), "lr": config.lr_appearance},
+                {"params": [avatars.latent], "lr": config.lr_latent},
+            ]
+        )
+        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+        self._best = self._tensors()
+
+    @property
+    def finished(self) -> bool:
+        """All visits are done, or the loop gave up."""
+        return self.state.step >= len(self._visits) or self.diverged
+
+    @property
+    def diverged(self) -> bool:
+        """The loop backed off too often; `use_best` restores the best state."""
+        return self.state.backoffs > MAX_BACKOFFS
+
+    def step(self) -> dict[str, float]:
+        """Do one visit; returns the weighted terms."""
+        visit = self._visits[self.state.step]
+        self._set_rates(visit)
+        self._optimizer.zero_grad(set_to_none=True)
+        terms = self._terms(visit)
+        loss = torch.stack(list(terms.values())).sum()
+        loss.backward()
+        if visit.phase == "appearance":
+            for tensor in [*self.variables.tensors(), self.floor.slopes, self.floor.offset]:
+                tensor.grad = None
+        self.state.step += 1
+        self.state.joint_steps += visit.phase == "joint"
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        if visit.phase == "joint" and self._rises(sum(values.values())):
+            self._back_off()
+        else:
+            self._optimizer.step()
+        self.curves.append(values)
+        return values
+
+    def _terms(self, visit: Visit) -> dict[str, Float[Tensor, ""]]:
+        stretch = slice(visit.start, visit.stop)
+        rendered = torch.tensor(visit.rendered, device=self.variables.pose_6d.device)
+        frames = rendered + visit.start
+        motion, start = _cut(self.variables, stretch), _cut(self._start, stretch)
+        targets = self._targets.cut(stretch)
+        kept = targets.weight * (~self.rejected[stretch])
+        filtered = dataclasses.replace(targets, weight=kept)
+        terms: dict[str, Float[Tensor, ""]] = {}
+        if visit.phase == "joint":
+            value = self._objective.motion(motion, start, self.floor, filtered, rendered)
+            terms |= value.terms
+            rotations, transl = value.rotations[rendered], value.transl[rendered]
+        else:
+            with torch.no_grad():
+                shown = _cut(motion, rendered)
+                rotations = shown.rotations()
+                transl = self._objective.transl(shown)
+        if self._crops is not None:
+            crops = self._crops.cut(frames)
+            betas = motion.betas if visit.phase == "joint" else motion.betas.detach()
+            looks, render = self._objective.appearance(
+                self.avatars, rotations, betas, transl, crops
+            )
+            terms |= looks
+            if visit.phase == "joint":
+                self.rejected[frames] = self._objective.foreign_keypoints(
+                    render, crops, targets.cut(rendered)
+                )
+        return terms
+
+    def _set_rates(self, visit: Visit) -> None:
+        cosine = 0.5 * (1.0 + math.cos(math.pi * visit.progress))
+        factor = (FINAL_LR + (1.0 - FINAL_LR) * cosine) * 0.5**self.state.backoffs
+        # Adam's first steps are as long as its learning rate however small the gradient is, which
+        # would shake a motion that is already good.
+        ramp = min(1.0, (self.state.joint_steps + 1) / RAMP_STEPS)
+        for number, (group, rate) in enumerate(
+            zip(self._optimizer.param_groups, self._rates, strict=True)
+        ):
+            group["lr"] = rate * factor * (ramp if number < MOTION_GROUPS else 1.0)
+
+    def _rises(self, loss: float) -> bool:
+        """Update the running loss; tell whether the loop has left its basin."""
+        state = self.state
+        if not math.isfinite(loss) or loss > MAX_RISE * max(state.best_loss, 1.0):
+            return True
+        mean = loss if math.isnan(state.mean_loss) else 0.8 * state.mean_loss + 0.2 * loss
+        state.mean_loss = mean
+        if mean < state.best_loss:
+            state.best_loss = mean
+            self._best = self._tensors()
+        return False
+
+    def _back_off(self) -> None:
+        self.state.backoffs += 1
+        self.use_best()
+        self._optimizer.state.clear()
+
+    def use_best(self) -> None:
+        """Return to the state of least loss."""
+        with torch.no_grad():
+            for tensor, saved in zip(self._live(), self._best, strict=True):
+                tensor.copy_(saved)
+
+    def _live(self) -> list[Tensor]:
+        floor = [self.floor.slopes, self.floor.offset]
+        return [*self.variables.tensors(), *floor, *self.avatars.parameters()]
+
+    def _tensors(self) -> list[Tensor]:
+        return [tensor.detach().clone() for tensor in self._live()]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on later exactly as without the interruption."""
+        return {
+            "state": dataclasses.asdict(self.state),
+            "tensors": self._tensors(),
+            "best": self._best,
+            "optimizer": self._optimizer.state_dict(),
+            "rejected": self.rejected,
+            "curves": self.curves,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        self.state = LoopState(**saved["state"])
+        self._best = saved["tensors"]
+        self.use_best()
+        self._best = saved["best"]
+        self._optimizer.load_state_dict(saved["optimizer"])
+        self.rejected = saved["rejected"]
+        self.curves = saved["curves"]
+
+
+def _cut(variables: MotionVariables, frames: slice | Tensor) -> MotionVariables:
+    """The same variables, some frames only; shape is shared by all frames."""
+    return MotionVariables(
+        variables.pose_6d[frames],
+        variables.pelvis_ray[frames],
+        variables.log_depth[frames],
+        variables.betas,
+    )
+
+
+def kept_share(
+    rejected: Bool[Tensor, "frame person keypoint"], weight: Float[Tensor, "frame person keypoint"]
+) -> float:
+    """Share of the trusted keypoints that the identity filter left in."""
+    trusted = weight > 0
+    return float((trusted & ~rejected).sum() / trusted.sum().clamp_min(1))

@@ -1,0 +1,149 @@
+"""The joint objective of motion and appearance (paper Eq. 10) for one visit of the schedule."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from closefit.appearance.avatar import Avatars, SurfaceRig
+from closefit.appearance.image_losses import composite, rgb_loss, silhouette_loss, ssim_loss
+from closefit.appearance.perceptual import PerceptualLoss
+from closefit.appearance.rasterizer import Render, rasterize
+from closefit.config import OptimizeConfig
+from closefit.fitting.floor import FloorPlane
+from closefit.fitting.identity_filter import keypoints_on_other_person
+from closefit.fitting.motion_objective import MotionObjective, MotionTerms
+from closefit.fitting.targets import KeypointTargets
+from closefit.fitting.variables import MotionVariables
+from closefit.geometry.penetration import PenetrationProxy
+
+BACKGROUND = 1.0
+"""White, as in the paper."""
+
+
+@dataclass(frozen=True, eq=False)
+class CroppedFrames:
+    """Square crops around both people, all frames at one size.
+
+    Attributes:
+        images: RGB.
+        masks: Union mask, 0 to 255.
+        masked: Frames that have a union mask.
+        K: Intrinsics of each crop.
+    """
+
+    images: UInt8[Tensor, "frame size size 3"]
+    masks: UInt8[Tensor, "frame size size"]
+    masked: Bool[Tensor, " frame"]
+    K: Float[Tensor, "frame 3 3"]
+
+    def cut(self, frames: Tensor) -> "CroppedFrames":
+        """The same crops, some frames only."""
+        return CroppedFrames(
+            images=self.images[frames],
+            masks=self.masks[frames],
+            masked=self.masked[frames],
+            K=self.K[frames],
+        )
+
+
+class JointObjective:
+    """Every term of Eq. 10 on a stretch of frames."""
+
+    def __init__(
+        self,
+        motion: MotionObjective,
+        rig: SurfaceRig,
+        proxy: PenetrationProxy,
+        perceptual: PerceptualLoss | None,
+        config: OptimizeConfig,
+    ) -> None:
+        """Put the terms together; a term of zero weight is never computed."""
+        self._motion = motion
+        self._rig = rig
+        self._proxy = proxy
+        self._proxy_body = motion.body.subset(proxy.vertex_indices)
+        self._perceptual = perceptual
+        self._config = config
+
+    def transl(self, motion: MotionVariables) -> Float[Tensor, "frame person 3"]:
+        """Translations of `motion` for the body of this objective."""
+        return motion.transl(self._motion.body)
+
+    def appearance(
+        self,
+        avatars: Avatars,
+        rotations: Float[Tensor, "rendered person 24 3 3"],
+        betas: Float[Tensor, "person 10"],
+        transl: Float[Tensor, "rendered person 3"],
+        crops: CroppedFrames,
+    ) -> tuple[dict[str, Float[Tensor, ""]], Render]:
+        """Appearance terms (Eq. 6) and map regularisers (Eq. 9) on the frames of `crops`."""
+        c = self._config
+        gaussian_map = avatars()
+        gaussians = self._rig.pose(gaussian_map, rotations, betas, transl)
+        size = crops.images.shape[1]
+        render = rasterize(gaussians, crops.K, size, size)
+        known = crops.masked.to(torch.float32)
+        mask = crops.masks.to(torch.float32) / 255.0
+        background = render.features.new_full((3,), BACKGROUND)
+        target = composite(crops.images.to(torch.float32) / 255.0, mask, background)
+        rendered = render.features[..., :3] + (1.0 - render.alpha[..., None]) * background
+        # Without a mask nothing tells people from background: such a frame has no say here.
+        shown = known[:, None, None, None]
+        rendered, target = rendered * shown, target * shown
+        terms = {
+            "rgb": c.weight_rgb * rgb_loss(rendered, target),
+            "ssim": c.weight_ssim * ssim_loss(rendered, target),
+            "silhouette": c.weight_silhouette
+            * silhouette_loss(render.alpha, mask, known, c.silhouette_outside),
+            "offset": c.weight_offset * gaussian_map.offset_m.square().sum(-1).mean(),
+            "scale": c.weight_scale * gaussian_map.scale_m.square().sum(-1).mean(),
+            "identity": c.weight_identity * -gaussian_map.identity.log().mean(),
+        }
+        if self._perceptual is not None and c.weight_lpips > 0:
+            terms["lpips"] = c.weight_lpips * self._perceptual(rendered, target)
+        return {name: c.weight_appearance * term for name, term in terms.items()}, render
+
+    def motion(
+        self,
+        motion: MotionVariables,
+        start: MotionVariables,
+        floor: FloorPlane,
+        targets: KeypointTargets,
+        rendered: Int[Tensor, " rendered"],
+    ) -> MotionTerms:
+        """Motion terms of the stretch, regularisers to the start (Eq. 9), penetration (Eq. 7).
+
+        Penetration is evaluated in the `rendered` frames.
+        """
+        c = self._config
+        value = self._motion(motion, floor, targets)
+        anchor = c.weight_anchor_pose * (motion.pose_6d - start.pose_6d).square().sum((-1, -2))
+        depth = (motion.log_depth - start.log_depth).square()
+        ray = (motion.pelvis_ray - start.pelvis_ray).square().sum(-1)
+        value.terms["anchor"] = (
+            anchor.mean(0).sum()
+            + c.weight_anchor_place * (depth + ray).mean(0).sum()
+            + c.weight_anchor_shape * (motion.betas - start.betas).square().sum()
+        )
+        if c.physics > 0:
+            posed = self._proxy_body.pose(
+                value.rotations[rendered], motion.betas, value.transl[rendered]
+            )
+            value.terms["penetration"] = (
+                c.physics * c.weight_penetration * self._proxy.loss(posed.vertices)
+            )
+        return value
+
+    @torch.no_grad()
+    def foreign_keypoints(
+        self, render: Render, crops: CroppedFrames, targets: KeypointTargets
+    ) -> Bool[Tensor, "rendered person keypoint"]:
+        """Keypoints that lie on the other person in the render (paper section 3.3)."""
+        scale = crops.K[:, 0, 0] / targets.K[:, 0, 0]
+        shift = crops.K[:, :2, 2] - scale[:, None] * targets.K[:, :2, 2]
+        points = targets.points_px * scale[:, None, None, None] + shift[:, None, None, :]
+        radius = self._config.identity_radius * float((targets.height_px * scale[:, None]).mean())
+        return keypoints_on_other_person(render.features[..., 3:5], points, radius)

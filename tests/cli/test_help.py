@@ -1,0 +1,105 @@
+"""The surface of the command line: what it offers, how fast it answers, where it is described."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from closefit import __version__
+from closefit.cli import app
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+SETTINGS = {
+    "--preset", "--perception", "--observations", "--device", "--weights", "--offline", "--seed",
+    "--fov", "--focal", "--camera", "--start", "--end", "--physics", "--config", "--set",
+}  # fmt: skip
+
+FLAGS = {
+    "run": SETTINGS | {"--out", "--from", "--until", "--force", "--json", "--verbose"},
+    "stage": SETTINGS | {"--out", "--force", "--json", "--verbose"},
+    "status": {"--json"},
+    "doctor": {"--weights", "--json"},
+    "demo": {"--out", "--frames", "--device", "--weights", "--seed", "--json", "--verbose"},
+    "evaluate": {"--truth", "--truth-body", "--joints", "--json"},
+    "download-weights": {"--list", "--from", "--weights", "--json"},
+    "import-smpl": {"--weights"},
+}
+"""The whole surface: changed only on purpose, and then in README and CHANGELOG too."""
+
+COMMANDS = get_command(app).commands
+
+
+def test_the_commands_and_their_flags_are_these() -> None:
+    found = {
+        name: {
+            next(option for option in parameter.opts if option.startswith("--"))
+            for parameter in command.params
+            if parameter.param_type_name == "option"
+        }
+        - {"--help"}
+        for name, command in COMMANDS.items()
+    }
+    assert found == FLAGS
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_every_command_and_option_has_help(invoke, name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    lacking = [parameter.name for parameter in command.params if not parameter.help]
+    assert lacking == []
+    result = invoke(name, "--help")
+    assert result.exit_code == 0
+    assert all(flag in result.stdout for flag in FLAGS[name])
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_every_command_is_in_the_readme(name: str) -> None:
+    assert f"closefit {name}" in (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def test_version(invoke) -> None:
+    result = invoke("--version")
+    assert (result.exit_code, result.stdout) == (0, f"closefit {__version__}\n")
+
+
+def test_help_answers_at_once_and_without_torch() -> None:
+    heavy = ("torch", "numpy", "transformers", "ultralytics", "warp", "scipy")
+    script = (
+        "import sys\nsys.argv = ['closefit', '--help']\n"
+        "from closefit.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"loaded = [name for name in {heavy} if name in sys.modules]\n"
+        "sys.exit(', '.join(loaded) or 0)"
+    )
+    fastest = float("inf")
+    for _ in range(3):  # the machine may be busy: one quick answer is enough
+        started = time.monotonic()
+        result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        fastest = min(fastest, time.monotonic() - started)
+        assert result.returncode == 0, result.stderr
+    assert "run" in result.stdout
+    assert fastest < 0.5
+
+
+def test_no_arguments_show_the_help(invoke) -> None:
+    result = invoke()
+    assert "Commands" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fly"],
+        ["run"],
+        ["run", "clip.mp4"],
+        ["run", "--what", "clip.mp4"],
+        ["stage", "melt", "out"],
+    ],
+)
+def test_wrong_usage_exits_with_2(invoke, arguments: list[str]) -> None:
+    assert invoke(*arguments).exit_code == 2

@@ -1,0 +1,70 @@
+"""The choice of the device, repeatability, and running out of memory."""
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from closefit import device
+from closefit.errors import DeviceError
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("there", "expected"), [(True, "cuda"), (False, "cpu")])
+def test_auto_takes_what_is_there(
+    monkeypatch: pytest.MonkeyPatch, there: bool, expected: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: there)
+    assert device.choose("auto") == expected
+    assert device.choose("cpu") == "cpu"
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(DeviceError, match="finds no CUDA device") as error:
+        device.choose("cuda")
+    assert "closefit doctor" in error.value.hint
+
+
+def test_the_same_seed_gives_the_same_numbers_everywhere() -> None:
+    draws = []
+    for _ in range(2):
+        device.prepare(seed=3)
+        draws.append((random.random(), np.random.random(), torch.rand(()).item()))  # noqa: NPY002
+    assert draws[0] == draws[1]
+
+
+def test_sums_by_index_repeat_bit_for_bit() -> None:
+    device.prepare(seed=0)
+    values = torch.randn(200_000)
+    places = torch.randint(0, 50, (200_000,))
+    sums = [
+        torch.zeros(50).index_put_((places,), values, accumulate=True).numpy() for _ in range(5)
+    ]
+    for other in sums[1:]:
+        np.testing.assert_array_equal(other, sums[0])
+
+
+def test_the_thread_count_can_be_set_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    device.prepare(seed=0)
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_running_out_of_memory_says_what_to_try(error: Exception) -> None:
+    def work() -> None:
+        with device.memory_guard("cuda"):
+            raise error
+
+    with pytest.raises(DeviceError, match="`cuda` ran out of memory") as told:
+        work()
+    assert "--preset draft" in told.value.hint

@@ -1,0 +1,171 @@
+"""Settings: precedence, checks, and what reaches the fingerprints."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from closefit import config as config_module
+from closefit import settings
+from closefit.config import PRESETS, Config
+from closefit.errors import ConfigError, FileMissingError
+from closefit.settings import build_config
+
+
+def test_nothing_given_is_the_default_preset() -> None:
+    config = build_config()
+    assert config.preset == "default"
+    assert config == build_config(flags={"preset": "default"})
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('preset = "draft"\nseed = 1\n[optimize]\npasses = 11\n[init]\nsteps = 12\n')
+    from_file = build_config(config_file=file)
+    assert (from_file.preset, from_file.optimize.passes, from_file.seed) == ("draft", 11, 1)
+    assert from_file.optimize.image_size_px == PRESETS["draft"]["optimize"]["image_size_px"]
+    over_file = build_config(config_file=file, assignments=["init.steps=13", "seed=2"])
+    assert (over_file.init.steps, over_file.seed, over_file.optimize.passes) == (13, 2, 11)
+    flag = build_config(config_file=file, assignments=["seed=2"], flags={"seed": 3})
+    assert flag.seed == 3
+
+
+def test_flags_that_were_not_given_change_nothing() -> None:
+    assert build_config(flags={"seed": None, "camera.fov_deg": None}) == build_config()
+
+
+def test_recorded_settings_are_kept_until_something_else_is_said() -> None:
+    recorded = settings.flatten(build_config(assignments=["preset=draft", "init.steps=9"]))
+    again = build_config(recorded=recorded)
+    assert (again.preset, again.init.steps) == ("draft", 9)
+    paper = build_config(recorded=recorded, flags={"preset": "paper"})
+    assert paper.optimize.image_size_px == PRESETS["paper"]["optimize"]["image_size_px"]
+    assert paper.init.steps == 9
+
+
+def test_recorded_settings_of_another_version_are_dropped() -> None:
+    assert build_config(recorded={"init.no_more": 1, "seed": 4}).seed == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("optimize.pass", "optimize.passes"),
+        ("optimise.passes", "optimize.passes"),
+        ("focal_px", "camera.focal_px"),
+        ("init.observations", "track.observations"),
+        ("sed", "seed"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_valid_one(key: str, nearest: str) -> None:
+    with pytest.raises(ConfigError, match=f"no setting `{key}`") as error:
+        build_config(assignments=[f"{key}=1"])
+    assert f"`{nearest}`" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("optimize.passes=many", "`optimize.passes` is `many` (text), but must be a whole number"),
+        (
+            "optimize.passes=1.5",
+            "`optimize.passes` is `1.5` (a number), but must be a whole number",
+        ),
+        ("optimize.passes=true", "(true or false), but must be a whole number"),
+        (
+            "camera.focal_px=wide",
+            "`camera.focal_px` is `wide` (text), but must be a number or none",
+        ),
+        ("optimize.appearance=1", "(a whole number), but must be true or false"),
+        ("track.perception=magic", "must be one of `auto`, `full`, `yolo`, `import`"),
+        ("preset=fast", "must be one of `draft`, `default`, `paper`"),
+        ("body=cat", "must be one of `auto`, `closefit`, `smpl`"),
+        ("optimize.passes", "is not of the form key=value"),
+    ],
+)
+def test_a_wrong_value_names_key_type_and_value(assignment: str, message: str) -> None:
+    with pytest.raises(ConfigError, match="`") as error:
+        build_config(assignments=[assignment])
+    assert message in error.value.message
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["camera.fov_deg=179", "optimize.physics=1.5", "camera.focal_px=1", "init.steps=0"],
+)
+def test_a_value_out_of_range_is_refused(assignment: str) -> None:
+    with pytest.raises(ConfigError, match="must lie between"):
+        build_config(assignments=[assignment])
+
+
+def test_values_are_read_as_what_they_look_like() -> None:
+    config = build_config(
+        assignments=["camera.fov_deg=50", "camera.focal_px = none", "optimize.appearance=false"]
+    )
+    assert config.camera.fov_deg == 50.0
+    assert isinstance(config.camera.fov_deg, float)
+    assert config.camera.focal_px is None
+    assert config.optimize.appearance is False
+
+
+def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert build_config(flags={"camera.file": "K.npz"}).camera.file == str(tmp_path / "K.npz")
+
+
+def test_detections_and_a_detector_exclude_each_other() -> None:
+    with pytest.raises(ConfigError, match="would ignore `--observations`"):
+        build_config(flags={"track.perception": "yolo", "track.observations": "o.npz"})
+    with pytest.raises(ConfigError, match="no detections to import"):
+        build_config(flags={"track.perception": "import"})
+
+
+@pytest.mark.parametrize("content", ["seed = ", "seed : 1", "\x00"])
+def test_a_settings_file_that_is_not_toml_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match="is not a TOML file"):
+        build_config(config_file=file)
+
+
+def test_a_missing_settings_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileMissingError, match=r"no settings file `.*none\.toml`"):
+        build_config(config_file=tmp_path / "none.toml")
+
+
+def test_every_attribute_of_a_section_is_a_field() -> None:
+    sections = [
+        value
+        for value in vars(config_module).values()
+        if isinstance(value, type) and dataclasses.is_dataclass(value)
+    ]
+    assert Config in sections
+    for section in sections:
+        names = {field.name for field in dataclasses.fields(section)}
+        public = {
+            name
+            for name, value in vars(section).items()
+            if not name.startswith("_") and not callable(value) and not isinstance(value, property)
+        }
+        assert public <= names, f"{section.__name__} has attributes that are no fields"
+
+
+def test_every_preset_is_valid_and_names_real_settings() -> None:
+    for preset, sections in PRESETS.items():
+        config = build_config(flags={"preset": preset})
+        flat = settings.flatten(config)
+        for section, values in sections.items():
+            for key, value in values.items():
+                assert flat[f"{section}.{key}"] == value
+
+
+def test_flattening_and_building_are_inverse() -> None:
+    config = build_config(assignments=["preset=draft", "seed=5", "camera.focal_px=700"])
+    assert build_config(recorded=settings.flatten(config)) == config
+
+
+def test_neutral_settings_stay_out_of_the_fingerprints() -> None:
+    everything = {key.split(".")[0] for key in settings.flatten(Config())}
+    affecting = settings.affecting(Config(), everything)
+    assert {"device", "weights_dir", "offline"}.isdisjoint(affecting)
+    assert {"seed", "body", "optimize.passes", "track.observations"} <= affecting.keys()
