@@ -7,9 +7,10 @@ The truth is an `.npz` in camera coordinates (OpenCV axes, metres) with K (3,3),
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -42,10 +43,9 @@ MAX_TRUTH_MISMATCH_M = 0.02
 STAGES: dict[str, type[Motion]] = {"init": Motion, "optimize": OptimizedMotion}
 
 
-def _measure(label: str, unit: str) -> float:
+def _measure(label: str, unit: str) -> Any:
     """Declare a field of `Measures` with the words that a table shows."""
-    value: float = field(metadata={"label": label, "unit": unit})
-    return value
+    return field(metadata={"label": label, "unit": unit})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,8 @@ class Measures:
     contact_recall: float = _measure("contact recall", "share")
     contact_gap_mm: float = _measure("gap where the truth touches", "mm")
     wrong_depth_order: float = _measure("wrong depth order", "share")
-    depth_order_frames: int = field(metadata={"label": "depth order scored in", "unit": "frames"})
-    identity_swaps: int = field(metadata={"label": "identities swapped in", "unit": "frames"})
+    depth_order_frames: int = _measure("depth order scored in", "frames")
+    identity_swaps: int = _measure("identities swapped in", "frames")
     valid_share: float = _measure("scored person-frames", "share")
 
     def as_dict(self) -> dict[str, float | int | None]:
@@ -139,20 +139,19 @@ def read_truth(path: Path) -> Truth:
     hint = "give the `truth.npz` of this clip; `closefit demo` writes one beside its video"
     if not path.exists():
         raise FileMissingError(f"no truth file at `{path}`", hint=hint)
-    names = [f.name for f in fields(Truth)]
     try:
         with np.load(path, allow_pickle=False) as archive:
-            raw = {name: archive[name] for name in names}
-    except KeyError as error:
-        raise ObservationsError(f"`{path}` lacks an array: {error.args[0]}", hint=hint) from error
-    except UNREADABLE as error:
+            raw = {f.name: archive[f.name] for f in fields(Truth) if f.name in archive.files}
+    except (*UNREADABLE, TypeError) as error:  # TypeError: a bare array, not an archive
         raise ObservationsError(f"`{path}` is damaged or not an .npz file", hint=hint) from error
-    truth = Truth(**raw)
-    for name, shape in _truth_shapes(len(raw["transl"])).items():
-        if raw[name].shape != shape:
-            message = f"`{name}` of `{path}` has shape {raw[name].shape} instead of {shape}"
-            raise ObservationsError(message, hint=hint)
-    return truth
+    for name, shape in _truth_shapes(raw).items():
+        if name not in raw:
+            raise ObservationsError(f"`{path}` has no array `{name}`", hint=hint)
+        if raw[name].shape != shape or raw[name].dtype.kind not in "fiub":
+            found = f"`{name}` of `{path}` is {raw[name].dtype} of shape {raw[name].shape}"
+            raise ObservationsError(f"{found}, not numbers of shape {shape}", hint=hint)
+    raw |= {"order": raw["order"].astype(np.int64), "contact": raw["contact"].astype(bool)}
+    return Truth(**raw)
 
 
 def evaluate_motion(
@@ -234,10 +233,10 @@ def _scores(
     truth: Truth,
     valid: Bool[np.ndarray, "frame 2"],
     joint_set: JointSet,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Return all measures but the identity swaps, by name."""
     points, true_points = scene.points, target.points
-    both = valid.all(axis=1)
+    both: Bool[np.ndarray, " frame"] = np.all(valid, axis=1)
     gap_m = surface_gap(scene.vertices).numpy()
     depth_mm = average_penetration_depth_mm(scene.vertices, scene.faces).numpy()
     contact = metrics.contact_score((gap_m < metrics.CONTACT_GAP_M)[both], truth.contact[both])
@@ -265,8 +264,9 @@ def _vertex_error(scene: _Scene, target: _Scene, valid: Bool[np.ndarray, "frame 
     """MPVPE about the hip joints' midpoint; NaN for different meshes."""
     if scene.vertices.shape != target.vertices.shape:
         return math.nan
-    roots = [posed.joints[:, :, HIP_JOINTS].mean(axis=2) for posed in (scene, target)]
-    return metrics.mpvpe(scene.vertices.numpy(), target.vertices.numpy(), *roots, valid)
+    root, true_root = (posed.joints[:, :, HIP_JOINTS].mean(axis=2) for posed in (scene, target))
+    vertices, true_vertices = scene.vertices.numpy(), target.vertices.numpy()
+    return metrics.mpvpe(vertices, true_vertices, root, true_root, valid)
 
 
 def _check_body(target: _Scene, truth: Truth) -> None:
@@ -279,8 +279,9 @@ def _check_body(target: _Scene, truth: Truth) -> None:
         )
 
 
-def _truth_shapes(frames: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes that the arrays of a truth must have."""
+def _truth_shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that the arrays of a truth must have, given one that tells the frames."""
+    frames = len(np.atleast_1d(arrays.get("transl", 0)))
     return {
         "K": (3, 3),
         "rotations": (frames, 2, 24, 3, 3),

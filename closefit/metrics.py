@@ -181,7 +181,8 @@ def assign_people(
 def _midpoint(
     points: Float[np.ndarray, "frame person point 3"], pair: tuple[int, int]
 ) -> Float[np.ndarray, "frame person 3"]:
-    return points[:, :, list(pair)].mean(axis=2)
+    middle: np.ndarray = points[:, :, list(pair)].mean(axis=2)
+    return middle
 
 
 def _mean_mm(errors_m: Float[np.ndarray, "..."]) -> float:
@@ -189,18 +190,21 @@ def _mean_mm(errors_m: Float[np.ndarray, "..."]) -> float:
 
 
 def _second_difference(points: Points) -> Float[np.ndarray, "inner_frame person point 3"]:
-    return points[2:] - 2.0 * points[1:-1] + points[:-2]
+    difference: np.ndarray = points[2:] - 2.0 * points[1:-1] + points[:-2]
+    return difference
 
 
 def _pair_distances(points: Points) -> Float[np.ndarray, "frame point point"]:
-    return np.linalg.norm(points[:, 0, :, None] - points[:, 1, None, :], axis=-1)
+    distances: np.ndarray = np.linalg.norm(points[:, 0, :, None] - points[:, 1, None, :], axis=-1)
+    return distances
 
 
 def _pixel_distance(
     predicted_px: Float[np.ndarray, "frame person point 2"],
     truth_px: Float[np.ndarray, "frame person point 2"],
 ) -> Float[np.ndarray, " frame"]:
-    return np.linalg.norm(predicted_px - truth_px, axis=-1).mean(axis=(1, 2))
+    distance: np.ndarray = np.linalg.norm(predicted_px - truth_px, axis=-1).mean(axis=(1, 2))
+    return distance
 
 
 def _aligned_error(
@@ -226,5 +230,6 @@ def similarity_align(
     rotation = (u * signs[:, None, :]) @ vt
     variance = (source_centred**2).sum(axis=(1, 2))
     scale = (singular * signs).sum(axis=1) / np.where(variance > 0, variance, 1.0)
-    rotated: np.ndarray = source_centred @ np.swapaxes(rotation, 1, 2)
-    return scale[:, None, None] * rotated + target_mean
+    rotated = source_centred @ np.swapaxes(rotation, 1, 2)
+    aligned: np.ndarray = scale[:, None, None] * rotated + target_mean
+    return aligned

@@ -15,7 +15,7 @@ from closefit import __version__, device, downloads, freshness, settings, weight
 from closefit.artifacts import disk_full_guard
 from closefit.config import Config
 from closefit.errors import ClosefitError, ConfigError, FitDivergedError
-from closefit.events import Emit, StageFinished, StageSkipped, StageStarted
+from closefit.events import Emit, Notice, StageFinished, StageSkipped, StageStarted
 from closefit.freshness import FORCED, STAGE_NAMES, STAGES, Reason, Situation, Stage, StageName
 from closefit.hashing import sha256_of
 from closefit.records import VideoInfo
@@ -115,6 +115,8 @@ def run(
         )
         workspace.update_run(_header(info, config))
         with _outcome_recorded(workspace):
+            if selection.only is not None:
+                _warn_of_stale_inputs(STAGES[selection.only], situation, emit)
             for name in selection.stages:
                 _run_if_needed(STAGES[name], situation, info, emit, name in selection.forced)
             _raise_if_diverged(workspace)
@@ -200,6 +202,15 @@ def _run_if_needed(
     _record_stage(job, seconds, diverged)
     path = workspace.root if stage.record is None else workspace.artifact(stage.name)
     emit(StageFinished(stage=stage.name, path=str(path), seconds=seconds))
+
+
+def _warn_of_stale_inputs(stage: Stage, situation: Situation, emit: Emit) -> None:
+    """A single stage takes its inputs as they are: say so where a whole run would renew them."""
+    for name in stage.inputs:
+        reason = freshness.reason_to_run(STAGES[name], _module(name).REVISION, situation)
+        if reason is not None and reason.kind not in ("missing", "unreadable", "older version"):
+            text = f"`{stage.name}` takes `{name}` as it is, but that is out of date ({reason})"
+            emit(Notice(text, warning=True))
 
 
 def _execute(module: StageModule, job: Job) -> FitDivergedError | None:

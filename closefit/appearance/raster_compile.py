@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from numba import njit
 
@@ -17,6 +18,11 @@ def _sources_stamp() -> tuple[tuple[str, int, int], ...]:
     return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
+@cache
+def _say_that_nothing_is_kept() -> None:
+    logger.info("nowhere to keep compiled code, so it is compiled anew: set NUMBA_CACHE_DIR")
+
+
 def compiled(function: _Function) -> _Function:
     """Compile with numba at the first call and keep the machine code for later processes.
 
@@ -26,13 +32,13 @@ def compiled(function: _Function) -> _Function:
     Other threads run meanwhile. Fast-math is off: forward and backward must take the same
     decisions at every cutoff.
     """
-    dispatcher = njit(nogil=True, error_model="numpy")(function)
+    dispatcher: Any = njit(nogil=True, error_model="numpy")(function)
     try:
         dispatcher.enable_caching()
-    except RuntimeError as error:
-        logger.info("compiled code is not kept: %s", error)
+    except RuntimeError:
+        _say_that_nothing_is_kept()
     else:
         # numba looks for changes only in the file of the function; ours call each other.
         index = dispatcher._cache._cache_file
         index._source_stamp = (index._source_stamp, _sources_stamp())
-    return dispatcher  # type: ignore[no-any-return]
+    return cast(_Function, dispatcher)

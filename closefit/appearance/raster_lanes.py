@@ -26,11 +26,11 @@ _BITS = ir.VectorType(ir.IntType(1), LANES)
 _FIRST = ir.Constant(ir.IntType(32), 0)
 
 
-class Lanes(types.Type):  # type: ignore[misc]
+class Lanes(types.Type):
     """Eight 32-bit floats."""
 
 
-class Mask(types.Type):  # type: ignore[misc]
+class Mask(types.Type):
     """Eight truth values."""
 
 
@@ -38,14 +38,14 @@ _lanes, _mask = Lanes("lanes"), Mask("mask")
 
 
 @register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(models.PrimitiveModel):
     @no_type_check
     def __init__(self, manager, kind):
         super().__init__(manager, kind, _FLOATS)
 
 
 @register_model(Mask)
-class _MaskModel(models.PrimitiveModel):  # type: ignore[misc]
+class _MaskModel(models.PrimitiveModel):
     @no_type_check
     def __init__(self, manager, kind):
         super().__init__(manager, kind, _BITS)

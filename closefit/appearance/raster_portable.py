@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from closefit.appearance.raster_frames import draw_frames, draw_frames_backward
 
 _MAX_BLOCKS = 16
 """Frames are worked off in at most this many blocks, whatever the number of threads, so that sums
 over frames have a fixed order: results do not depend on the threads."""
+
+_FEATURES = 4  # index among the inputs; those up to here get gradients
 
 
 def render(
@@ -39,7 +42,7 @@ def render(
     """
     inputs = [means, quat_wxyz, scales, opacities, features, K.detach()]
     ready = [tensor.to("cpu", torch.float32).contiguous() for tensor in inputs]
-    outputs = _Portable.apply(*ready, width, height)  # type: ignore[no-untyped-call]
+    outputs = _Portable.apply((width, height), *ready)
     image, alpha, depth = (output.to(means.device, means.dtype) for output in outputs)
     return image, alpha, depth
 
@@ -57,10 +60,10 @@ class _Portable(torch.autograd.Function):
     """Inputs: CPU, 32 bits, contiguous; the intrinsics get no gradient."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, *arguments: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
-        *inputs, width, height = arguments
-        frames = max(tensor.shape[0] for tensor in inputs)
-        image = torch.empty(frames, height, width, inputs[4].shape[2])
+    def forward(ctx: Any, size: tuple[int, int], *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        width, height = size
+        frames = max(len(tensor) for tensor in inputs)
+        image = torch.empty(frames, height, width, inputs[_FEATURES].shape[2])
         alpha = torch.empty(frames, height, width)
         depth = torch.empty(frames, height, width)
         arrays = [tensor.numpy() for tensor in (*inputs, image, alpha, depth)]
@@ -70,23 +73,24 @@ class _Portable(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, *d_outputs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *d_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        frames = len(d_outputs[0])
         saved = [tensor.numpy() for tensor in ctx.saved_tensors]
         given = [gradient.contiguous().numpy() for gradient in d_outputs]
-        frames = d_outputs[0].shape[0]
-        rows = [len(array) if len(array) == frames else min(frames, _MAX_BLOCKS) for array in saved]
+        inputs = saved[: _FEATURES + 1]
+        # An input with one row for all frames gets a sum per block of frames.
+        rows = [frames if len(array) == frames else min(frames, _MAX_BLOCKS) for array in inputs]
         sums = [
             np.zeros((row, *array.shape[1:]), np.float32)
-            for row, array in zip(rows[:5], saved[:5], strict=True)
+            for row, array in zip(rows, inputs, strict=True)
         ]
-        _over_frames(
-            frames,
-            lambda first, last, block: draw_frames_backward(
-                first, last, block, *saved, *given, *sums
-            ),
-        )
+
+        def work(first: int, last: int, block: int) -> None:
+            draw_frames_backward(first, last, block, *saved, *given, *sums)
+
+        _over_frames(frames, work)
         gradients = [
             torch.from_numpy(total if len(array) == frames else total.sum(axis=0, keepdims=True))
-            for total, array in zip(sums, saved[:5], strict=True)
+            for total, array in zip(sums, inputs, strict=True)
         ]
-        return (*gradients, None, None, None)
+        return (None, *gradients, None)

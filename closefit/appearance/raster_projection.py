@@ -110,7 +110,7 @@ def project_frame(means, quats, scales, opacities, features, K, width, height, s
     for i in range(len(means)):
         z, opacity = float(means[i, 2]), float(opacities[i])
         # Every test is written so that NaN fails it.
-        if not (z >= NEAR_M and MIN_ALPHA <= opacity < math.inf):
+        if not (NEAR_M <= z < math.inf and MIN_ALPHA <= opacity < math.inf):
             continue
         x, y = float(means[i, 0]) / z, float(means[i, 1]) / z
         jx, _ = clamped_direction(x, fx, cx, width)

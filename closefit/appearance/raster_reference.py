@@ -38,7 +38,9 @@ def render(
     inputs = (means, quat_wxyz, scales, opacities, features, K)
     frames = max(len(tensor) for tensor in inputs)
     drawn = [
-        _render_frame(*(tensor[min(f, len(tensor) - 1)] for tensor in inputs), width, height)
+        _render_frame(
+            *(tensor[min(f, len(tensor) - 1)] for tensor in inputs), width=width, height=height
+        )
         for f in range(frames)
     ]
     image, alpha, depth = (torch.stack(outputs) for outputs in zip(*drawn, strict=True))
@@ -52,6 +54,7 @@ def _render_frame(
     opacities: Float[Tensor, " gaussian"],
     features: Float[Tensor, "gaussian channel"],
     K: Float[Tensor, "3 3"],
+    *,
     width: int,
     height: int,
 ) -> tuple[
@@ -115,4 +118,5 @@ def _matrix(quat_wxyz: Float[Tensor, "gaussian 4"]) -> Float[Tensor, "gaussian 3
     w, v = torch.nn.functional.normalize(quat_wxyz, dim=-1).split([1, 3], dim=-1)
     eye = torch.eye(3).to(v)
     cross = torch.linalg.cross(v[:, None].expand(-1, 3, 3), eye.expand(len(v), 3, 3)).mT
-    return eye + 2.0 * w[..., None] * cross + 2.0 * cross @ cross
+    matrix: Tensor = eye + 2.0 * w[..., None] * cross + 2.0 * cross @ cross
+    return matrix

@@ -32,13 +32,13 @@ _SPINE = _JointRange((0.03, 0, 0), (0.15, 0.14, 0.12), (-0.35, -0.5, -0.4), (0.7
 _RANGES: dict[str, _JointRange] = {
     # Thigh forward is a negative turn about x; the shin bends back with a positive one.
     "left_hip": _JointRange(
-        (-0.15, 0.1, 0.0), (0.55, 0.3, 0.25), (-2.1, -0.8, -0.5), (0.6, 0.9, 1.0)
+        (-0.25, 0.05, 0.0), (0.5, 0.3, 0.25), (-2.1, -0.8, -0.5), (0.7, 0.9, 1.0)
     ),
     "left_knee": _JointRange(
-        (0.3, 0.0, 0.0), (0.6, 0.1, 0.06), (-0.3, -0.25, -0.12), (2.2, 0.25, 0.12)
+        (0.4, 0.0, 0.0), (0.55, 0.1, 0.06), (-0.4, -0.25, -0.12), (2.1, 0.25, 0.12)
     ),
     "left_ankle": _JointRange(
-        (0.0, 0.0, 0.0), (0.3, 0.2, 0.15), (-0.6, -0.5, -0.4), (0.9, 0.5, 0.4)
+        (-0.15, 0.1, 0.05), (0.3, 0.25, 0.15), (-0.7, -0.5, -0.4), (0.9, 0.5, 0.4)
     ),
     "left_foot": _JointRange(
         (0.0, 0.0, 0.0), (0.2, 0.05, 0.05), (-0.9, -0.1, -0.1), (0.3, 0.1, 0.1)
@@ -46,21 +46,26 @@ _RANGES: dict[str, _JointRange] = {
     "spine1": _SPINE,
     "spine2": _SPINE,
     "spine3": _SPINE,
-    "neck": _JointRange((0.05, 0.0, 0.0), (0.2, 0.25, 0.15), (-0.6, -0.8, -0.5), (0.6, 0.8, 0.5)),
-    "head": _JointRange((0.05, 0.0, 0.0), (0.2, 0.3, 0.15), (-0.6, -0.8, -0.5), (0.6, 0.8, 0.5)),
+    "neck": _JointRange(
+        (0.12, 0.0, 0.0), (0.2, 0.25, 0.15), (-0.6, -0.8, -0.5), (0.6, 0.8, 0.5)
+    ),
+    "head": _JointRange(
+        (-0.05, 0.0, 0.0), (0.25, 0.3, 0.2), (-0.6, -0.8, -0.5), (0.6, 0.8, 0.5)
+    ),
     "left_collar": _JointRange(
-        (0.0, 0.0, -0.05), (0.1, 0.12, 0.12), (-0.3, -0.4, -0.2), (0.3, 0.4, 0.5)
+        (0.0, 0.0, -0.02), (0.1, 0.12, 0.12), (-0.3, -0.4, -0.2), (0.3, 0.4, 0.5)
     ),
-    # The relaxed arm hangs down: the T-pose turned about z.
+    # The relaxed arm hangs down: the T-pose turned about z, a little forward and inward.
     "left_shoulder": _JointRange(
-        (0.0, 0.0, -1.0), (0.55, 0.6, 0.65), (-1.6, -1.9, -0.7), (1.6, 1.2, 2.4)
+        (0.3, -0.15, -1.0), (0.55, 0.55, 0.6), (-1.8, -1.9, -0.7), (1.5, 1.2, 2.4)
     ),
-    # The forearm folds forward by a negative turn about y; x is its twist.
+    # The forearm folds forward by a negative turn about y. How much of it shows as a turn about z
+    # depends on the twist of the upper arm, which joints cannot tell.
     "left_elbow": _JointRange(
-        (0.0, -0.6, 0.0), (0.3, 0.65, 0.1), (-1.2, -2.0, -0.2), (1.2, 0.6, 0.2)
+        (0.1, -0.6, 0.3), (0.3, 0.6, 0.35), (-1.2, -1.9, -0.5), (1.2, 0.6, 0.9)
     ),
     "left_wrist": _JointRange(
-        (0.0, 0.0, 0.0), (0.2, 0.2, 0.25), (-0.5, -0.6, -1.2), (0.5, 0.6, 1.2)
+        (0.0, 0.0, 0.0), (0.3, 0.2, 0.25), (-0.8, -0.6, -1.2), (0.8, 0.6, 1.2)
     ),
     "left_hand": _JointRange(
         (0.0, 0.0, 0.0), (0.05, 0.05, 0.05), (-0.1, -0.1, -0.1), (0.1, 0.1, 0.1)

@@ -1,5 +1,7 @@
 """Puts the demo's clip together: film, simulated detections and exact truth."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,13 +9,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from closefit import metrics, video, weights
+from closefit import artifacts, metrics, video, weights
 from closefit.body import Body
 from closefit.body.keypoints import KeypointRegressor
 from closefit.demo.dance import Dance, make_dance
 from closefit.demo.detections import VisiblePeople, simulate_detections
 from closefit.demo.filming import Shot, film
 from closefit.demo.room import Room
+from closefit.errors import OutputFolderError
 from closefit.geometry.camera import project
 from closefit.geometry.penetration import average_penetration_depth_mm, surface_gap
 
@@ -49,18 +52,45 @@ def make_clip(
         WeightsError: The free body is missing.
         OutputError: The files cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _create(folder)
     clip = DemoClip(folder / "video.mp4", folder / "observations.npz", folder / "truth.npz")
     body = Body.load(weights.locate("closefit_body"))
-    dance = make_dance(body, frames, FPS, seed)
     room = Room.create(*size)
-    shots = list(film(body, dance, room))
+    with _one_thread():
+        dance = make_dance(body, frames, FPS, seed)
+        shots = list(film(body, dance, room))
+        truth = _truth(body, dance, room, shots)
     video.write(clip.video, (image for shot in shots for image in shot.images), FPS)
-    truth = _truth(body, dance, room, shots)
-    np.savez_compressed(clip.truth, **truth)
+    _save(clip.truth, truth)
     detections = simulate_detections(VisiblePeople.from_truth(truth), seed)
-    np.savez_compressed(clip.observations, **detections)
+    _save(clip.observations, detections)
     return clip
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch on one thread: for many small tensors, waiting for others takes longer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _create(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFolderError(
+            f"the folder `{folder}` cannot be created: {error.strerror}",
+            hint="choose another folder with --out",
+        ) from error
+
+
+def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with artifacts.atomic_write(path) as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _truth(body: Body, dance: Dance, room: Room, shots: list[Shot]) -> dict[str, np.ndarray]:
@@ -106,7 +136,7 @@ def _boxes(masks: Bool[np.ndarray, "frame 2 height width"]) -> Float[np.ndarray,
     """Box of each mask; NaN where it is empty."""
     boxes = np.full((*masks.shape[:2], 4), np.nan, dtype=np.float32)
     for low, axis in ((0, 2), (1, 3)):
-        used = masks.any(axis=axis)
+        used = np.asarray(masks.any(axis=axis))
         boxes[..., low] = used.argmax(axis=-1)
         boxes[..., low + 2] = used.shape[-1] - used[..., ::-1].argmax(axis=-1)
     boxes[~masks.any(axis=(2, 3))] = np.nan

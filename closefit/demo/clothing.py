@@ -150,7 +150,8 @@ def _garments(
 def along_leg(rest: RestBody, centre: Float[Tensor, "face 3"]) -> Float[Tensor, " face"]:
     """Height as a share of the leg: 0 at the hips, 1 at the ankles."""
     hip, ankle = rest.joints[[JOINT_INDEX["left_hip"], JOINT_INDEX["left_ankle"]], 1]
-    return (hip - centre[:, 1]) / (hip - ankle)
+    share: Tensor = (hip - centre[:, 1]) / (hip - ankle)
+    return share
 
 
 def _fabric(

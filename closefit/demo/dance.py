@@ -5,6 +5,7 @@ pair moves as a whole above stepping feet, so the contact stays as it was solved
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import roma
 import torch
@@ -68,7 +69,7 @@ def make_dance(body: Body, frames: int, fps: float, seed: int) -> Dance:
         height = hold.pelvis[person, 1] - KNEE_BEND_M - BOB_M * beat
         pelvis[:, person] = place + height[:, None] * torch.tensor([0.0, 1.0, 0.0])
         rotations[:, person, 0] = yaw_matrix(heading) @ pitch_matrix(torch.tensor(LEAN_RAD))
-        feet = walk(lambda moment, person=person: _path(person, moment), time_s)
+        feet = walk(partial(_path, person), time_s)
         one = type(rest)(vertices=rest.vertices[person], joints=rest.joints[person])
         rotations[:, person] = reach_feet(rotations[:, person], pelvis[:, person], one, feet)
     return Dance(rotations=rotations, betas=betas, transl=pelvis - rest.joints[:, 0])
@@ -94,17 +95,17 @@ def _path(
 
 
 def _upper_bodies(hold: Hold, time_s: Float[Tensor, " frame"]) -> Float[Tensor, "frame 2 24 3 3"]:
-    """Local rotations: relaxed arms that swing, then opened arms, then the hold."""
+    """Local rotations: relaxed arms that swing, then stretched arms, then the hold."""
     relaxed = PosePrior.create("cpu", torch.float32).relaxed
     swing = ARM_SWING_RAD * torch.sin(2.0 * torch.pi * time_s / CYCLE_S)
     walking = relaxed.repeat(len(time_s), 2, 1, 1, 1)
-    opened = hold.rotations.clone()
+    stretched = hold.rotations.clone()
     for side, sign in (("left", 1.0), ("right", -1.0)):
         shoulder = JOINT_INDEX[f"{side}_shoulder"]
         walking[:, :, shoulder] = (pitch_matrix(sign * swing) @ relaxed[shoulder])[:, None]
         # Straight arms reach around the partner; bending them then closes the hold.
-        opened[:, JOINT_INDEX[f"{side}_elbow"]] = torch.eye(3)
-    raised = _between(walking, opened[None], _ease(time_s, RAISE_S))
+        stretched[:, JOINT_INDEX[f"{side}_elbow"]] = torch.eye(3)
+    raised = _between(walking, stretched[None], _ease(time_s, RAISE_S))
     return _between(raised, hold.rotations[None], _ease(time_s, CLOSE_S))
 
 
@@ -115,7 +116,8 @@ def _between(
 ) -> Float[Tensor, "frame 2 24 3 3"]:
     """Interpolate rotations along the shortest way."""
     relative = roma.rotmat_to_rotvec(start.mT @ end)
-    return start @ roma.rotvec_to_rotmat(weight[:, None, None, None] * relative)
+    between: Tensor = start @ roma.rotvec_to_rotmat(weight[:, None, None, None] * relative)
+    return between
 
 
 def _ease(time_s: Float[Tensor, "*time"], span_s: tuple[float, float]) -> Float[Tensor, "*time"]:

@@ -6,9 +6,12 @@ with different seeds. Pixels have (0, 0) at the top left corner of the image.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+
+from closefit.body.skeleton import JOINT_INDEX
 
 JITTER = 0.009
 """Standard deviation of a visible keypoint, in box heights."""
@@ -20,6 +23,11 @@ JUMP_PROBABILITY = 0.35
 BOX_JITTER = 0.005
 MISSED_SHARE = 0.02
 SWAPPED_SHARE = 0.04
+FACE_POINTS = 5
+"""Keypoints before this index are on the face."""
+HEAD_CHAIN = [JOINT_INDEX[n] for n in ("pelvis", "spine1", "spine2", "spine3", "neck", "head")]
+MIN_AWAY = 0.5
+"""Cosine between front of the head and viewing direction from which the face is out of sight."""
 VISIBLE_CONFIDENCE = (0.75, 0.97)
 HIDDEN_CONFIDENCE = (0.05, 0.7)
 
@@ -32,12 +40,14 @@ class VisiblePeople:
         keypoints_px: COCO-17 points, also where they are hidden.
         boxes_xyxy: Box of the visible part of each person.
         masks: Visible pixels of each person.
+        facing_away: The camera sees the back of the head.
         fps: Frames per second.
     """
 
     keypoints_px: Float[np.ndarray, "frame 2 17 2"]
     boxes_xyxy: Float[np.ndarray, "frame 2 4"]
     masks: Bool[np.ndarray, "frame 2 height width"]
+    facing_away: Bool[np.ndarray, "frame 2"]
     fps: float
 
     @classmethod
@@ -49,6 +59,7 @@ class VisiblePeople:
             keypoints_px=truth["keypoints2d"],
             boxes_xyxy=truth["boxes"],
             masks=bits.reshape(shape).astype(bool),
+            facing_away=_facing_away(truth["rotations"]),
             fps=float(truth["fps"]),
         )
 
@@ -56,8 +67,8 @@ class VisiblePeople:
 def simulate_detections(people: VisiblePeople, seed: int) -> dict[str, np.ndarray]:
     """Return the arrays of an observations file.
 
-    Visible keypoints tremble; keypoints behind the other person are unsure and sometimes jump onto
-    that person; some people are missed (NaN) and in some frames the two identities are swapped.
+    Visible keypoints tremble; hidden ones are unsure and sometimes jump onto the other person;
+    some people are missed (NaN) and in some frames the two identities are swapped.
     """
     rng = np.random.default_rng(seed)
     hidden = _hidden(people)
@@ -81,7 +92,7 @@ def simulate_detections(people: VisiblePeople, seed: int) -> dict[str, np.ndarra
 
 
 def _hidden(people: VisiblePeople) -> Bool[np.ndarray, "frame 2 17"]:
-    """Keypoints that the other person covers, or that lie outside the image."""
+    """Keypoints behind the other person or the own head, or outside the image."""
     height, width = people.masks.shape[-2:]
     column, row = (np.floor(people.keypoints_px[..., axis]).astype(int) for axis in (0, 1))
     outside = (column < 0) | (column >= width) | (row < 0) | (row >= height)
@@ -89,7 +100,18 @@ def _hidden(people: VisiblePeople) -> Bool[np.ndarray, "frame 2 17"]:
     masks = people.masks.reshape(*people.masks.shape[:2], -1)
     other = np.take_along_axis(masks[:, ::-1], flat, axis=-1)
     own = np.take_along_axis(masks, flat, axis=-1)
-    return outside | (other & ~own)
+    hidden: np.ndarray = outside | (other & ~own)
+    hidden[..., :FACE_POINTS] |= people.facing_away[..., None]
+    return hidden
+
+
+def _facing_away(
+    rotations: Float[np.ndarray, "frame 2 24 3 3"],
+) -> Bool[np.ndarray, "frame 2"]:
+    """Whether the front of the head points along the viewing direction."""
+    head = reduce(np.matmul, (rotations[:, :, joint] for joint in HEAD_CHAIN))
+    away: np.ndarray = head[..., 2, 2] > MIN_AWAY
+    return away
 
 
 def _jumped(

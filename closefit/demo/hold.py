@@ -193,7 +193,8 @@ class _Touch:
         # A vertex far behind the skin belongs to the other side of the body and is not in it.
         near = (arm - centre[nearest]).detach().norm(dim=-1) < 0.1
         sunk = torch.relu(CLEARANCE_M - height) / CLEARANCE_SIGMA_M * near
-        return apart.square().sum() + OPPOSITE_WEIGHT * opposite + sunk.square().sum()
+        loss: Tensor = apart.square().sum() + OPPOSITE_WEIGHT * opposite + sunk.square().sum()
+        return loss
 
 
 def _face_near(body: Body, rest: RestBody, place: _Place) -> int:

@@ -70,9 +70,10 @@ class Room:
         """Paint the empty room, RGB in 0..1."""
         rays = self._rays(SUPERSAMPLING)
         floor, on_floor = self._floor(rays)
-        image = np.where(on_floor[..., None], _tiles(floor), _wall(self._on_wall(rays)))
-        fine = image.reshape(self.height, SUPERSAMPLING, self.width, SUPERSAMPLING, 3)
-        return fine.mean(axis=(1, 3))
+        fine = np.where(on_floor[..., None], _tiles(floor), _wall(self._on_wall(rays)))
+        fine = fine.reshape(self.height, SUPERSAMPLING, self.width, SUPERSAMPLING, 3)
+        image: np.ndarray = fine.mean(axis=(1, 3))
+        return image
 
     def shadows(
         self, feet: Float[np.ndarray, "frame foot 3"]
@@ -109,7 +110,8 @@ class Room:
     ) -> Float[np.ndarray, "row column 2"]:
         """Where rays meet the wall (x, y)."""
         distance = (-WALL_DISTANCE_M - self.position_m[2]) / np.minimum(rays[..., 2], -1e-6)
-        return (self.position_m + distance[..., None] * rays)[..., :2]
+        hit: np.ndarray = self.position_m + distance[..., None] * rays
+        return hit[..., :2]
 
 
 def _tiles(floor: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch 3"]:

@@ -1,1 +1,1 @@
-"""Writers for animation tools, viewers and programs; one file per format."""
+"""Writers of result files: one module per format, arrays and records in, a file out."""

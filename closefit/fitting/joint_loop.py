@@ -90,6 +90,11 @@ class JointLoop:
         self._best = self._tensors()
 
     @property
+    def num_steps(self) -> int:
+        """Visits in the plan."""
+        return len(self._visits)
+
+    @property
     def finished(self) -> bool:
         """All visits are done, or the loop gave up."""
         return self.state.step >= len(self._visits) or self.diverged

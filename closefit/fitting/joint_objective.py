@@ -24,7 +24,7 @@ BACKGROUND = 1.0
 
 @dataclass(frozen=True, eq=False)
 class CroppedFrames:
-    """Square crops around both people, all frames at one size.
+    """Crops around both people, all frames at one size.
 
     Attributes:
         images: RGB.
@@ -33,8 +33,8 @@ class CroppedFrames:
         K: Intrinsics of each crop.
     """
 
-    images: UInt8[Tensor, "frame size size 3"]
-    masks: UInt8[Tensor, "frame size size"]
+    images: UInt8[Tensor, "frame height width 3"]
+    masks: UInt8[Tensor, "frame height width"]
     masked: Bool[Tensor, " frame"]
     K: Float[Tensor, "frame 3 3"]
 
@@ -83,8 +83,8 @@ class JointObjective:
         c = self._config
         gaussian_map = avatars()
         gaussians = self._rig.pose(gaussian_map, rotations, betas, transl)
-        size = crops.images.shape[1]
-        render = rasterize(gaussians, crops.K, size, size)
+        height, width = crops.images.shape[1:3]
+        render = rasterize(gaussians, crops.K, width, height)
         known = crops.masked.to(torch.float32)
         mask = crops.masks.to(torch.float32) / 255.0
         background = render.features.new_full((3,), BACKGROUND)

@@ -42,11 +42,16 @@ def project(
 
 
 def crop_intrinsics(
-    K: Float[Tensor, "*camera 3 3"], left_px: float, top_px: float, scale: float
+    K: Float[Tensor, "*camera 3 3"],
+    left_px: float,
+    top_px: float,
+    x_scale: float,
+    y_scale: float,
 ) -> Float[Tensor, "*camera 3 3"]:
-    """Intrinsics after cutting away `left_px`, `top_px` and resizing by `scale`."""
+    """Intrinsics after cutting away `left_px`, `top_px` and then scaling both axes."""
     cropped = K.clone()
     cropped[..., 0, 2] -= left_px
     cropped[..., 1, 2] -= top_px
-    cropped[..., :2, :] *= scale
+    cropped[..., 0, :] *= x_scale
+    cropped[..., 1, :] *= y_scale
     return cropped

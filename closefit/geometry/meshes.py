@@ -8,6 +8,9 @@ from scipy.sparse.csgraph import connected_components
 MIN_NORMAL_AGREEMENT = 0.2
 """Least cosine between a triangle's normals before and after a collapse."""
 
+SMALLEST_CLOSED = 4
+"""Vertices of a tetrahedron."""
+
 EDGES_PER_ROUND = 0.15
 MIN_PER_ROUND = 256
 """One round considers this share of the collapses, cheapest first, and at least so many."""
@@ -48,7 +51,8 @@ def closed_proxy(
     position = vertices.astype(np.float64)
     coarse = faces[largest_component(faces, len(vertices))].astype(np.int64)
     quadrics = _vertex_quadrics(position, coarse)
-    while (excess := len(np.unique(coarse)) - target) > 0:
+    least = max(target, SMALLEST_CLOSED)
+    while (excess := len(np.unique(coarse)) - least) > 0:
         source, sink = _independent_collapses(position, coarse, quadrics, excess)
         if len(source) == 0:
             break

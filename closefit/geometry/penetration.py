@@ -29,7 +29,7 @@ REACH_M = 0.25
 """No point inside a person is farther than this from the skin."""
 
 PROXY_VERTICES = 2000
-"""Vertices of a proxy: its surface then lies within 2 mm of the body's on average."""
+"""Vertices of a proxy: its surface is then 0.9 mm from the skin on average, 2.6 mm for 95 %."""
 
 COARSE_STEP = 24
 """Every so many vertices bound the smallest distance before it is searched exactly."""

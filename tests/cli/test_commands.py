@@ -365,8 +365,10 @@ def test_evaluate_shows_a_row_per_measure_and_a_column_per_stage(
     from closefit.evaluation import Measures
 
     names = [field.name for field in fields(Measures)]
-    before = Measures(**{name: index + 0.5 for index, name in enumerate(names)})
-    after = Measures(**{name: float("nan") for name in names})
+    floats = [field.name for field in fields(Measures) if field.type is float]
+    counts = dict.fromkeys(set(names) - set(floats), 7)
+    before = Measures(**counts, **dict.fromkeys(floats, 0.5))
+    after = Measures(**counts, **dict.fromkeys(floats, float("nan")))
     monkeypatch.setattr(
         "closefit.evaluation.evaluate_run", lambda *_: {"init": before, "optimize": after}
     )
@@ -376,8 +378,8 @@ def test_evaluate_shows_a_row_per_measure_and_a_column_per_stage(
     assert len(lines) == 1 + len(names)
     assert "0.500" in lines[1]
     answer = json.loads(invoke(*arguments, "--json").stdout)
-    assert answer["init"][names[0]] == 0.5
-    assert answer["optimize"][names[0]] is None
+    assert answer["init"][floats[0]] == 0.5
+    assert answer["optimize"][floats[0]] is None
 
 
 def test_evaluate_without_a_truth_is_an_input_error(invoke, finished: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from closefit.errors import (
     OutputFolderError,
     WeightsMissingError,
 )
-from closefit.events import Event, StageFinished, StageSkipped, StageStarted
+from closefit.events import Event, Notice, StageFinished, StageSkipped, StageStarted
 from closefit.pipeline import Selection
 from closefit.settings import build_config
 from closefit.workspace import Workspace
@@ -242,6 +242,18 @@ def test_a_single_stage_needs_its_inputs(run: Run) -> None:
     with pytest.raises(ArtifactMissingError, match=r"no `.*track\.npz`") as error:
         run(selection=Selection(only="init"))
     assert "closefit stage track" in error.value.hint
+
+
+def test_a_single_stage_warns_of_inputs_that_a_whole_run_would_renew(run: Run) -> None:
+    run()
+    events = run("camera.fov_deg=40", selection=Selection(only="optimize"))
+    (warning,) = [event.text for event in events if isinstance(event, Notice)]
+    assert warning.startswith("`optimize` takes `init` as it is, but that is out of date (settings")
+    assert not [
+        event
+        for event in run("camera.fov_deg=40", selection=Selection(only="init"))
+        if isinstance(event, Notice)
+    ]
 
 
 @pytest.mark.parametrize("stage", ["track", "init", "optimize", "export"])

@@ -1,0 +1,65 @@
+"""`person_{0,1}_amass.npz`: one person's motion with the keys of the AMASS archive, z up."""
+
+from pathlib import Path
+
+import numpy as np
+import roma
+import torch
+from jaxtyping import Float
+
+from closefit.artifacts import atomic_write
+from closefit.exporters.scene import Z_UP_FROM_Y_UP
+
+POSE_COLUMNS = 156
+"""SMPL-H: pelvis, 21 body joints and 30 finger joints, three numbers each."""
+
+SHARED_JOINTS = 22
+"""SMPL's joints before the two hands, which SMPL-H replaces by fingers."""
+
+NUM_BETAS = 16
+
+FREE_BODY_NOTE = (
+    "betas are zero: this motion was fitted with the closefit body, whose shape space is not "
+    "SMPL's. trans is the position of the pelvis minus that of this body's rest pose, which is "
+    "the origin; a body with another rest pelvis stands elsewhere by that constant."
+)
+SMPL_NOTE = "betas are SMPL's; fingers are at rest."
+
+
+def write_amass(
+    path: Path,
+    rotations: Float[np.ndarray, "frame 24 3 3"],
+    pelvis: Float[np.ndarray, "frame 3"],
+    rest_pelvis: Float[np.ndarray, "3"],
+    smpl_betas: Float[np.ndarray, "10"] | None,
+    fps: float,
+) -> None:
+    """Write one person's motion.
+
+    Args:
+        path: File to write, all or nothing.
+        rotations: Local joint rotations in an upright y-up world.
+        pelvis: Pelvis position in that world, in metres.
+        rest_pelvis: Pelvis of the body that the file describes, in its rest pose.
+        smpl_betas: SMPL's shape; None for the free body, whose shape SMPL cannot express.
+        fps: Frames per second.
+    """
+    world = rotations.copy()
+    world[:, 0] = Z_UP_FROM_Y_UP @ world[:, 0]
+    axis_angle = roma.rotmat_to_rotvec(torch.from_numpy(world[:, :SHARED_JOINTS])).numpy()
+    poses = np.zeros((len(rotations), POSE_COLUMNS))
+    poses[:, : 3 * SHARED_JOINTS] = axis_angle.reshape(len(rotations), -1)
+    betas = np.zeros(NUM_BETAS)
+    if smpl_betas is not None:
+        betas[: len(smpl_betas)] = smpl_betas
+    with atomic_write(path) as file:
+        np.savez_compressed(
+            file,
+            allow_pickle=False,
+            poses=poses,
+            trans=pelvis @ Z_UP_FROM_Y_UP.T - rest_pelvis,
+            betas=betas,
+            gender=np.array("neutral"),
+            mocap_framerate=np.array(fps),
+            note=np.array(FREE_BODY_NOTE if smpl_betas is None else SMPL_NOTE),
+        )

@@ -1,0 +1,100 @@
+"""The part of every frame that holds the two people, decoded once, small, and kept on disk.
+
+Pixels live in memory-mapped files beside the artifacts, so memory does not grow with the clip.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+
+from closefit.fitting.joint_objective import CroppedFrames
+from closefit.geometry.camera import crop_intrinsics
+from closefit.records import Track, unpack_masks
+from closefit.stages.job import Job
+from closefit.video import frames
+
+MARGIN = 0.08
+"""Room around the two boxes, as a share of the larger side."""
+
+CHUNK = 64
+IMAGES, MASKS = "crop_images.npy", "crop_masks.npy"
+
+Region = tuple[int, int, int, int]
+
+
+def people_region(boxes: Float[np.ndarray, "frame 2 4"], width: int, height: int) -> Region:
+    """One rectangle (x0, y0, x1, y1) that holds both people in all frames, inside the image."""
+    known = boxes.reshape(-1, 4)[np.isfinite(boxes.reshape(-1, 4)).all(-1)]
+    low, high = known[:, :2].min(0), known[:, 2:].max(0)
+    room = MARGIN * (high - low).max()
+    x0, y0 = np.maximum(np.floor(low - room), 0).astype(int)
+    x1, y1 = np.minimum(np.ceil(high + room), (width, height)).astype(int)
+    return int(x0), int(y0), int(max(x1, x0 + 2)), int(max(y1, y0 + 2))
+
+
+def crop_frames(
+    job: Job,
+    track: Track,
+    K: Float[np.ndarray, "frame 3 3"],
+    size_px: int,
+    on_frame: Callable[[int, int], None],
+) -> CroppedFrames:
+    """Decode, crop and shrink all frames and masks so that the longer side has `size_px` pixels."""
+    width, height = (int(n) for n in track.size_wh)
+    x0, y0, x1, y1 = region = people_region(track.boxes_xyxy, width, height)
+    scale = size_px / max(x1 - x0, y1 - y0)
+    size_wh = (max(8, round((x1 - x0) * scale)), max(8, round((y1 - y0) * scale)))
+    num_frames = len(track.time_s)
+    shape = (num_frames, size_wh[1], size_wh[0])
+    images = np.lib.format.open_memmap(
+        job.workspace.artifacts / IMAGES, mode="w+", dtype=np.uint8, shape=(*shape, 3)
+    )
+    masks = np.lib.format.open_memmap(
+        job.workspace.artifacts / MASKS, mode="w+", dtype=np.uint8, shape=shape
+    )
+    settings = job.config.track
+    pictures = frames(
+        job.video, settings.start_s, settings.end_s, size_wh=size_wh, crop_xyxy=region
+    )
+    for index, picture in enumerate(pictures):
+        images[index] = picture
+        on_frame(index + 1, num_frames)
+    for start in range(0, num_frames, CHUNK):
+        part = slice(start, start + CHUNK)
+        union = unpack_masks(track.union_masks[part], track.mask_size_wh)
+        masks[part] = _shrink(union, region, width, size_wh)
+    x_scale, y_scale = size_wh[0] / (x1 - x0), size_wh[1] / (y1 - y0)
+    intrinsics = crop_intrinsics(torch.from_numpy(K), x0, y0, x_scale, y_scale)
+    return CroppedFrames(
+        images=torch.from_numpy(images).to(job.device),
+        masks=torch.from_numpy(masks).to(job.device),
+        masked=torch.from_numpy(masks.reshape(num_frames, -1).any(1)).to(job.device),
+        K=intrinsics.to(job.device),
+    )
+
+
+def _shrink(
+    union: Bool[np.ndarray, "frame mask_height mask_width"],
+    region: Region,
+    width: int,
+    size_wh: tuple[int, int],
+) -> UInt8[np.ndarray, "frame height width"]:
+    """Cut the region out of masks (which may be smaller than the video) and resize it."""
+    scale = union.shape[2] / width
+    x0, y0, x1, y1 = (round(edge * scale) for edge in region)
+    cut = torch.from_numpy(union[:, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]).float()
+    resized = torch.nn.functional.interpolate(
+        cut[:, None], size=(size_wh[1], size_wh[0]), mode="bilinear", antialias=True
+    )
+    return (resized[:, 0] * 255.0).round().to(torch.uint8).numpy()
+
+
+def remove_crops(artifacts: Path) -> None:
+    """Delete the pixels once no stage needs them."""
+    for name in (IMAGES, MASKS):
+        with suppress(OSError):
+            (artifacts / name).unlink()

@@ -1,0 +1,185 @@
+"""Stage `export`: files for people and programs (design: a results folder)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from closefit.body.model import Body
+from closefit.events import Step
+from closefit.exporters import contacts
+from closefit.exporters.amass import write_amass
+from closefit.exporters.appearance import rest_gaussians, vertex_colours
+from closefit.exporters.bvh import write_bvh
+from closefit.exporters.contacts import Contacts, find_contacts, write_contacts
+from closefit.exporters.gltf import SceneCamera, SkinnedPerson, write_glb
+from closefit.exporters.motion import reprojected_keypoints, write_motion
+from closefit.exporters.overlay import OverlayFrame, OverlayScene, draw_overlay
+from closefit.exporters.ply import write_ply
+from closefit.exporters.scene import motion_in, scene_from_camera
+from closefit.records import Motion, OptimizedMotion, Track
+from closefit.stages.inputs import load_body
+from closefit.stages.job import Job
+from closefit.video import frames, write
+from closefit.workspace import NUM_PEOPLE
+
+REVISION = 1
+
+CHUNK_FRAMES = 32
+"""So many frames of posed meshes are in memory at once."""
+
+SURE_CONFIDENCE = 0.5
+"""The reported reprojection error is over keypoints detected with more confidence."""
+
+
+def run(job: Job) -> None:
+    """Write every result file next to the artifacts."""
+    track, motion = job.load(Track), job.load(OptimizedMotion)
+    body = load_body(job)
+    _write_motion_files(job, body, track, motion)
+    measured = _measure_contacts(job, body, motion)
+    write_contacts(job.workspace.contacts, measured, track.time_s, float(track.fps))
+    job.workspace.overlay.unlink(missing_ok=True)
+    if job.config.export.overlay:
+        scene = _overlay_scene(job, body, track, motion)
+        pictures = draw_overlay(scene, _overlay_frames(job, body, track, motion, scene))
+        write(job.workspace.overlay, pictures, float(track.fps))
+    job.report(
+        {
+            "penetration_mean_mm": round(float(measured.mean_depth_mm.mean()), 4),
+            "penetration_max_mm": round(float(measured.max_depth_mm.max()), 2),
+            "contact_frames": int(measured.touching.sum()),
+            "valid_share": round(float(motion.valid.mean()), 4),
+            "reprojection_error_px": _reprojection_error_px(body, track, motion),
+        }
+    )
+
+
+def _write_motion_files(job: Job, body: Body, track: Track, motion: OptimizedMotion) -> None:
+    """Write everything that holds motion or appearance but needs no posed mesh."""
+    workspace, fps = job.workspace, float(track.fps)
+    width, height = (int(side) for side in track.size_wh)
+    write_motion(
+        workspace.motion,
+        motion,
+        reprojected_keypoints(body, motion, "coco17"),
+        fps,
+        (width, height),
+        _camera_arrays(job, motion),
+    )
+    T_scene_camera = scene_from_camera(motion.floor)
+    moved = motion_in(motion, T_scene_camera)
+    betas = torch.from_numpy(motion.betas).to(body.v_template)
+    rest = body.rest(betas)
+    is_smpl = body.name == "smpl"
+    # Without betas the file describes the mean body.
+    described = rest.joints if is_smpl else body.joints_template.expand(NUM_PEOPLE, -1, -1)
+    people = []
+    for person in range(NUM_PEOPLE):
+        rotations, pelvis = moved.rotations[:, person], moved.pelvis[:, person]
+        joints = rest.joints[person].cpu().numpy()
+        write_amass(
+            workspace.amass(person),
+            rotations,
+            pelvis,
+            described[person, 0].cpu().numpy(),
+            motion.betas[person] if is_smpl else None,
+            fps,
+        )
+        write_bvh(workspace.bvh(person), joints, rotations, pelvis, fps)
+        gaussians = rest_gaussians(body, motion, person)
+        write_ply(workspace.gaussians(person), gaussians)
+        vertices = rest.vertices[person].cpu().numpy()
+        skin = SkinnedPerson(
+            vertices=vertices,
+            faces=body.faces.cpu().numpy(),
+            colours=vertex_colours(vertices, gaussians, person),
+            weights=body.weights.cpu().numpy(),
+            joints=joints,
+        )
+        people.append(skin)
+    camera = SceneCamera(
+        T_scene_camera=T_scene_camera,
+        fov_y_rad=float(2.0 * np.arctan(0.5 * height / motion.K[0, 1, 1])),
+        aspect=width / height,
+    )
+    write_glb(workspace.glb, (people[0], people[1]), moved, track.time_s, camera)
+
+
+def _camera_arrays(job: Job, motion: Motion) -> dict[str, np.ndarray]:
+    """Intrinsics, one for all frames; of a camera file one per frame, and its pose if given."""
+    if job.config.camera.file is None:
+        return {"K": motion.K[0]}
+    arrays = {"K": motion.K}
+    path = Path(job.config.camera.file)
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as file:
+            for key, shape in (("R", (3, 3)), ("t", (3,))):
+                if key in file.files:
+                    arrays[key] = np.broadcast_to(file[key], (len(motion.K), *shape))
+    return arrays
+
+
+def _posed_chunks(
+    body: Body, motion: Motion
+) -> Iterator[tuple[slice, Float[Tensor, "chunk 2 vertex 3"]]]:
+    """Posed meshes in the camera frame, some frames at a time."""
+    rotations, betas, transl = (
+        torch.from_numpy(array).to(body.v_template)
+        for array in (motion.rotations, motion.betas, motion.transl)
+    )
+    for start in range(0, len(rotations), CHUNK_FRAMES):
+        chunk = slice(start, start + CHUNK_FRAMES)
+        yield chunk, body.pose(rotations[chunk], betas, transl[chunk]).vertices
+
+
+def _measure_contacts(job: Job, body: Body, motion: Motion) -> Contacts:
+    parts = body.vertex_parts()
+    measured = []
+    for chunk, vertices in _posed_chunks(body, motion):
+        measured.append(find_contacts(vertices, body.faces, parts))
+        done = min(chunk.stop, len(motion.transl))
+        job.emit(Step("contacts", done, len(motion.transl)))
+    return contacts.join(measured)
+
+
+def _overlay_scene(job: Job, body: Body, track: Track, motion: Motion) -> OverlayScene:
+    T_scene_camera = scene_from_camera(motion.floor)
+    joints = motion.joints.astype(np.float64) @ T_scene_camera[:3, :3].T + T_scene_camera[:3, 3]
+    width, height = (int(side) for side in track.size_wh)
+    return OverlayScene(
+        faces=body.faces.cpu().numpy(),
+        T_scene_camera=T_scene_camera,
+        joints=joints,
+        size_wh=(width, height),
+        panel_height_px=job.config.export.panel_height_px,
+    )
+
+
+def _overlay_frames(
+    job: Job, body: Body, track: Track, motion: Motion, scene: OverlayScene
+) -> Iterator[OverlayFrame]:
+    """The frames of the clip at panel size with the bodies that belong to them."""
+    until_s = float(track.time_s[-1]) + 0.5 / float(track.fps)
+    images = frames(job.video, float(track.time_s[0]), until_s, size_wh=scene.panel_wh)
+    bodies = (body_pair for _, chunk in _posed_chunks(body, motion) for body_pair in chunk)
+    for number, (image, vertices) in enumerate(zip(images, bodies, strict=False)):
+        yield OverlayFrame(
+            number=number,
+            image=image,
+            vertices=vertices.cpu().numpy(),
+            K=motion.K[number],
+            valid=motion.valid[number],
+        )
+        job.emit(Step("overlay", number + 1, len(motion.transl)))
+
+
+def _reprojection_error_px(body: Body, track: Track, motion: Motion) -> float | None:
+    """Mean distance in source pixels between the body's keypoints and surely detected ones."""
+    projected = reprojected_keypoints(body, motion, str(track.keypoint_set))
+    error = np.linalg.norm(projected - track.keypoints[..., :2], axis=-1)
+    sure = (track.keypoints[..., 2] > SURE_CONFIDENCE) & motion.valid[..., None]
+    return round(float(error[sure].mean()), 3) if sure.any() else None

@@ -1,0 +1,150 @@
+"""Links detections of neighbouring frames into tracklets that hold one person each.
+
+Linking is cautious: where two people could be confused, both tracklets end, and `pair` decides
+later with the whole clip at hand. A tracklet may miss a few frames, but never guesses.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+
+from closefit.detectors.detections import box_iou
+from closefit.tracking.sightings import Sightings
+
+MAX_MISS_S = 0.2
+"""A tracklet ends when its person is not found for longer than this."""
+
+MAX_COST = 1.2
+"""Detections that differ more from a tracklet's prediction belong to someone else."""
+
+CONFUSION_MARGIN = 0.15
+"""Where the second best way to link costs less than this more, it is not decided here."""
+
+POSE_SCALE = 0.3
+"""Mean distance of keypoints, in person heights, that counts as much as boxes being apart."""
+
+UNLIKELY = 1e3
+
+
+@dataclass(frozen=True, eq=False)
+class Tracklet:
+    """Detections of one person in successive frames.
+
+    Attributes:
+        detections: Indices into `Sightings`, in order of frames.
+        start: First frame.
+        end: Last frame.
+    """
+
+    detections: Int[np.ndarray, " detection"]
+    start: int
+    end: int
+
+
+def link(sightings: Sightings, fps: float) -> list[Tracklet]:
+    """Return tracklets that together hold every detection once, in order of their start."""
+    reach = max(1, round(MAX_MISS_S * fps))
+    finished: list[list[int]] = []
+    live: list[list[int]] = []
+    bounds = np.searchsorted(sightings.frame, np.arange(sightings.num_frames + 1))
+    for frame in range(sightings.num_frames):
+        found = list(range(bounds[frame], bounds[frame + 1]))
+        lost = [track for track in live if frame - sightings.frame[track[-1]] > reach]
+        finished += lost
+        live = [track for track in live if track not in lost]
+        costs = _costs(sightings, live, found, frame)
+        continued, ended = _decide(costs)
+        for track, detection in continued:
+            live[track].append(found[detection])
+        started = set(range(len(found))) - {detection for _, detection in continued}
+        finished += [live[track] for track in ended]
+        live = [track for number, track in enumerate(live) if number not in ended]
+        live += [[found[detection]] for detection in sorted(started)]
+    tracklets = [
+        Tracklet(np.array(track), int(sightings.frame[track[0]]), int(sightings.frame[track[-1]]))
+        for track in finished + live
+    ]
+    return sorted(tracklets, key=lambda tracklet: (tracklet.start, tracklet.detections[0]))
+
+
+def _decide(costs: Float[np.ndarray, "track detection"]) -> tuple[list[tuple[int, int]], set[int]]:
+    """Best links, and the tracklets that end because they might be confused."""
+    chosen = [
+        (int(track), int(detection))
+        for track, detection in zip(*linear_sum_assignment(costs), strict=True)
+        if costs[track, detection] <= MAX_COST
+    ]
+    partner = dict(chosen)
+    taken = {detection: track for track, detection in chosen}
+    unsure: set[int] = set()
+    for track, detection in chosen:
+        best = costs[track, detection]
+        for other in range(costs.shape[1]):
+            if other == detection or costs[track, other] > MAX_COST:
+                continue
+            rival = taken.get(other)
+            if rival is None:
+                close = costs[track, other] < best + CONFUSION_MARGIN
+            else:
+                exchanged = costs[track, other] + costs[rival, detection]
+                close = exchanged < best + costs[rival, other] + CONFUSION_MARGIN
+            if close:
+                unsure |= {track} if rival is None else {track, rival}
+        for rival in range(costs.shape[0]):
+            if rival not in partner and costs[rival, detection] < best + CONFUSION_MARGIN:
+                unsure |= {track, rival}
+    return [(track, detection) for track, detection in chosen if track not in unsure], unsure
+
+
+def _costs(
+    sightings: Sightings, tracks: list[list[int]], found: list[int], frame: int
+) -> Float[np.ndarray, "track detection"]:
+    """Cost of continuing each tracklet with each detection: 0 is perfect."""
+    if not tracks or not found:
+        return np.zeros((len(tracks), len(found)))
+    last = np.array([track[-1] for track in tracks])
+    before = np.array([track[-2] if len(track) > 1 else track[-1] for track in tracks])
+    step = np.maximum(sightings.frame[last] - sightings.frame[before], 1)
+    ahead = ((frame - sightings.frame[last]) / step)[:, None]
+    boxes = sightings.boxes_xyxy
+    # Half of the last step: people do go on, but detections also tremble.
+    shift = 0.5 * ahead * _centres(boxes[last] - boxes[before])
+    predicted = boxes[last] + np.tile(shift, 2)
+    overlap = box_iou(predicted, boxes[found])
+
+    keypoints = sightings.keypoints
+    points = keypoints[last, :, :2] + shift[:, None]
+    distance = np.linalg.norm(points[:, None] - keypoints[found][None, :, :, :2], axis=-1)
+    weight = keypoints[last][:, None, :, 2] * keypoints[found][None, :, :, 2] + 1e-6
+    pose = (weight * distance).sum(axis=-1) / weight.sum(axis=-1)
+    pose = pose / sightings.height_px[last][:, None] / POSE_SCALE
+
+    colours = colour_distance(
+        sightings.colours[last][:, None], sightings.colours[found][None], unknown=0.5
+    )
+    costs: Float[np.ndarray, "track detection"] = (
+        (1.0 - overlap) * 0.5 + np.minimum(pose, 2.0) * 0.5 + colours * 0.3
+    )
+    apart = (overlap <= 0) & (pose > 1.0)
+    return np.where(apart, UNLIKELY, costs)
+
+
+def colour_distance(
+    colours: Float[np.ndarray, "*batch colour"],
+    others: Float[np.ndarray, "*batch colour"],
+    unknown: float,
+) -> Float[np.ndarray, "*batch"]:
+    """Hellinger distance, 0 to 1, over the parts known of both; `unknown` where there is none."""
+    square = (colours - others) ** 2
+    known = np.isfinite(square)
+    share = known.mean(axis=-1)
+    total = np.where(known, square, 0.0).sum(axis=-1)
+    # Two histograms per known half, each at most 2 apart.
+    distance: Float[np.ndarray, "*batch"] = np.sqrt(total / np.maximum(8.0 * share, 1e-9))
+    return np.where(share > 0, distance, unknown)
+
+
+def _centres(boxes: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch 2"]:
+    return (boxes[..., :2] + boxes[..., 2:]) / 2.0

@@ -1,0 +1,217 @@
+"""Finds the frames in which a detector exchanged two people, over the whole clip at once.
+
+Each frame is either kept or exchanged. Where a person goes next is predicted from the last
+`MEMORY` frames, so the state of the exact search (Viterbi) is kept/exchanged for each of those:
+2^MEMORY states. What a choice costs: how far keypoints and box lie from the prediction, how
+unusual the clothes' colours would be, and a price for every change between kept and exchanged.
+The same sums, forwards and backwards, give the probability of each choice.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.special import logsumexp
+
+from closefit.tracking.people import PairDetections
+
+MEMORY = 4
+STATES = 2**MEMORY
+
+CHANGE_COST = 3.0
+"""Price of a change, as a negative log likelihood: about one frame in twenty."""
+
+CORRELATION = 0.3
+"""Keypoints err together, so each counts as this share of an independent witness."""
+
+PREDICTION_NOISE = 0.03
+"""Noise of a predicted keypoint without motion, in person heights."""
+
+UNFORESEEN_SPEED = 0.6
+"""Motion that no prediction knows of, in person heights per second."""
+
+UNKNOWN_COST = float(np.log1p(3.0**2))
+"""Cost of a keypoint where nothing can be predicted: as much as at three standard deviations."""
+
+MAX_COLOUR_EVIDENCE = 2.0
+"""Shadows mislead for many frames in a row, so one frame's colours never count for more."""
+
+Costs = Float[np.ndarray, "frame state choice"]
+
+
+def find_exchanged(
+    pair: PairDetections, fps: float
+) -> tuple[Bool[np.ndarray, " frame"], Float[np.ndarray, " frame"]]:
+    """Tell in which frames the two people are exchanged, and how sure that is.
+
+    Args:
+        pair: Detections whose order of people may be wrong in some frames.
+        fps: Frames per second.
+
+    Returns:
+        Frames to exchange, never more than half of them; and the probability per frame that,
+        once this is done, each person is the one of that number in the clearest frame.
+    """
+    motion = _motion_costs(pair, fps)
+    exchanged = _cheapest(motion)
+    evidence = _colour_evidence(pair.colours, exchanged)
+    if evidence.any():
+        motion[:, :, 1] += evidence[:, None]
+        exchanged = _cheapest(motion)
+    confidence = _probability(motion, exchanged, _clearest_frame(pair))
+    return (~exchanged if exchanged.mean() > 0.5 else exchanged), confidence
+
+
+def _motion_costs(pair: PairDetections, fps: float) -> Costs:
+    """Cost of keeping (0) or exchanging (1) each frame, given the choices in the frames before.
+
+    Bit j of a state is the choice j + 1 frames ago.
+    """
+    points, weight = _points(pair)
+    sigma_px = (PREDICTION_NOISE + UNFORESEEN_SPEED / fps) * float(pair.height_px.mean())
+    # Cost of finding in column `choice` the person who was in the columns that the state says.
+    fits: Costs = np.stack(
+        [_misfit(points, weight, state, sigma_px) for state in range(STATES)], axis=1
+    )
+    other = fits[:, ::-1, ::-1]  # the other person was, and is, in the other columns
+    before = np.arange(STATES) & 1
+    change = CHANGE_COST * (before[:, None] != np.arange(2)[None, :])
+    costs: Costs = fits + other + change
+    return costs
+
+
+def _points(
+    pair: PairDetections,
+) -> tuple[Float[np.ndarray, "frame 2 point 2"], Float[np.ndarray, "frame 2 point"]]:
+    """Keypoints and two box corners, with weights that are 0 where unknown."""
+    corners = pair.boxes_xyxy.reshape(len(pair.boxes_xyxy), 2, 2, 2)
+    corner_weight = np.where(np.isfinite(corners).all(axis=-1), 0.5, 0.0)
+    points = np.concatenate([pair.keypoints[..., :2], np.nan_to_num(corners)], axis=2)
+    return points, np.concatenate([pair.keypoints[..., 2], corner_weight], axis=2)
+
+
+def _misfit(
+    points: Float[np.ndarray, "frame 2 point 2"],
+    weight: Float[np.ndarray, "frame 2 point"],
+    state: int,
+    sigma_px: float,
+) -> Float[np.ndarray, "frame 2"]:
+    """Cost of each column of a frame as the next position of the person whom `state` follows."""
+    predicted, trust = _predicted(points, weight, state)
+    distance = (points - predicted[:, None]) / sigma_px
+    cost = np.log1p((distance**2).sum(axis=-1))
+    known = trust[:, None] * cost + (1.0 - trust[:, None]) * UNKNOWN_COST
+    return CORRELATION * (weight * known).sum(axis=-1)
+
+
+def _predicted(
+    points: Float[np.ndarray, "frame 2 point 2"],
+    weight: Float[np.ndarray, "frame 2 point"],
+    state: int,
+) -> tuple[Float[np.ndarray, "frame point 2"], Float[np.ndarray, "frame point"]]:
+    """Extrapolate a line through the last frames; recent ones and sure keypoints weigh more."""
+    total = np.zeros((4, *points.shape[:1], points.shape[2]))
+    moments = np.zeros((2, points.shape[0], points.shape[2], 2))
+    for bit in range(MEMORY):
+        age = bit + 1
+        column = (state >> bit) & 1
+        w = np.zeros_like(total[0])
+        x = np.zeros_like(moments[0])
+        w[age:] = weight[:-age, column] * 0.7**bit
+        x[age:] = points[:-age, column]
+        total[:3] += np.stack([w, -age * w, age**2 * w])
+        moments += np.stack([w[..., None] * x, -age * w[..., None] * x])
+    mass, first, second = total[0], total[1], total[2] + 1.0  # the 1 holds back wild speeds
+    centre = moments[0] / np.maximum(mass, 1e-9)[..., None]
+    mean_age = first / np.maximum(mass, 1e-9)
+    spread = np.maximum(second - mean_age * first, 1e-9)
+    slope = (moments[1] - mean_age[..., None] * moments[0]) / spread[..., None]
+    return centre - mean_age[..., None] * slope, np.minimum(mass, 1.0)
+
+
+def _colour_evidence(
+    colours: Float[np.ndarray, "frame 2 colour"], exchanged: Bool[np.ndarray, " frame"]
+) -> Float[np.ndarray, " frame"]:
+    """Log likelihood ratio of kept against exchanged, from how the two are dressed.
+
+    The difference between the two people's colours has the same direction in all frames but the
+    exchanged ones, where it is reversed. That direction is found without knowing the frames.
+    """
+    difference = colours[:, 0] - colours[:, 1]
+    known = np.isfinite(difference).any(axis=-1)
+    if known.sum() < 2 * MEMORY:
+        return np.zeros(len(colours))
+    difference = np.nan_to_num(difference)
+    direction = np.linalg.svd(difference, full_matrices=False)[2][0]
+    along = difference @ direction
+    if (along * np.where(exchanged, -1.0, 1.0)).sum() < 0:
+        along = -along
+    size = np.abs(along[known])
+    mean, variance = float(size.mean()), float(size.var()) + 1e-12
+    # Of pure noise the ratio is below 2; from 10 on the two are told apart in every frame.
+    trust = np.clip((mean**2 / variance - 2.0) / 8.0, 0.0, 1.0)
+    ratio = trust * 2.0 * mean * along / variance
+    evidence: Float[np.ndarray, " frame"] = ratio.clip(-MAX_COLOUR_EVIDENCE, MAX_COLOUR_EVIDENCE)
+    return evidence
+
+
+def _clearest_frame(pair: PairDetections) -> int:
+    """Frame in which the two people are farthest apart."""
+    centres = pair.boxes_xyxy.reshape(-1, 2, 2, 2).mean(axis=2)
+    distance = np.linalg.norm(centres[:, 0] - centres[:, 1], axis=-1)
+    return int(np.nan_to_num(distance, nan=-1.0).argmax())
+
+
+PREVIOUS = np.arange(STATES)[:, None] >> 1 | np.array([0, STATES // 2])[None, :]
+"""The two states that can come before each state."""
+
+FOLLOWING = (np.arange(STATES)[:, None] << 1) % STATES | np.array([0, 1])[None, :]
+"""The two states that can come after each state, by choice."""
+
+CHOICE = np.arange(STATES) & 1
+"""The newest choice of each state."""
+
+
+def _start() -> Float[np.ndarray, " state"]:
+    """Costs of the states before the clip: everything counts as kept."""
+    return np.where(np.arange(STATES) == 0, 0.0, np.inf)
+
+
+def _cheapest(costs: Costs) -> Bool[np.ndarray, " frame"]:
+    """Choices with the smallest sum of costs (Viterbi)."""
+    total = _start()
+    origin = np.zeros((len(costs), STATES), dtype=np.int64)
+    for frame, cost in enumerate(costs):
+        candidates = total[PREVIOUS] + cost[PREVIOUS, CHOICE[:, None]]
+        origin[frame] = PREVIOUS[np.arange(STATES), candidates.argmin(axis=1)]
+        total = candidates.min(axis=1)
+    state = int(total.argmin())
+    chosen = np.zeros(len(costs), dtype=bool)
+    for frame in reversed(range(len(costs))):
+        chosen[frame] = CHOICE[state]
+        state = int(origin[frame, state])
+    return chosen
+
+
+def _probability(
+    costs: Costs, chosen: Bool[np.ndarray, " frame"], anchor: int
+) -> Float[np.ndarray, " frame"]:
+    """Probability of each frame's choice, given that the one in frame `anchor` is right."""
+    forbidden = np.where(chosen[anchor] == CHOICE, 0.0, -np.inf)
+    forward = np.zeros((len(costs), STATES))
+    past = -_start()
+    for frame, cost in enumerate(costs):
+        past = logsumexp(past[PREVIOUS] - cost[PREVIOUS, CHOICE[:, None]], axis=1)
+        past = past - past.max() + (forbidden if frame == anchor else 0.0)
+        forward[frame] = past
+    both = np.zeros_like(forward)
+    future = np.zeros(STATES)
+    for frame in reversed(range(len(costs))):
+        both[frame] = forward[frame] + future
+        # A state goes on to its two followers, by the choice that each of them stands for.
+        allowed = future + (forbidden if frame == anchor else 0.0)
+        future = logsumexp(allowed[FOLLOWING] - costs[frame], axis=1)
+        future = future - future.max()
+    share = np.exp(both - logsumexp(both, axis=1, keepdims=True))
+    probability: Float[np.ndarray, " frame"] = np.where(
+        chosen, share[:, CHOICE == 1].sum(axis=1), share[:, CHOICE == 0].sum(axis=1)
+    )
+    return probability

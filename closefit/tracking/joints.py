@@ -1,0 +1,101 @@
+"""Lowers the confidence of keypoints that left their person for a moment.
+
+A detector that cannot see a joint likes to report the same joint of the person in front. Such a
+keypoint jumps off its own path through time, and lands where the other person's is. Both are
+tested: off the path is suspicious, off the path and on the other person is more so.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+WINDOW_S = 0.2
+"""A path is a parabola over this long before and after."""
+
+PATH_NOISE = 0.03
+"""Neighbours farther than this from the path (in person heights) lose their say in it."""
+
+TOLERATED = 0.04
+"""Distance from the path, in person heights, that means nothing."""
+
+SOFTNESS = 0.03
+"""Beyond that, this much more (in person heights) makes a keypoint implausible."""
+
+NEAR_OTHER = 0.04
+"""How close, in person heights, the other person's keypoint must be to be the one seen."""
+
+PASSES = 4
+
+Points = Float[np.ndarray, "frame 2 keypoint 2"]
+Weights = Float[np.ndarray, "frame 2 keypoint"]
+
+
+def doubt_jumps(
+    keypoints: Float[np.ndarray, "frame 2 keypoint 3"],
+    height_px: Float[np.ndarray, " 2"],
+    fps: float,
+) -> Float[np.ndarray, "frame 2 keypoint 3"]:
+    """Return `keypoints` with lower confidence where they leave their person's path.
+
+    Args:
+        keypoints: x, y in pixels and confidence, 0 where unknown; people already told apart.
+        height_px: Size of each person in the image.
+        fps: Frames per second.
+    """
+    points = keypoints[..., :2] / height_px[:, None, None]
+    confidence = keypoints[..., 2]
+    path, support = _path(points, confidence, max(3, round(WINDOW_S * fps)))
+    off_path = np.linalg.norm(points - path, axis=-1)
+    to_other = np.linalg.norm(points - points[:, ::-1], axis=-1)
+    on_other = np.exp(-0.5 * (to_other / NEAR_OTHER) ** 2) * confidence[:, ::-1]
+    alone = _plausible(off_path, TOLERATED, SOFTNESS)
+    suspect = _plausible(off_path, 0.6 * TOLERATED, 0.5 * SOFTNESS)
+    plausible = (1.0 - on_other) * alone + on_other * suspect
+    doubt = (1.0 - plausible) * np.minimum(support, 1.0)
+    return np.concatenate([keypoints[..., :2], (confidence * (1.0 - doubt))[..., None]], axis=-1)
+
+
+def _plausible(distance: Weights, tolerated: float, softness: float) -> Weights:
+    likelihood: Weights = np.exp(-0.5 * (np.maximum(distance - tolerated, 0.0) / softness) ** 2)
+    return likelihood
+
+
+def _path(points: Points, confidence: Weights, reach: int) -> tuple[Points, Weights]:
+    """Fit a parabola to the frames around each frame, without that frame itself.
+
+    Returns:
+        Its value in the frame, and the weight of the neighbours that agree with it.
+    """
+    offsets = [offset for offset in range(-reach, reach + 1) if offset]
+    basis = {offset: (offset / reach) ** np.arange(3.0) for offset in offsets}
+    # Holds back slope and bend where few neighbours are known.
+    prior = np.diag([1e-9, 0.01, 0.001])
+    coefficients: Float[np.ndarray, "frame 2 keypoint 3 2"] | None = None
+    for _ in range(PASSES):
+        left = np.tile(prior, (*confidence.shape, 1, 1))
+        right = np.zeros((*confidence.shape, 3, 2))
+        support = np.zeros_like(confidence)
+        for offset in offsets:
+            weight = _shifted(confidence, offset) * np.exp(-0.5 * (offset / reach) ** 2)
+            values = _shifted(points, offset)
+            if coefficients is not None:
+                fitted = np.einsum("a,...ac->...c", basis[offset], coefficients)
+                error = np.linalg.norm(values - fitted, axis=-1) / PATH_NOISE
+                weight = weight / (1.0 + error**2)
+            left += weight[..., None, None] * np.outer(basis[offset], basis[offset])
+            right += weight[..., None, None] * basis[offset][:, None] * values[..., None, :]
+            support += weight
+        coefficients = np.linalg.solve(left, right)
+    assert coefficients is not None
+    return coefficients[..., 0, :], support
+
+
+def _shifted(
+    values: Float[np.ndarray, "frame *rest"], offset: int
+) -> Float[np.ndarray, "frame *rest"]:
+    """Values `offset` frames later; 0 beyond the ends."""
+    moved: np.ndarray = np.zeros_like(values)
+    if offset > 0:
+        moved[:-offset] = values[offset:]
+    else:
+        moved[-offset:] = values[:offset]
+    return moved

@@ -1,0 +1,53 @@
+"""Two people's detections over a clip, as the steps of tracking hand them on."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+
+@dataclass(frozen=True, eq=False)
+class PairDetections:
+    """What was detected of two people; `Track` is made of the final one.
+
+    Attributes:
+        boxes_xyxy: In pixels; NaN where the person was not detected.
+        keypoints: x, y in pixels and confidence; all 0 where unknown.
+        colours: Description of the clothes' colours (see `appearance`); NaN where unknown.
+    """
+
+    boxes_xyxy: Float[np.ndarray, "frame person 4"]
+    keypoints: Float[np.ndarray, "frame person keypoint 3"]
+    colours: Float[np.ndarray, "frame person colour"]
+
+    @property
+    def seen(self) -> Bool[np.ndarray, "frame person"]:
+        """Frames in which each person was detected."""
+        seen: Bool[np.ndarray, "frame person"] = np.isfinite(self.boxes_xyxy).all(axis=-1)
+        return seen
+
+    @property
+    def height_px(self) -> Float[np.ndarray, " person"]:
+        """Usual box height of each person: the median of the upper half, as people bend."""
+        heights = self.boxes_xyxy[..., 3] - self.boxes_xyxy[..., 1]
+        return np.array(
+            [np.nanpercentile(h, 75) if np.isfinite(h).any() else 1.0 for h in heights.T]
+        )
+
+    def exchanged(self, frames: Bool[np.ndarray, " frame"]) -> "PairDetections":
+        """Return the detections with the two people exchanged in `frames`."""
+        return replace(
+            self,
+            boxes_xyxy=exchange(self.boxes_xyxy, frames),
+            keypoints=exchange(self.keypoints, frames),
+            colours=exchange(self.colours, frames),
+        )
+
+
+def exchange(
+    values: Float[np.ndarray, "frame person *rest"], frames: Bool[np.ndarray, " frame"]
+) -> Float[np.ndarray, "frame person *rest"]:
+    """Return `values` with the person axis reversed in `frames`."""
+    mixed: np.ndarray = values.copy()
+    mixed[frames] = values[frames, ::-1]
+    return mixed

@@ -1,0 +1,103 @@
+"""Everything a detector found in a clip, kept small enough for any number of people."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from closefit.detectors.detections import Detections
+from closefit.tracking.colours import describe_clothes
+
+
+@dataclass(frozen=True, eq=False)
+class MaskCrop:
+    """One person's mask, cut to its bounding box and packed.
+
+    Attributes:
+        rows: Image rows of the box.
+        columns: Image columns of the box.
+        bits: Packed pixels of the box.
+    """
+
+    rows: slice
+    columns: slice
+    bits: UInt8[np.ndarray, " bytes"]
+
+    @classmethod
+    def of(cls, mask: Bool[np.ndarray, "height width"]) -> "MaskCrop":
+        """Cut and pack a mask."""
+        rows, columns = _extent(mask.any(axis=1)), _extent(mask.any(axis=0))
+        return cls(rows, columns, np.packbits(mask[rows, columns]))
+
+    def add_to(self, mask: Bool[np.ndarray, "height width"]) -> None:
+        """Set this mask's pixels in a mask of the whole image."""
+        part = mask[self.rows, self.columns]
+        part |= np.unpackbits(self.bits, count=part.size).reshape(part.shape).astype(bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Sightings:
+    """All detections of a clip, in order of frames.
+
+    Attributes:
+        num_frames: Length of the clip.
+        frame: Frame of each detection.
+        boxes_xyxy: In pixels of the pictures that the detector was given.
+        scores: Confidence that this is a person.
+        keypoints: COCO-17 x, y in the same pixels, and confidence.
+        colours: Description of the clothes; NaN where unknown.
+        masks: Pixels of the person; an empty crop where the detector gave none.
+    """
+
+    num_frames: int
+    frame: Int[np.ndarray, " detection"]
+    boxes_xyxy: Float[np.ndarray, "detection 4"]
+    scores: Float[np.ndarray, " detection"]
+    keypoints: Float[np.ndarray, "detection 17 3"]
+    colours: Float[np.ndarray, "detection colour"]
+    masks: list[MaskCrop]
+
+    @property
+    def height_px(self) -> Float[np.ndarray, " detection"]:
+        """Heights of the boxes."""
+        heights: Float[np.ndarray, " detection"] = self.boxes_xyxy[:, 3] - self.boxes_xyxy[:, 1]
+        return heights
+
+
+class SightingsBuilder:
+    """Collects detections picture by picture, keeping none of the pictures."""
+
+    def __init__(self) -> None:
+        """Start with no picture."""
+        self._frames: list[Detections] = []
+        self._colours: list[Float[np.ndarray, "person colour"]] = []
+        self._masks: list[MaskCrop] = []
+
+    def add(self, image: UInt8[np.ndarray, "height width 3"], found: Detections) -> None:
+        """Add what was found in the next picture."""
+        masks = found.masks if found.masks.any(axis=(1, 2)).all() else None
+        self._colours.append(describe_clothes(image, found.keypoints, masks))
+        self._masks.extend(MaskCrop.of(mask) for mask in found.masks)
+        nothing = np.zeros((len(found.masks), 0, 0), dtype=bool)
+        self._frames.append(
+            Detections(found.boxes_xyxy, found.scores, found.keypoints, masks=nothing)
+        )
+
+    def finish(self) -> Sightings:
+        """Return everything added so far; there must have been at least one picture."""
+        counts = [len(found.scores) for found in self._frames]
+        return Sightings(
+            num_frames=len(counts),
+            frame=np.repeat(np.arange(len(counts)), counts),
+            boxes_xyxy=np.concatenate([found.boxes_xyxy for found in self._frames]),
+            scores=np.concatenate([found.scores for found in self._frames]),
+            keypoints=np.concatenate([found.keypoints for found in self._frames]),
+            colours=np.concatenate(self._colours),
+            masks=self._masks,
+        )
+
+
+def _extent(used: Bool[np.ndarray, " side"]) -> slice:
+    if not used.any():
+        return slice(0, 0)
+    return slice(int(used.argmax()), len(used) - int(used[::-1].argmax()))

@@ -1,0 +1,219 @@
+"""The built-in clip: its truth agrees with itself, its people stand, touch and do not merge."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from closefit import evaluation, metrics, video, weights
+from closefit.body import Body
+from closefit.body.keypoints import KeypointRegressor
+from closefit.demo import DemoClip, make_clip
+from closefit.demo.detections import MISSED_SHARE, VisiblePeople, simulate_detections
+from closefit.demo.room import Room
+from closefit.demo.steps import Feet, reach_feet, walk
+from closefit.errors import OutputFolderError
+
+FRAMES = 44
+SIZE = (161, 120)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> DemoClip:
+    """A small clip, long enough to reach the hold."""
+    return make_clip(tmp_path_factory.mktemp("demo"), frames=FRAMES, size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def truth(clip: DemoClip) -> dict[str, np.ndarray]:
+    """All arrays of its truth."""
+    with np.load(clip.truth) as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def body() -> Body:
+    """The free body."""
+    return Body.load(weights.locate("closefit_body"))
+
+
+@pytest.fixture(scope="module")
+def posed_truth(truth, body):
+    """The truth's bodies in the camera frame."""
+    betas = torch.from_numpy(truth["betas"])
+    pelvis = body.rest(betas).joints[:, 0]
+    return body.pose(
+        torch.from_numpy(truth["rotations"]).float(),
+        betas,
+        torch.from_numpy(truth["transl"]) - pelvis,
+    )
+
+
+def test_video_has_the_frames(clip):
+    """The video can be read back; an odd width gains a column."""
+    info = video.probe(clip.video)
+    assert (info.num_frames, info.fps) == (FRAMES, 30.0)
+    assert (info.width, info.height) == (SIZE[0] + 1, SIZE[1])
+
+
+def test_truth_follows_from_its_pose(truth, posed_truth):
+    """Joints, their projections and face points are those of the posed bodies."""
+    np.testing.assert_allclose(posed_truth.joints.numpy(), truth["joints3d"], atol=1e-4)
+    homogeneous = truth["joints3d"] @ truth["K"].T
+    expected = homogeneous[..., :2] / homogeneous[..., 2:]
+    np.testing.assert_allclose(truth["joints2d"], expected, atol=1e-2)
+
+
+def test_evaluate_accepts_the_truth(clip):
+    """The file has the format that `closefit evaluate` reads."""
+    assert evaluation.read_truth(clip.truth).transl.shape == (FRAMES, 2, 3)
+
+
+def test_people_touch_and_do_not_merge(truth):
+    """Apart at first, in contact at the end, hardly ever inside each other."""
+    contact = truth["contact"]
+    assert not contact[: FRAMES // 4].any()
+    assert contact[-FRAMES // 4 :].all()
+    np.testing.assert_array_equal(contact, truth["gap"] < metrics.CONTACT_GAP_M)
+    assert truth["penetration"].mean() < 0.01
+    assert truth["penetration"].max() < 0.1
+
+
+def test_people_stand_on_the_floor(posed_truth):
+    """In every frame the lowest point of each person is on the floor, within a centimetre."""
+    room = Room.create(*SIZE)
+    vertices = posed_truth.vertices.numpy()
+    height = (vertices @ room.R_camera_world + room.position_m)[..., 1]
+    assert np.abs(height.min(axis=-1)).max() < 0.01
+
+
+def test_people_face_each_other(truth):
+    """Each person's front points to the other, on average within 30 degrees."""
+    front = truth["rotations"][:, :, 0, :, 2]
+    to_other = truth["transl"][:, ::-1] - truth["transl"]
+    to_other /= np.linalg.norm(to_other, axis=-1, keepdims=True)
+    assert (front * to_other).sum(axis=-1).min() > np.cos(np.radians(30.0))
+
+
+def test_masks_lie_where_the_people_are(truth):
+    """Boxes bound the masks, masks do not overlap, visible joints are mostly inside."""
+    people = VisiblePeople.from_truth(truth)
+    assert not people.masks.all(axis=1).any()
+    rows, columns = np.nonzero(people.masks[5, 0])
+    expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    np.testing.assert_array_equal(truth["boxes"][5, 0], expected)
+    pixel = np.floor(people.keypoints_px[:, :, 5:]).astype(int)
+    union = people.masks.any(axis=1)
+    frame = np.arange(FRAMES)[:, None, None]
+    assert union[frame, pixel[..., 1], pixel[..., 0]].mean() > 0.95
+
+
+def test_depth_order_can_be_scored(truth):
+    """The hold covers one person by the other, with the pelvises well apart in depth."""
+    order = metrics.depth_order_error(
+        truth["transl"], truth["transl"], truth["order"], np.ones((FRAMES, 2), dtype=bool)
+    )
+    assert order.wrong == 0
+    assert order.scored >= 5
+
+
+def test_detections_follow_the_seed(truth):
+    """The same seed gives the same detections, another one different ones."""
+    people = VisiblePeople.from_truth(truth)
+    first, again, other = (simulate_detections(people, seed) for seed in (3, 3, 4))
+    for name in first:
+        np.testing.assert_array_equal(first[name], again[name])
+    assert not np.array_equal(first["keypoints"], other["keypoints"], equal_nan=True)
+
+
+def test_detections_are_near_the_truth_but_not_on_it(truth):
+    """Confident keypoints of their own person are off by about a percent of the box height."""
+    people = VisiblePeople.from_truth(truth)
+    found = simulate_detections(people, 0)
+    keypoints, confidence = found["keypoints"][..., :2], found["keypoints"][..., 2]
+    distance = np.linalg.norm(keypoints - people.keypoints_px, axis=-1)
+    height = people.boxes_xyxy[..., 3] - people.boxes_xyxy[..., 1]
+    relative = (distance / height[..., None])[confidence > 0.7]
+    assert 0.003 < np.median(relative) < 0.02
+    missed = np.isnan(found["boxes"][..., 0])
+    assert missed.mean() < 4 * MISSED_SHARE
+    assert (confidence[missed] == 0).all()
+    bits = np.unpackbits(found["union_masks"], count=int(found["union_masks_shape"].prod()))
+    np.testing.assert_array_equal(bits.reshape(people.masks[:, 0].shape), people.masks.any(axis=1))
+
+
+def test_hidden_keypoints_are_less_sure(truth):
+    """Keypoints behind the other person have lower confidence than visible ones."""
+    people = VisiblePeople.from_truth(truth)
+    one_in_front = dataclasses.replace(people, masks=people.masks.copy())
+    one_in_front.masks[:, 0] |= one_in_front.masks[:, 1]
+    one_in_front.masks[:, 1] = False
+    confidence = simulate_detections(one_in_front, 0)["keypoints"][..., 2]
+    before = simulate_detections(people, 0)["keypoints"][..., 2]
+    assert confidence[:, 1].mean() < before[:, 1].mean() - 0.2
+
+
+def test_feet_reach_their_targets(body):
+    """Ankles come to stand over the wanted soles, and the soles stay level."""
+    rest = body.rest(torch.zeros(10))
+    height = rest.joints[0, 1] - rest.vertices[:, 1].min()
+    soles = torch.tensor([[[0.12, 0.0, 0.1], [-0.1, 0.05, -0.15]]])
+    feet = Feet(soles=soles, heading_rad=torch.zeros(1, 2), pitch_rad=torch.zeros(1, 2))
+    pelvis = torch.tensor([[0.0, float(height) - 0.06, 0.0]])
+    rotations = torch.eye(3).repeat(1, 24, 1, 1)
+    reached = reach_feet(rotations, pelvis, rest, feet)
+    posed = body.pose(reached, torch.zeros(10), pelvis - rest.joints[0])
+    for side, foot_joints in enumerate(((7, 10), (8, 11))):
+        ankle = posed.joints[0, foot_joints[0]]
+        torch.testing.assert_close(ankle[[0, 2]], soles[0, side, [0, 2]], atol=1e-4, rtol=0.0)
+        part = body.weights[:, list(foot_joints)].sum(dim=1) > 0.9
+        lowest = posed.vertices[0, part, 1].min()
+        assert float(lowest) == pytest.approx(float(soles[0, side, 1]), abs=0.005)
+    knees = posed.joints[0, [4, 5], 2]
+    assert (knees > posed.joints[0, [1, 2], 2] - 0.02).all()
+
+
+def test_planted_feet_do_not_slide():
+    """A foot that is not swinging stays exactly where it is."""
+    speed = torch.tensor([0.0, 0.0, 0.6])
+    feet = walk(lambda t: (t[..., None] * speed, torch.zeros_like(t)), torch.arange(90) / 60.0)
+    step = (feet.soles[1:] - feet.soles[:-1]).norm(dim=-1)
+    on_floor = feet.soles[..., 1].abs() < 1e-6
+    on_floor = on_floor[1:] & on_floor[:-1]
+    assert on_floor.float().mean() > 0.4
+    assert step[on_floor].max() < 1e-6
+
+
+def test_standing_people_do_not_march():
+    """Without a way to go no foot is lifted."""
+    still = walk(lambda t: (torch.zeros(*t.shape, 3), torch.zeros_like(t)), torch.arange(60) / 30.0)
+    assert still.soles[..., 1].max() == 0.0
+
+
+def test_unwritable_folder_is_an_error(tmp_path):
+    """A folder that cannot be made is named."""
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    with pytest.raises(OutputFolderError, match="cannot be created"):
+        make_clip(blocked / "demo", frames=8)
+
+
+def test_keypoints_are_the_bodys(truth, posed_truth, body):
+    """COCO points project from the body that the truth poses."""
+    regressor = KeypointRegressor(body, "coco17")
+    points = regressor(posed_truth.joints, posed_truth.vertices[:, :, regressor.vertex_indices])
+    homogeneous = points.double().numpy() @ truth["K"].T
+    expected = homogeneous[..., :2] / homogeneous[..., 2:]
+    np.testing.assert_allclose(truth["keypoints2d"], expected, atol=0.05)
+
+
+def test_faces_are_not_seen_through_heads(truth):
+    """People who turn their backs to the camera have unsure face points."""
+    turned = dict(truth)
+    turned["rotations"] = truth["rotations"].copy()
+    turned["rotations"][:, 0, 0] = np.diag([-1.0, -1.0, 1.0])
+    people = VisiblePeople.from_truth(turned)
+    assert people.facing_away[:, 0].all()
+    confidence = simulate_detections(people, 0)["keypoints"][:, 0, :5, 2]
+    assert np.median(confidence) < 0.5
