@@ -15,7 +15,6 @@ from measuring import publish, run_closefit, stage_seconds, table
 from closefit.demo import make_clip
 
 TOLERANCE = 0.20
-FRAMES_PER_STEP = 16
 
 
 def main() -> None:
@@ -31,7 +30,12 @@ def main() -> None:
     percent = "; ".join(f"{name}: {100 * value:+.0f} %" for name, value in growth.items())
     publish(
         "clip_length",
-        {"passes": options.passes, "clips": rows, "growth": growth},
+        {
+            "passes": options.passes,
+            "warmup_passes": options.warmup_passes,
+            "clips": rows,
+            "growth": growth,
+        },
         [table(header, [[row[name] for name in header] for row in rows]), f"Growth: {percent}"],
     )
     if max(growth.values()) > TOLERANCE:
@@ -41,7 +45,8 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, nargs="+", default=[64, 256])
-    parser.add_argument("--passes", type=int, default=10, help="how often each frame is seen")
+    parser.add_argument("--passes", type=int, default=4, help="over the frames, jointly")
+    parser.add_argument("--warmup-passes", type=int, default=2, help="appearance only")
     parser.add_argument("--out", type=Path, default=Path("results/bench-length"))
     return parser.parse_args()
 
@@ -51,16 +56,14 @@ def _time(frames: int, options: argparse.Namespace) -> dict[str, Any]:
     source, folder = options.out / f"clip-{frames}", options.out / f"run-{frames}"
     shutil.rmtree(folder, ignore_errors=True)
     clip = make_clip(source, frames=frames)
-    steps = round(options.passes * frames / FRAMES_PER_STEP)
-    settings = ["--preset", "draft", "--set", f"optimize.steps={steps}"]
-    settings += ["--set", f"optimize.frames_per_step={FRAMES_PER_STEP}"]
+    settings = ["--preset", "draft", "--set", f"optimize.passes={options.passes}"]
+    settings += ["--set", f"optimize.warmup_passes={options.warmup_passes}"]
     start = ["run", str(clip.video), "--out", str(folder), "--until", "init"]
     run_closefit([*start, "--observations", str(clip.observations), *settings])
     cost = run_closefit(["stage", "optimize", str(folder)])
     seconds = stage_seconds(folder)["optimize"]
     return {
         "frames": frames,
-        "steps": steps,
         "seconds": seconds,
         "seconds_per_frame": seconds / frames,
         "peak_memory_gb": cost.peak_memory_gb,

@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import roma
 import torch
 from measuring import publish, run_closefit, stage_seconds, table
 
 from closefit import artifacts, video, weights
-from closefit.appearance.rasterizer import Gaussians, rasterize
 from closefit.body import Body
 from closefit.body.keypoints import KeypointRegressor
-from closefit.demo.clothing import surfels
 from closefit.evaluation import BODY_MODELS
+from closefit.exporters.mesh_raster import MeshPainter
+from closefit.exporters.views import project_perspective
 from closefit.geometry.camera import project
 from closefit.records import OptimizedMotion, Track, unpack_masks
 
@@ -30,7 +29,7 @@ MIN_CONFIDENCE = 0.5
 MAX_BOX_IOU = 0.2
 FACE_POINTS = 5
 """Keypoints before this index are on the face."""
-CHUNK = 8
+NEAR_M = 0.1
 
 
 def main() -> None:
@@ -43,6 +42,8 @@ def main() -> None:
     end_s = (options.frames - 0.5) / video.probe(options.video).fps
     arguments = ["run", str(options.video), "--out", str(folder), "--end", f"{end_s:.4f}"]
     arguments += ["--preset", options.preset, "--perception", options.perception]
+    for assignment in options.set:
+        arguments += ["--set", assignment]
     if options.weights:
         arguments += ["--weights", str(options.weights)]
     cost = run_closefit(arguments)
@@ -60,7 +61,12 @@ def main() -> None:
     seconds = stage_seconds(folder)
     publish(
         name,
-        {"preset": options.preset, "figures": figures, "stage_seconds": seconds},
+        {
+            "preset": options.preset,
+            "settings": options.set,
+            "figures": figures,
+            "stage_seconds": seconds,
+        },
         [
             table(["figure", "value"], list(figures.items())),
             table(["stage", "s"], list(seconds.items())),
@@ -77,6 +83,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="folder of the detector's weights")
     parser.add_argument("--out", type=Path, default=Path("results/bench-real"))
     parser.add_argument("--keep", action="store_true", help="measure a finished run as it is")
+    parser.add_argument("--set", action="append", default=[], help="passed on to closefit")
     return parser.parse_args()
 
 
@@ -115,35 +122,26 @@ def _box_iou(boxes: np.ndarray) -> np.ndarray:
 def _silhouette_iou(body: Body, motion: OptimizedMotion, track: Track) -> float | None:
     """Overlap of the bare bodies with the detected union mask, over frames that have one."""
     width, height = (int(side) for side in track.mask_size_wh)
-    scale = torch.tensor([width, height]) / torch.from_numpy(track.size_wh.astype(np.float32))
+    to_mask = np.array([[width], [height], [1]]) / np.array([*track.size_wh, 1])[:, None]
     detected = unpack_masks(track.union_masks, track.mask_size_wh)
+    painter = MeshPainter(body.faces.numpy(), width, height)
+    white = np.full((height, width, 3), 255, dtype=np.uint8)
     shared = total = 0
-    for start in range(0, len(detected), CHUNK):
-        part = slice(start, start + CHUNK)
-        rotations, betas, transl = _pose_arguments(motion, part)
-        vertices = body.pose(rotations, betas, transl).vertices
-        K = torch.from_numpy(motion.K[part]).float()
-        K[:, :2] *= scale[:, None]
-        silhouette = _silhouette(vertices, body, K, width, height)
-        known = detected[part].any(axis=(1, 2))
-        shared += int((silhouette & detected[part])[known].sum())
-        total += int((silhouette | detected[part])[known].sum())
+    for frame in np.flatnonzero(detected.any(axis=(1, 2))):
+        vertices = body.pose(*_pose_arguments(motion, slice(frame, frame + 1))).vertices[0]
+        silhouette = _silhouette(vertices.numpy(), painter, white, motion.K[frame] * to_mask)
+        shared += int((silhouette & detected[frame]).sum())
+        total += int((silhouette | detected[frame]).sum())
     return shared / total if total else None
 
 
 def _silhouette(
-    vertices: torch.Tensor, body: Body, K: torch.Tensor, width: int, height: int
+    vertices: np.ndarray, painter: MeshPainter, white: np.ndarray, K: np.ndarray
 ) -> np.ndarray:
-    """Pixels covered by either body: one opaque flat Gaussian per face."""
-    discs = surfels(vertices, body, torch.zeros(len(body.faces)))
-    flat = {
-        "means": discs.means.flatten(1, 2),
-        "quat_wxyz": roma.quat_xyzw_to_wxyz(roma.rotmat_to_unitquat(discs.rotations)).flatten(1, 2),
-        "scales": discs.scales.flatten(1, 2),
-    }
-    count = flat["means"].shape[1]
-    gaussians = Gaussians(**flat, opacities=torch.ones(1, count), features=torch.ones(1, count, 1))
-    return (rasterize(gaussians, K, width, height).alpha > 0.5).numpy()
+    """Pixels that the bodies cover by half or more: black bodies on white."""
+    seen = project_perspective(vertices, K, NEAR_M)
+    light = np.array([0.0, 0.0, -1.0])
+    return painter.draw(white, vertices, seen, light, np.zeros((2, 3)), 1.0)[..., 0] < 128
 
 
 def _pose_arguments(

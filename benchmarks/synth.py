@@ -33,6 +33,8 @@ COLUMNS = {
     "acceleration_mm": "accel.",
     "identity_swaps": "swaps",
 }
+A_PD_FLOOR_MM = 0.1
+"""Mean penetration after optimize may be half of init's, or this much."""
 STAGES = ("init", "optimize")
 
 
@@ -42,13 +44,19 @@ def main() -> None:
     jobs = [(clip, seed) for clip in _clips(options.clips) for seed in options.seeds or [None]]
     with ThreadPoolExecutor(options.jobs) as pool:
         results = list(pool.map(lambda job: _score(*job, options), jobs))
-    name = "synth_default_fov" if options.fov_default else "synth"
+    name = "synth" + "_default_fov" * options.fov_default + "_seeds" * bool(options.seeds)
     mean = {stage: _mean([result["scores"][stage] for result in results]) for stage in STAGES}
     seconds = _mean([result["seconds"] for result in results])
     publish(
         name,
-        {"preset": options.preset, "mean": mean, "mean_seconds": seconds, "clips": results},
-        [_scores_table(results, mean), _seconds_table(results, seconds)],
+        {
+            "preset": options.preset,
+            "settings": options.set,
+            "mean": mean,
+            "mean_seconds": seconds,
+            "clips": results,
+        },
+        [_scores_table(results, mean), _seconds_table(results, seconds), _verdict(results, mean)],
     )
 
 
@@ -126,6 +134,22 @@ def _seconds_table(results: list[dict[str, Any]], mean: dict[str, Any]) -> str:
         ["clip", *(f"{stage} (s)" for stage in stages)],
         [*rows, ["mean", *(mean[stage] for stage in stages)]],
     )
+
+
+def _verdict(results: list[dict[str, Any]], mean: dict[str, Any]) -> str:
+    """Say whether optimising lowers the joint error everywhere and penetration enough."""
+    worse = [
+        _label(result)
+        for result in results
+        if result["scores"]["optimize"]["mpjpe_mm"] >= result["scores"]["init"]["mpjpe_mm"]
+    ]
+    allowed_mm = max(0.5 * mean["init"]["a_pd_mm"], A_PD_FLOOR_MM)
+    deep = mean["optimize"]["a_pd_mm"] > allowed_mm
+    lines = [
+        f"MPJPE after optimize not lower than after init: {', '.join(worse) or 'on no clip'}.",
+        f"Mean A-PD after optimize is {'over' if deep else 'within'} {allowed_mm:.3f} mm.",
+    ]
+    return "\n".join(lines)
 
 
 def _label(result: dict[str, Any]) -> str:

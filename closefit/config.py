@@ -116,11 +116,11 @@ class OptimizeConfig:
     map_size: int = 128
     latent_channels: int = 16
     decoder_width: int = 16
-    lr_motion: float = 1.5e-3
+    lr_motion: float = 3e-3
     lr_appearance: float = 3e-3
     lr_latent: float = 3e-3
     # Weights against the motion terms, which are log likelihoods per frame.
-    weight_appearance: float = 60.0
+    weight_appearance: float = 3000.0
     weight_rgb: float = 0.8
     weight_ssim: float = 0.2
     weight_lpips: float = 0.2

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from closefit import __version__, device, downloads, freshness, settings, weights
 from closefit.artifacts import disk_full_guard
 from closefit.config import Config
-from closefit.errors import ClosefitError, ConfigError, FitDivergedError
+from closefit.errors import ClosefitError, ConfigError, FileMissingError, FitDivergedError
 from closefit.events import Emit, Notice, StageFinished, StageSkipped, StageStarted
 from closefit.freshness import FORCED, STAGE_NAMES, STAGES, Reason, Situation, Stage, StageName
 from closefit.hashing import sha256_of
@@ -144,7 +144,7 @@ def status(out: Path) -> list[StageStatus]:
         if rerun:
             reasons[name] = Reason("input changed", ", ".join(rerun))
         else:
-            reasons[name] = freshness.reason_to_run(stage, _module(name).REVISION, situation)
+            reasons[name] = _reason_told(stage, situation)
     times = recorded.get("stages", {})
     return [
         StageStatus(stage=name, reason=reason, seconds=times.get(name, {}).get("seconds"))
@@ -207,10 +207,18 @@ def _run_if_needed(
 def _warn_of_stale_inputs(stage: Stage, situation: Situation, emit: Emit) -> None:
     """A single stage takes its inputs as they are: say so where a whole run would renew them."""
     for name in stage.inputs:
-        reason = freshness.reason_to_run(STAGES[name], _module(name).REVISION, situation)
+        reason = _reason_told(STAGES[name], situation)
         if reason is not None and reason.kind not in ("missing", "unreadable", "older version"):
             text = f"`{stage.name}` takes `{name}` as it is, but that is out of date ({reason})"
             emit(Notice(text, warning=True))
+
+
+def _reason_told(stage: Stage, situation: Situation) -> Reason | None:
+    """As `freshness.reason_to_run`, for telling only: a file named by a setting may be gone."""
+    try:
+        return freshness.reason_to_run(stage, _module(stage.name).REVISION, situation)
+    except FileMissingError as error:
+        return Reason("input changed", error.message)
 
 
 def _execute(module: StageModule, job: Job) -> FitDivergedError | None:

@@ -206,11 +206,12 @@ def _encode(arguments: Sequence[str], first: Image, rest: Iterator[Image], path:
                     if image.shape != first.shape:
                         raise ValueError(f"frame of shape {image.shape} among {first.shape}")
                     process.stdin.write(np.ascontiguousarray(image))
-            with suppress(BrokenPipeError):
                 process.stdin.close()
             process.wait()
         finally:
             process.kill()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
             process.wait()
         messages.seek(0)
         text = messages.read().decode(errors="replace")

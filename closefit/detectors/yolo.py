@@ -41,14 +41,16 @@ Image = UInt8[np.ndarray, "height width 3"]
 
 
 class YoloDetector:
-    """A pose and a segmentation network, run on the same pictures."""
+    """A pose network and, where masks are wanted, a segmentation network."""
 
-    def __init__(self, pose: Path, segmentation: Path, device: str, confidence: float) -> None:
-        """Load both networks.
+    def __init__(
+        self, pose: Path, segmentation: Path | None, device: str, confidence: float
+    ) -> None:
+        """Load the networks.
 
         Args:
             pose: File of the pose network, `.pt` or `.tflite`.
-            segmentation: File of the segmentation network.
+            segmentation: File of the segmentation network, or None to leave masks empty.
             device: `cpu` or `cuda`; `.tflite` files run on the CPU only.
             confidence: Detections below it are dropped.
 
@@ -59,13 +61,16 @@ class YoloDetector:
         self._device = device
         with _contained():
             self._pose = self._load(pose, "pose")
-            self._segmentation = self._load(segmentation, "segment")
+            self._segmentation = segmentation and self._load(segmentation, "segment")
+        files = [path for path in (pose, segmentation) if path is not None]
         # Exported networks have a fixed batch size of one.
-        self.batch_size = 8 if {pose.suffix, segmentation.suffix} == {".pt"} else 1
+        self.batch_size = 8 if all(path.suffix == ".pt" for path in files) else 1
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """Find the people in `images` (RGB, all of one size, at most `batch_size` of them)."""
         poses = self._predict(self._pose, images)
+        if self._segmentation is None:
+            return [_merge(pose, None) for pose in poses]
         masks = self._predict(self._segmentation, images)
         return [_merge(pose, mask) for pose, mask in zip(poses, masks, strict=True)]
 
@@ -111,7 +116,7 @@ def _merge(pose: Any, segmentation: Any) -> Detections:
     boxes, scores, keypoints = boxes[kept], scores[kept], keypoints[kept]
 
     masks = np.zeros((len(boxes), height, width), dtype=bool)
-    if segmentation.masks is not None and len(boxes):
+    if segmentation is not None and segmentation.masks is not None and len(boxes):
         found = segmentation.masks.data.cpu().numpy() > 0.5
         overlap = box_iou(boxes, segmentation.boxes.xyxy.cpu().numpy().astype(np.float64))
         for person, mask in zip(*linear_sum_assignment(-overlap), strict=True):

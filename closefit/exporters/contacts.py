@@ -104,7 +104,7 @@ def write_contacts(
     """
     pairs = [
         _describe(contacts, first, second, times_s)
-        for first, second in np.argwhere(np.isfinite(contacts.distance_m).any(axis=0))
+        for first, second in np.argwhere(np.isfinite(contacts.distance_m).any(axis=0)).tolist()
     ]
     pairs.sort(key=lambda pair: -pair["num_frames"])
     content = {

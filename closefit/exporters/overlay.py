@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from closefit.exporters.appearance import PERSON_COLOURS
@@ -15,6 +15,8 @@ from closefit.exporters.views import (
     ParallelView,
     project_perspective,
 )
+
+Sheet = UInt8[np.ndarray, "rows columns 3"]
 
 BODY_OPACITY = 0.8
 GUESSED = 0.65
@@ -73,7 +75,7 @@ class OverlayFrame:
     valid: Bool[np.ndarray, "2"]
 
 
-def draw_overlay(scene: OverlayScene, frames: Iterable[OverlayFrame]) -> Iterator[Picture]:
+def draw_overlay(scene: OverlayScene, frames: Iterable[OverlayFrame]) -> Iterator[Sheet]:
     """Yield one picture of four panels for each frame."""
     width, height = scene.panel_wh
     painter = MeshPainter(scene.faces, width, height)
@@ -107,7 +109,7 @@ def _compose(
     number: int,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     pad: int,
-) -> Picture:
+) -> Sheet:
     """Put panels side by side, or two by two if they are wide, with names and frame number."""
     height, width, _ = panels[0][1].shape
     columns = 2 if width > WIDE * height else len(panels)

@@ -147,4 +147,5 @@ def colour_distance(
 
 
 def _centres(boxes: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch 2"]:
-    return (boxes[..., :2] + boxes[..., 2:]) / 2.0
+    centres: Float[np.ndarray, "*batch 2"] = (boxes[..., :2] + boxes[..., 2:]) / 2.0
+    return centres

@@ -97,9 +97,10 @@ def _misfit(
     """Cost of each column of a frame as the next position of the person whom `state` follows."""
     predicted, trust = _predicted(points, weight, state)
     distance = (points - predicted[:, None]) / sigma_px
-    cost = np.log1p((distance**2).sum(axis=-1))
-    known = trust[:, None] * cost + (1.0 - trust[:, None]) * UNKNOWN_COST
-    return CORRELATION * (weight * known).sum(axis=-1)
+    unlikely = np.log1p((distance**2).sum(axis=-1))
+    known = trust[:, None] * unlikely + (1.0 - trust[:, None]) * UNKNOWN_COST
+    cost: Float[np.ndarray, "frame 2"] = CORRELATION * (weight * known).sum(axis=-1)
+    return cost
 
 
 def _predicted(

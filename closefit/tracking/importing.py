@@ -65,8 +65,8 @@ def read_observations(path: Path, video: VideoInfo, part: slice) -> Observations
     shape = tuple(int(n) for n in arrays["union_masks_shape"])
     boxes = arrays["boxes"][chosen].astype(np.float64)
     keypoints = arrays["keypoints"][chosen].astype(np.float64)
-    seen = np.isfinite(boxes).all(axis=-1)
-    known = np.isfinite(keypoints).all(axis=-1) & seen[..., None]
+    seen = np.all(np.isfinite(boxes), axis=-1)
+    known = np.all(np.isfinite(keypoints), axis=-1) & seen[..., None]
     return Observations(
         boxes_xyxy=boxes,
         keypoints=np.where(known[..., None], keypoints, 0.0),

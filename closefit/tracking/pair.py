@@ -131,11 +131,11 @@ def _assign(
                     best[last] = following
         states = sorted(best.values(), key=lambda state: -state.value)[:BEAM]
     members: tuple[list[int], list[int]] = ([], [])
-    state: _State | None = states[0]
-    while state is not None and state.previous is not None:
-        person = 0 if state.last[0] != state.previous.last[0] else 1
-        members[person].append(state.last[person])
-        state = state.previous
+    node = states[0]
+    while node.previous is not None:
+        person = 0 if node.last[0] != node.previous.last[0] else 1
+        members[person].append(node.last[person])
+        node = node.previous
     return members
 
 
@@ -185,11 +185,8 @@ class _Worth:
         colour = float(
             colour_distance(self._colours[before], self._colours[after], TYPICAL_COLOUR_CHANGE)
         )
-        return (
-            min(0.5 * place**2, MAX_PLACE_COST)
-            + min(0.5 * size**2, MAX_SIZE_COST)
-            + 0.5 * (colour / TYPICAL_COLOUR_CHANGE) ** 2
-        )
+        cost = min(0.5 * place**2, MAX_PLACE_COST) + min(0.5 * size**2, MAX_SIZE_COST)
+        return float(cost + 0.5 * (colour / TYPICAL_COLOUR_CHANGE) ** 2)
 
 
 def closeness(

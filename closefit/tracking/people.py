@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +28,8 @@ class PairDetections:
 
     @property
     def height_px(self) -> Float[np.ndarray, " person"]:
-        """Usual box height of each person: the median of the upper half, as people bend."""
-        heights = self.boxes_xyxy[..., 3] - self.boxes_xyxy[..., 1]
-        return np.array(
-            [np.nanpercentile(h, 75) if np.isfinite(h).any() else 1.0 for h in heights.T]
-        )
+        """Usual box height of each person."""
+        return usual_height_px(self.boxes_xyxy)
 
     def exchanged(self, frames: Bool[np.ndarray, " frame"]) -> "PairDetections":
         """Return the detections with the two people exchanged in `frames`."""
@@ -45,9 +42,18 @@ class PairDetections:
 
 
 def exchange(
-    values: Float[np.ndarray, "frame person *rest"], frames: Bool[np.ndarray, " frame"]
-) -> Float[np.ndarray, "frame person *rest"]:
+    values: Shaped[np.ndarray, "frame person *rest"], frames: Bool[np.ndarray, " frame"]
+) -> Shaped[np.ndarray, "frame person *rest"]:
     """Return `values` with the person axis reversed in `frames`."""
     mixed: np.ndarray = values.copy()
     mixed[frames] = values[frames, ::-1]
     return mixed
+
+
+def usual_height_px(
+    boxes_xyxy: Float[np.ndarray, "frame person 4"],
+) -> Float[np.ndarray, " person"]:
+    """Box height of each person when upright: the third quartile, as people bend; 1 if unseen."""
+    heights = boxes_xyxy[..., 3] - boxes_xyxy[..., 1]
+    known = [column[np.isfinite(column)] for column in heights.T]
+    return np.array([np.percentile(column, 75) if len(column) else 1.0 for column in known])

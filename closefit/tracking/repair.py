@@ -1,6 +1,6 @@
 """Turns what was detected of two people into what is known of them, frame by frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from closefit.tracking.gaps import fill_gaps
 from closefit.tracking.identity import find_exchanged
 from closefit.tracking.joints import doubt_jumps
-from closefit.tracking.people import PairDetections
+from closefit.tracking.people import PairDetections, usual_height_px
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,3 +56,25 @@ def repair(
         identity_confidence=np.where(known, confidence[:, None], 0.0),
         exchanged=exchanged,
     )
+
+
+def with_keypoints(
+    repaired: RepairedPair,
+    keypoints: Float[np.ndarray, "frame person keypoint 3"],
+    time_s: Float[np.ndarray, " frame"],
+    fps: float,
+    max_gap_s: float,
+) -> RepairedPair:
+    """Return `repaired` with other keypoints of the same people, doubted and filled likewise.
+
+    Args:
+        repaired: Two people who are already told apart.
+        keypoints: x, y in pixels and confidence; 0 where the person is not seen.
+        time_s: Time stamp of each frame.
+        fps: Mean number of frames per second.
+        max_gap_s: Longest gap to fill, from detection to detection.
+    """
+    boxes = np.where(repaired.seen[..., None], repaired.boxes_xyxy, np.nan)
+    keypoints = doubt_jumps(keypoints, usual_height_px(boxes), fps)
+    _, keypoints, _ = fill_gaps(boxes, keypoints, time_s, max_gap_s)
+    return replace(repaired, keypoints=keypoints)

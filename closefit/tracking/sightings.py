@@ -26,7 +26,7 @@ class MaskCrop:
     @classmethod
     def of(cls, mask: Bool[np.ndarray, "height width"]) -> "MaskCrop":
         """Cut and pack a mask."""
-        rows, columns = _extent(mask.any(axis=1)), _extent(mask.any(axis=0))
+        rows, columns = _extent(np.any(mask, axis=1)), _extent(np.any(mask, axis=0))
         return cls(rows, columns, np.packbits(mask[rows, columns]))
 
     def add_to(self, mask: Bool[np.ndarray, "height width"]) -> None:
@@ -98,6 +98,7 @@ class SightingsBuilder:
 
 
 def _extent(used: Bool[np.ndarray, " side"]) -> slice:
+    """From the first to the last position that is used."""
     if not used.any():
         return slice(0, 0)
     return slice(int(used.argmax()), len(used) - int(used[::-1].argmax()))

@@ -14,6 +14,7 @@ from closefit.errors import (
     ArtifactMissingError,
     ConfigError,
     DiskFullError,
+    FileMissingError,
     FitDivergedError,
     OutputFolderError,
     WeightsMissingError,
@@ -137,6 +138,21 @@ def test_a_changed_observations_file_reruns_track(
     started = reasons(run(f"track.observations={copy}"))
     assert started["track"].startswith("settings changed: `track.observations` sha256")
     assert stub_stages.take_runs() == ALL
+
+
+def test_a_vanished_observations_file_stops_only_what_reads_it(
+    run: Run, stub_stages: StubStages, out: Path, tmp_path: Path
+) -> None:
+    observations = tmp_path / "observations.npz"
+    observations.write_bytes(b"one")
+    run(f"track.observations={observations}")
+    stub_stages.take_runs()
+    observations.unlink()
+    assert "there is no file" in str(pipeline.status(out)[0].reason)
+    run(f"track.observations={observations}", selection=Selection(only="export", force=True))
+    assert list(stub_stages.take_runs()) == ["export"]
+    with pytest.raises(FileMissingError, match=r"observations\.npz`"):
+        run(f"track.observations={observations}")
 
 
 def test_a_missing_artifact_is_made_again_and_nothing_else(

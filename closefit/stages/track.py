@@ -1,0 +1,269 @@
+"""Stage `track`: a video in, two people's boxes, keypoints and masks in every frame out."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from closefit import video
+from closefit.config import Backend
+from closefit.detectors.yolo import YoloDetector
+from closefit.events import Notice, Step
+from closefit.records import Track
+from closefit.stages.job import Job
+from closefit.tracking.colours import describe_clothes
+from closefit.tracking.importing import read_observations
+from closefit.tracking.masks import PairMask, chosen_masks, pack
+from closefit.tracking.pair import choose_pair, pair_detections, require_pair
+from closefit.tracking.people import PairDetections, exchange
+from closefit.tracking.prompts import choose_prompts
+from closefit.tracking.repair import RepairedPair, repair, with_keypoints
+from closefit.tracking.sightings import Sightings, SightingsBuilder
+from closefit.weights import locate
+
+REVISION = 1
+
+Image = UInt8[np.ndarray, "height width 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a backend found out about two people.
+
+    Attributes:
+        repaired: Told apart and followed through gaps, in pixels of the source video.
+        union_masks: Packed bits of both people's pixels; all zeros where unknown.
+        person_masks: Packed bits of each person's pixels; size 0 where a backend has none.
+        mask_size_wh: Width and height of the masks.
+        features: Image feature of each person; size 0 where a backend has none.
+    """
+
+    repaired: RepairedPair
+    union_masks: UInt8[np.ndarray, "frame union_bytes"]
+    person_masks: UInt8[np.ndarray, "frame person person_bytes"]
+    mask_size_wh: Int[np.ndarray, "2"]
+    features: Float[np.ndarray, "frame person feature"]
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """The chosen part of the video, and how to read it at working size."""
+
+    job: Job
+    time_s: Float[np.ndarray, " frame"]
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Working size: the video's, or smaller."""
+        info, height = self.job.video, self.job.config.track.work_height_px
+        scale = min(1.0, height / info.height)
+        return max(1, round(info.width * scale)), max(1, round(info.height * scale))
+
+    @property
+    def scale(self) -> Float[np.ndarray, "2"]:
+        """Source pixels per working pixel, across and down."""
+        width, height = self.size_wh
+        return np.array([self.job.video.width / width, self.job.video.height / height])
+
+    def images(self, task: str) -> Iterator[Image]:
+        """Stream the pictures at working size, reporting progress under the name `task`."""
+        track = self.job.config.track
+        pictures = video.frames(self.job.video, track.start_s, track.end_s, size_wh=self.size_wh)
+        for done, picture in enumerate(pictures, start=1):
+            yield picture
+            self.job.emit(Step(task, done, len(self.time_s)))
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """People detected by YOLO, at working size.
+
+    Attributes:
+        sightings: Everybody in every frame.
+        chosen: Detection of each of the two people, -1 where there is none; told apart.
+        repaired: What follows about the two.
+    """
+
+    sightings: Sightings
+    chosen: Int[np.ndarray, "frame 2"]
+    repaired: RepairedPair
+
+
+def run(job: Job) -> None:
+    """Find and follow the two people, and write `artifacts/track.npz`.
+
+    Raises:
+        InputError: The video or the detections cannot be used.
+        WeightsError: A network is missing or damaged.
+        PeopleError: The clip does not show two people together.
+    """
+    settings = job.config.track
+    clip = Clip(job, video.frame_times(job.video, settings.start_s, settings.end_s))
+    evidence = BACKENDS[settings.backend(job.device)](clip)
+    job.save(_record(clip, evidence))
+    _report(clip, evidence.repaired)
+
+
+def _from_file(clip: Clip) -> Evidence:
+    """Detections made elsewhere; the video only adds the colours of the clothes."""
+    settings, info = clip.job.config.track, clip.job.video
+    assert settings.observations is not None
+    first = int(np.searchsorted(video.frame_times(info), clip.time_s[0]))
+    part = slice(first, first + len(clip.time_s))
+    given = read_observations(Path(settings.observations), info, part)
+    require_pair(np.isfinite(given.boxes_xyxy).all(axis=-1), info.fps, info.path)
+    keypoints = _scaled(given.keypoints, 1.0 / clip.scale)
+    colours = [
+        describe_clothes(picture, people)
+        for picture, people in zip(clip.images("reading"), keypoints, strict=True)
+    ]
+    pair = PairDetections(given.boxes_xyxy, given.keypoints, np.stack(colours))
+    return Evidence(
+        repaired=repair(pair, clip.time_s, info.fps, settings.max_gap_s),
+        union_masks=given.union_masks,
+        person_masks=np.zeros((len(clip.time_s), 2, 0), dtype=np.uint8),
+        mask_size_wh=given.mask_size_wh,
+        features=np.zeros((len(clip.time_s), 2, 0)),
+    )
+
+
+def _from_yolo(clip: Clip) -> Evidence:
+    """Everything from YOLO, in one pass over the video."""
+    found = _detect(clip, locate("yolo11n-seg", clip.job.config.weights_dir))
+    masks = chosen_masks(found.sightings, found.chosen, clip.size_wh)
+    return _from_masks(clip, found.repaired, masks, np.zeros((len(clip.time_s), 2, 0)))
+
+
+def _from_full(clip: Clip) -> Evidence:
+    """Boxes and identities from YOLO, keypoints and features from ViTPose, masks from SAM 2.1."""
+    # Imported here: transformers is slow to import, and the other backends do without.
+    from closefit.detectors.sam2 import Sam2Segmenter
+    from closefit.detectors.vitpose import VitPoseEstimator
+
+    job, fps = clip.job, clip.job.video.fps
+    estimator = VitPoseEstimator(locate("vitpose-base-simple", job.config.weights_dir), job.device)
+    segmenter = Sam2Segmenter(locate("sam2.1-hiera-tiny", job.config.weights_dir), job.device)
+    people = _detect(clip, segmentation=None).repaired
+    keypoints = np.zeros((*people.seen.shape, 17, 3))
+    features = np.zeros((*people.seen.shape, estimator.feature_size))
+    for frame, picture in enumerate(clip.images("keypoints")):
+        seen = people.seen[frame]
+        keypoints[frame, seen], features[frame, seen] = estimator.estimate(
+            picture, people.boxes_xyxy[frame, seen]
+        )
+    people = with_keypoints(people, keypoints, clip.time_s, fps, job.config.track.max_gap_s)
+    prompts = choose_prompts(people.boxes_xyxy, people.seen, people.identity_confidence, fps)
+    masks = segmenter.follow(clip.images("masks"), prompts)
+    return _from_masks(clip, people, masks, features)
+
+
+BACKENDS: dict[Backend, Callable[[Clip], Evidence]] = {
+    "import": _from_file,
+    "yolo": _from_yolo,
+    "full": _from_full,
+}
+
+
+def _detect(clip: Clip, segmentation: Path | None) -> Found:
+    """Detect everybody with YOLO and choose the two people."""
+    job, settings = clip.job, clip.job.config.track
+    pose = locate("yolo11n-pose", job.config.weights_dir)
+    detector = YoloDetector(pose, segmentation, job.device, settings.detection_confidence)
+    builder = SightingsBuilder()
+    for pictures in batches(clip.images("people"), detector.batch_size):
+        for picture, found in zip(pictures, detector.detect(pictures), strict=True):
+            builder.add(picture, found)
+    sightings = builder.finish()
+    fps = job.video.fps
+    chosen = choose_pair(sightings, fps)
+    require_pair(chosen >= 0, fps, job.video.path)
+    repaired = repair(pair_detections(sightings, chosen), clip.time_s, fps, settings.max_gap_s)
+    return Found(sightings, exchange(chosen, repaired.exchanged), repaired)
+
+
+def _from_masks(
+    clip: Clip,
+    repaired: RepairedPair,
+    masks: Iterable[PairMask],
+    features: Float[np.ndarray, "frame person feature"],
+) -> Evidence:
+    """Pack the masks, doubt the keypoints that they cover, go to pixels of the source video."""
+    packed = pack(masks, repaired.boxes_xyxy, repaired.keypoints)
+    repaired = replace(
+        repaired,
+        boxes_xyxy=repaired.boxes_xyxy * np.tile(clip.scale, 2),
+        keypoints=_scaled(packed.doubted(repaired.keypoints), clip.scale),
+    )
+    return Evidence(
+        repaired=repaired,
+        union_masks=packed.union,
+        person_masks=packed.people,
+        mask_size_wh=np.array(clip.size_wh),
+        features=features,
+    )
+
+
+def _record(clip: Clip, evidence: Evidence) -> Track:
+    info, repaired = clip.job.video, evidence.repaired
+    return Track(
+        time_s=clip.time_s,
+        fps=np.array(info.fps),
+        size_wh=np.array([info.width, info.height]),
+        boxes_xyxy=repaired.boxes_xyxy.astype(np.float32),
+        keypoints=repaired.keypoints.astype(np.float32),
+        keypoint_set=np.array("coco17"),
+        landmarks_3d_m=np.zeros((len(clip.time_s), 2, 0, 4), dtype=np.float32),
+        features=evidence.features.astype(np.float32),
+        union_masks=evidence.union_masks,
+        person_masks=evidence.person_masks,
+        mask_size_wh=evidence.mask_size_wh,
+        seen=repaired.seen,
+        filled=repaired.filled,
+        identity_confidence=repaired.identity_confidence.astype(np.float32),
+    )
+
+
+def _report(clip: Clip, repaired: RepairedPair) -> None:
+    """Say in which frames a person was not seen."""
+    for person, seen in enumerate(repaired.seen.T):
+        if seen.all():
+            continue
+        filled = int(repaired.filled[:, person].sum())
+        clip.job.emit(
+            Notice(
+                f"person {person} was not found in {int((~seen).sum())} of {len(seen)} frames "
+                f"({filled} filled in): {_ranges(np.flatnonzero(~seen))}",
+                warning=bool(seen.mean() < 0.8),
+            )
+        )
+    clip.job.report(
+        {
+            "frames": len(repaired.seen),
+            "both_seen": round(float(repaired.seen.all(axis=1).mean()), 4),
+            "not_seen_frames": [np.flatnonzero(~seen).tolist() for seen in repaired.seen.T],
+            "exchanged_frames": np.flatnonzero(repaired.exchanged).tolist(),
+        }
+    )
+
+
+def _ranges(numbers: Int[np.ndarray, " number"]) -> str:
+    """Write sorted numbers as `3-8, 20`."""
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
+def _scaled(
+    keypoints: Float[np.ndarray, "frame 2 17 3"], factor: Float[np.ndarray, "2"]
+) -> Float[np.ndarray, "frame 2 17 3"]:
+    scaled: Float[np.ndarray, "frame 2 17 3"] = keypoints * np.append(factor, 1.0)
+    return scaled
+
+
+def batches(images: Iterable[Image], size: int) -> Iterator[list[Image]]:
+    """Yield lists of `size` images; the last one may be shorter."""
+    stream = iter(images)
+    while batch := list(islice(stream, size)):
+        yield batch
