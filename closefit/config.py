@@ -108,7 +108,7 @@ class OptimizeConfig:
     motion: Literal["direct"] = "direct"
     appearance: bool = True
     physics: float = 0.5
-    passes: int = 24
+    passes: int = 60
     warmup_passes: int = 6
     window_frames: int = 64
     frames_per_step: int = 16
@@ -178,7 +178,7 @@ class Config:
 PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
     "draft": {
         "optimize": {
-            "passes": 12,
+            "passes": 40,
             "warmup_passes": 4,
             "image_size_px": 192,
             "map_size": 96,

@@ -1,8 +1,7 @@
 """Video files: facts, frames and new clips, through the ffmpeg program of `imageio-ffmpeg`.
 
 Time is counted from the first frame. A video of varying rate is read frame by frame with its real
-time stamps (nothing is dropped or doubled), so `frame_times` tells when each frame was taken.
-Stamps come from the packets, which is quick because nothing is decoded. Pictures are upright and
+time stamps, which come from the packets; nothing is dropped or doubled. Pictures are upright and
 have square pixels; they stream through a pipe, scaled on the way, and are never all in memory.
 """
 

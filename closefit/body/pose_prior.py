@@ -28,7 +28,7 @@ class _JointRange:
 
 
 _FREE = (9.0, 9.0, 9.0)
-_SPINE = _JointRange((0.03, 0, 0), (0.15, 0.14, 0.12), (-0.35, -0.5, -0.4), (0.7, 0.5, 0.4))
+_SPINE = _JointRange((0.03, 0.0, 0.0), (0.15, 0.14, 0.12), (-0.35, -0.5, -0.4), (0.7, 0.5, 0.4))
 _RANGES: dict[str, _JointRange] = {
     # Thigh forward is a negative turn about x; the shin bends back with a positive one.
     "left_hip": _JointRange(
