@@ -51,7 +51,7 @@ class VitPoseEstimator:
         """
         if len(boxes_xyxy) == 0:
             return np.zeros((0, 17, 3)), np.zeros((0, self.feature_size))
-        boxes = boxes_xyxy.astype(np.float64).copy()
+        boxes = boxes_xyxy - PIXEL_CENTRE
         boxes[:, 2:] -= boxes[:, :2]  # it wants left, top, width, height
         pixels = self._processor(images=[image], boxes=[boxes], return_tensors="pt")
         arguments = {"pixel_values": pixels["pixel_values"].to(self._device)}

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from closefit.detectors.detections import box_iou
+from closefit.tracking.colours import colour_distance, mean_colour
 from closefit.tracking.sightings import Sightings
 
 MAX_MISS_S = 0.2
@@ -24,6 +25,10 @@ CONFUSION_MARGIN = 0.15
 
 POSE_SCALE = 0.3
 """Mean distance of keypoints, in person heights, that counts as much as boxes being apart."""
+
+COLOUR_MEMORY = 10
+MAX_COLOUR_CHANGE = 0.5
+"""Clothes farther than this from those in a tracklet's last detections end it."""
 
 UNLIKELY = 1e3
 
@@ -121,29 +126,13 @@ def _costs(
     pose = (weight * distance).sum(axis=-1) / weight.sum(axis=-1)
     pose = pose / sightings.height_px[last][:, None] / POSE_SCALE
 
-    colours = colour_distance(
-        sightings.colours[last][:, None], sightings.colours[found][None], unknown=0.5
-    )
+    known = np.stack([mean_colour(sightings.colours[track[-COLOUR_MEMORY:]]) for track in tracks])
+    colours = colour_distance(known[:, None], sightings.colours[found][None], unknown=0.0)
     costs: Float[np.ndarray, "track detection"] = (
-        (1.0 - overlap) * 0.5 + np.minimum(pose, 2.0) * 0.5 + colours * 0.3
+        0.5 * (1.0 - overlap) + 0.5 * np.minimum(pose, 2.0) + 0.3 * colours
     )
     apart = (overlap <= 0) & (pose > 1.0)
-    return np.where(apart, UNLIKELY, costs)
-
-
-def colour_distance(
-    colours: Float[np.ndarray, "*batch colour"],
-    others: Float[np.ndarray, "*batch colour"],
-    unknown: float,
-) -> Float[np.ndarray, "*batch"]:
-    """Hellinger distance, 0 to 1, over the parts known of both; `unknown` where there is none."""
-    square = (colours - others) ** 2
-    known = np.isfinite(square)
-    share = known.mean(axis=-1)
-    total = np.where(known, square, 0.0).sum(axis=-1)
-    # Two histograms per known half, each at most 2 apart.
-    distance: Float[np.ndarray, "*batch"] = np.sqrt(total / np.maximum(8.0 * share, 1e-9))
-    return np.where(share > 0, distance, unknown)
+    return np.where(apart | (colours > MAX_COLOUR_CHANGE), UNLIKELY, costs)
 
 
 def _centres(boxes: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch 2"]:

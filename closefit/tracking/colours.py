@@ -100,15 +100,40 @@ def _histogram(colours: UInt8[np.ndarray, "sample 3"]) -> Float[np.ndarray, " pa
     if len(colours) < MIN_SAMPLES:
         return np.full(PART_SIZE, np.nan)
     red, green, blue = colours.astype(np.float64).T
-    lightness = (red + green + blue) / 3.0
-    chroma = np.stack([red - green, (red + green) / 2.0 - blue])
-    light_bin = (lightness * LIGHTNESS_BINS / 256.0).astype(np.int64)
-    scaled = (chroma / CHROMA_RANGE + 1.0) / 2.0 * CHROMA_BINS
-    chroma_bin = scaled.astype(np.int64).clip(0, CHROMA_BINS - 1)
-    counts = np.concatenate(
-        [
-            np.bincount(light_bin, minlength=LIGHTNESS_BINS),
-            np.bincount(CHROMA_BINS * chroma_bin[0] + chroma_bin[1], minlength=CHROMA_BINS**2),
-        ]
-    )
+    lightness = _shares((red + green + blue) / (3.0 * 255.0), LIGHTNESS_BINS)
+    warm = _shares(((red - green) / CHROMA_RANGE + 1.0) / 2.0, CHROMA_BINS)
+    blond = _shares((((red + green) / 2.0 - blue) / CHROMA_RANGE + 1.0) / 2.0, CHROMA_BINS)
+    chroma = warm[:, :, None] * blond[:, None, :]
+    counts = np.concatenate([lightness.sum(axis=0), chroma.sum(axis=0).ravel()])
     return np.sqrt(counts / len(colours))
+
+
+def _shares(values: Float[np.ndarray, " sample"], bins: int) -> Float[np.ndarray, "sample bin"]:
+    """Share of each sample (0 to 1) between the two nearest bins, so that no edge is hard."""
+    position = values.clip(0.0, 1.0)[:, None] * (bins - 1)
+    return np.maximum(1.0 - np.abs(position - np.arange(bins)), 0.0)
+
+
+def colour_distance(
+    colours: Float[np.ndarray, "*#batch colour"],
+    others: Float[np.ndarray, "*#batch colour"],
+    unknown: float,
+) -> Float[np.ndarray, "*batch"]:
+    """Hellinger distance, 0 to 1, over the parts known of both; `unknown` where there is none."""
+    square = (colours - others) ** 2
+    known = np.isfinite(square)
+    share = known.mean(axis=-1)
+    total = np.where(known, square, 0.0).sum(axis=-1)
+    # Four histograms when all is known, each at most 2 apart.
+    distance: Float[np.ndarray, "*batch"] = np.sqrt(total / np.maximum(8.0 * share, 1e-9))
+    return np.where(share > 0, distance, unknown)
+
+
+def mean_colour(
+    colours: Float[np.ndarray, "detection colour"],
+) -> Float[np.ndarray, " colour"]:
+    """Mean description over the detections in which each part is known; NaN if in none."""
+    known = np.isfinite(colours)
+    total = np.where(known, colours, 0.0).sum(axis=0)
+    count = known.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

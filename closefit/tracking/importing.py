@@ -77,9 +77,8 @@ def read_observations(path: Path, video: VideoInfo, part: slice) -> Observations
 
 def _load(path: Path) -> Mapping[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            present = list(file.files)
-            arrays = {key: file[key] for key in KEYS if key in present}
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
+            arrays = {key: content[key] for key in KEYS if key in content.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         raise ObservationsError(f"`{path}` is not a readable npz file", HINT) from error
     missing = [key for key in KEYS if key not in arrays]

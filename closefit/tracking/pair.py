@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from closefit.errors import NeverTogetherError, NobodyError, OnePersonError
-from closefit.tracking.association import Tracklet, colour_distance, link
+from closefit.tracking.association import Tracklet, link
+from closefit.tracking.colours import colour_distance, mean_colour
 from closefit.tracking.people import PairDetections
 from closefit.tracking.sightings import Sightings
 
@@ -31,7 +32,7 @@ JUMP_PRICE_S = 0.1
 WANDER_HEIGHTS_PER_S = 1.0
 """How far people are expected to go unseen, in their heights per second."""
 
-TYPICAL_COLOUR_CHANGE = 0.15
+TYPICAL_COLOUR_CHANGE = 0.25
 TYPICAL_SIZE_CHANGE = 0.25
 """Usual distance of two descriptions of one person, and usual change of its log height."""
 
@@ -192,22 +193,12 @@ class _Worth:
 def closeness(
     boxes: Float[np.ndarray, "pair 4"], others: Float[np.ndarray, "pair 4"]
 ) -> Float[np.ndarray, " pair"]:
-    """1 where boxes touch and have similar heights, down to 0 a height apart."""
+    """1 where boxes touch and have similar heights, down to 0 half a height apart."""
     gap = np.maximum(boxes[:, :2] - others[:, 2:], others[:, :2] - boxes[:, 2:])
     distance = np.linalg.norm(np.maximum(gap, 0.0), axis=-1)
     heights = np.stack([box[:, 3] - box[:, 1] for box in (boxes, others)])
     small, large = heights.min(axis=0), heights.max(axis=0)
-    # Who is half as tall in the picture is a child beside an adult, or far behind.
-    alike = np.clip(2.0 * small / large, 0.0, 1.0)
-    near: Float[np.ndarray, " pair"] = alike * np.clip(1.0 - distance / large, 0.0, 1.0)
+    # Who is less than two thirds as tall in the picture is a small child, or farther away.
+    alike = np.clip((small / large - 0.3) / 0.4, 0.0, 1.0)
+    near: Float[np.ndarray, " pair"] = alike * np.clip(1.0 - 2.0 * distance / large, 0.0, 1.0) ** 2
     return near
-
-
-def mean_colour(
-    colours: Float[np.ndarray, "detection colour"],
-) -> Float[np.ndarray, " colour"]:
-    """Mean description over the detections in which each part is known; NaN if in none."""
-    known = np.isfinite(colours)
-    total = np.where(known, colours, 0.0).sum(axis=0)
-    count = known.sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

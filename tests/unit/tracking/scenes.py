@@ -74,6 +74,7 @@ def see(people: list[PairDetections], hidden: np.ndarray | None = None) -> Sight
         for number, person in enumerate(order):
             x0, y0, x1, y1 = boxes[frame, person].round().astype(int).clip(0)
             image[y0:y1, x0:x1] = colours[person]
+            masks[:, y0:y1, x0:x1] = False  # whoever comes later stands in front
             masks[number, y0:y1, x0:x1] = True
         builder.add(
             image,

@@ -1,7 +1,11 @@
 import numpy as np
 
-from closefit.tracking.association import colour_distance
-from closefit.tracking.colours import COLOUR_SIZE, PART_SIZE, describe_clothes
+from closefit.tracking.colours import (
+    COLOUR_SIZE,
+    PART_SIZE,
+    colour_distance,
+    describe_clothes,
+)
 from tests.unit.tracking.scenes import IMAGE_WH, walk
 
 RED, GREEN, GREY = (200, 30, 30), (30, 160, 40), (120, 120, 120)

@@ -1,0 +1,174 @@
+"""The joint optimisation: resumes bit for bit, improves a motion, survives bad input."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from closefit.appearance.avatar import Avatars, SurfaceRig
+from closefit.appearance.rasterizer import rasterize
+from closefit.appearance.surface import surface_texels
+from closefit.config import OptimizeConfig
+from closefit.fitting.floor import typical_up
+from closefit.fitting.joint_loop import JointLoop, kept_share
+from closefit.fitting.joint_objective import CroppedFrames, JointObjective
+from closefit.fitting.motion_objective import MotionObjective, MotionWeights
+from closefit.fitting.schedule import plan_visits
+from closefit.fitting.variables import MotionVariables
+from closefit.geometry.camera import crop_intrinsics
+from closefit.geometry.penetration import PenetrationProxy
+
+from .conftest import FRAMES, KnownMotion, mpjpe_m
+
+CONFIG = OptimizeConfig(
+    passes=6, warmup_passes=2, image_size_px=64, map_size=32, latent_channels=4, decoder_width=4
+)
+SIZE = (64, 48)
+
+
+@pytest.fixture(scope="module")
+def crops(known: KnownMotion) -> CroppedFrames:
+    """The known motion filmed: two grey people before white, with a true union mask."""
+    K = crop_intrinsics(known.targets.K, 0.0, 0.0, SIZE[0] / 480, SIZE[1] / 360)
+    texels = surface_texels(known.body, 64)
+    v = known.variables
+    with torch.no_grad():
+        avatars, rig = Avatars(texels, 4, 4), SurfaceRig(known.body, texels)
+        gaussians = rig.pose(avatars(), v.rotations(), v.betas, v.transl(known.body))
+        render = rasterize(gaussians, K, *SIZE)
+    image = render.features[..., :3] + 1.0 - render.alpha[..., None]
+    return CroppedFrames(
+        images=(255 * image.clamp(0, 1)).to(torch.uint8),
+        masks=(255 * render.alpha).to(torch.uint8),
+        masked=torch.ones(FRAMES, dtype=torch.bool),
+        K=K,
+    )
+
+
+def _shaken(variables: MotionVariables) -> MotionVariables:
+    generator = torch.Generator().manual_seed(3)
+    noise = 0.04 * torch.randn(1, *variables.pose_6d.shape[1:], generator=generator)
+    return dataclasses.replace(variables, pose_6d=variables.pose_6d + noise)
+
+
+def _loop(
+    known: KnownMotion, crops: CroppedFrames | None, config: OptimizeConfig = CONFIG
+) -> JointLoop:
+    torch.manual_seed(0)
+    texels = surface_texels(known.body, config.map_size)
+    up = typical_up(torch.device("cpu"))
+    lowest = (known.joints[:, :, [10, 11]] @ up).min()
+    objective = JointObjective(
+        MotionObjective(known.body, known.prior, "coco17", MotionWeights()),
+        SurfaceRig(known.body, texels),
+        PenetrationProxy.create(known.body.v_template, known.body.faces, 400),
+        None,
+        config,
+    )
+    visits = plan_visits(
+        torch.zeros(FRAMES).numpy(),
+        warmup_passes=config.warmup_passes if crops is not None else 0,
+        passes=config.passes,
+        window=config.window_frames,
+        per_step=config.frames_per_step,
+        seed=0,
+    )
+    return JointLoop(
+        objective,
+        Avatars(texels, config.latent_channels, config.decoder_width),
+        _shaken(known.variables),
+        torch.cat([up, -lowest[None]]),
+        known.targets,
+        crops,
+        visits,
+        config,
+    )
+
+
+def _finish(loop: JointLoop) -> JointLoop:
+    while not loop.finished:
+        loop.step()
+    return loop
+
+
+def _joints(known: KnownMotion, variables: MotionVariables) -> torch.Tensor:
+    transl = variables.transl(known.body)
+    return known.body.joints(variables.rotations(), variables.betas, transl).detach()
+
+
+def test_interrupted_and_resumed_is_bit_identical(
+    known: KnownMotion, crops: CroppedFrames
+) -> None:
+    straight = _finish(_loop(known, crops))
+    first = _loop(known, crops)
+    for _ in range(4):
+        first.step()
+    second = _loop(known, crops)
+    second.load_state_dict(first.state_dict())
+    _finish(second)
+    for one, other in zip(straight.variables.tensors(), second.variables.tensors(), strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(straight.avatars.parameters(), second.avatars.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert straight.curves == second.curves
+
+
+def test_it_improves_a_shaken_motion(known: KnownMotion, crops: CroppedFrames) -> None:
+    config = dataclasses.replace(CONFIG, passes=60)
+    loop = _finish(_loop(known, crops, config))
+    before = mpjpe_m(_joints(known, _shaken(known.variables)), known.joints)
+    after = mpjpe_m(_joints(known, loop.variables), known.joints)
+    assert not loop.diverged
+    assert after < 0.85 * before
+
+
+def test_motion_is_frozen_while_looks_are_learned(
+    known: KnownMotion, crops: CroppedFrames
+) -> None:
+    loop = _loop(known, crops)
+    while loop._visits[loop.state.step].phase == "appearance":
+        loop.step()
+    for now, start in zip(
+        loop.variables.tensors(), _shaken(known.variables).tensors(), strict=True
+    ):
+        assert torch.equal(now, start)
+
+
+def test_without_pictures_only_motion_terms_remain(known: KnownMotion) -> None:
+    loop = _finish(_loop(known, None))
+    assert set(loop.curves[-1]) == {
+        "keypoints", "pose", "smooth", "floor", "shape", "upright", "anchor", "penetration",
+    }  # fmt: skip
+
+
+def test_no_physics_no_penetration_term(known: KnownMotion) -> None:
+    loop = _finish(_loop(known, None, dataclasses.replace(CONFIG, physics=0.0)))
+    assert "penetration" not in loop.curves[-1]
+
+
+def test_frames_without_a_mask_have_no_say_in_the_pictures(
+    known: KnownMotion, crops: CroppedFrames
+) -> None:
+    blank = dataclasses.replace(
+        crops, masks=torch.zeros_like(crops.masks), masked=torch.zeros_like(crops.masked)
+    )
+    loop = _finish(_loop(known, blank))
+    assert loop.curves[-1]["rgb"] == 0.0
+    assert loop.curves[-1]["silhouette"] == 0.0
+    assert not loop.diverged
+
+
+def test_a_loss_that_explodes_ends_with_the_best_state(known: KnownMotion) -> None:
+    loop = _loop(known, None, dataclasses.replace(CONFIG, passes=40, lr_motion=50.0))
+    _finish(loop)
+    loop.use_best()
+    assert loop.diverged
+    assert all(torch.isfinite(tensor).all() for tensor in loop.variables.tensors())
+    best = mpjpe_m(_joints(known, loop.variables), known.joints)
+    assert best <= 1.5 * mpjpe_m(_joints(known, _shaken(known.variables)), known.joints)
+
+
+def test_kept_share_counts_trusted_keypoints_only() -> None:
+    weight = torch.tensor([[[1.0, 0.5, 0.0, 0.0]]])
+    rejected = torch.tensor([[[True, False, True, False]]])
+    assert kept_share(rejected, weight) == 0.5
