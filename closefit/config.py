@@ -129,7 +129,8 @@ class OptimizeConfig:
     weight_offset: float = 10.0
     weight_scale: float = 1.0
     weight_identity: float = 0.01
-    weight_penetration: float = 1e4
+    weight_penetration: float = 6e3
+    weight_contact: float = 4e3
     weight_anchor_pose: float = 0.1
     weight_anchor_place: float = 1.0
     weight_anchor_shape: float = 0.1

@@ -72,6 +72,7 @@ class JointLoop:
         self.curves: list[dict[str, float]] = []
         self._objective = objective
         self._start = MotionVariables(*(tensor.detach() for tensor in start.tensors()))
+        self._touching = objective.touching(self._start)
         self._targets = targets
         self._crops = crops
         self._visits = visits
@@ -129,18 +130,20 @@ class JointLoop:
         stretch = slice(visit.start, visit.stop)
         rendered = torch.tensor(visit.rendered, device=self.variables.pose_6d.device)
         frames = rendered + visit.start
-        motion, start = _cut(self.variables, stretch), _cut(self._start, stretch)
+        motion, start = self.variables.cut(stretch), self._start.cut(stretch)
         targets = self._targets.cut(stretch)
         kept = targets.weight * (~self.rejected[stretch])
         filtered = dataclasses.replace(targets, weight=kept)
         terms: dict[str, Float[Tensor, ""]] = {}
         if visit.phase == "joint":
-            value = self._objective.motion(motion, start, self.floor, filtered, rendered)
+            value = self._objective.motion(
+                motion, start, self.floor, filtered, rendered, self._touching.cut(frames)
+            )
             terms |= value.terms
             rotations, transl = value.rotations[rendered], value.transl[rendered]
         else:
             with torch.no_grad():
-                shown = _cut(motion, rendered)
+                shown = motion.cut(rendered)
                 rotations = shown.rotations()
                 transl = self._objective.transl(shown)
         if self._crops is not None:
@@ -217,16 +220,6 @@ class JointLoop:
         self._optimizer.load_state_dict(saved["optimizer"])
         self.rejected = saved["rejected"]
         self.curves = saved["curves"]
-
-
-def _cut(variables: MotionVariables, frames: slice | Tensor) -> MotionVariables:
-    """The same variables, some frames only; shape is shared by all frames."""
-    return MotionVariables(
-        variables.pose_6d[frames],
-        variables.pelvis_ray[frames],
-        variables.log_depth[frames],
-        variables.betas,
-    )
 
 
 def kept_share(

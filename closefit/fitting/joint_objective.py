@@ -17,7 +17,9 @@ from closefit.fitting.motion_objective import MotionObjective, MotionTerms
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables
 from closefit.geometry.penetration import PenetrationProxy
+from closefit.geometry.touching import TouchingPairs, touch_loss, touching_pairs
 
+CHUNK = 64
 BACKGROUND = 1.0
 """White, as in the paper."""
 
@@ -113,10 +115,12 @@ class JointObjective:
         floor: FloorPlane,
         targets: KeypointTargets,
         rendered: Int[Tensor, " rendered"],
+        touching: TouchingPairs,
     ) -> MotionTerms:
         """Motion terms of the stretch, regularisers to the start (Eq. 9), penetration (Eq. 7).
 
-        Penetration is evaluated in the `rendered` frames.
+        Penetration and lost contact are evaluated in the `rendered` frames, which `touching`
+        describes.
         """
         c = self._config
         value = self._motion(motion, floor, targets)
@@ -135,7 +139,24 @@ class JointObjective:
             value.terms["penetration"] = (
                 c.physics * c.weight_penetration * self._proxy.loss(posed.vertices)
             )
+            value.terms["contact"] = (
+                c.physics * c.weight_contact * touch_loss(posed.vertices, touching)
+            )
         return value
+
+    @torch.no_grad()
+    def touching(self, motion: MotionVariables) -> TouchingPairs:
+        """Where the two people touch in every frame of `motion`."""
+        chunks = torch.arange(len(motion.pose_6d), device=motion.betas.device).split(CHUNK)
+        found = []
+        for frames in chunks:
+            part = motion.cut(frames)
+            posed = self._proxy_body.pose(part.rotations(), part.betas, self.transl(part))
+            found.append(touching_pairs(posed.vertices))
+        return TouchingPairs(
+            torch.cat([pairs.vertices for pairs in found]),
+            torch.cat([pairs.weight for pairs in found]),
+        )
 
     @torch.no_grad()
     def foreign_keypoints(

@@ -35,6 +35,12 @@ class MotionVariables:
         copies = (value.detach().clone().requires_grad_() for value in self.tensors())
         return MotionVariables(*copies)
 
+    def cut(self, frames: slice | Tensor) -> "MotionVariables":
+        """The same variables, some frames only; shape is shared by all frames."""
+        return MotionVariables(
+            self.pose_6d[frames], self.pelvis_ray[frames], self.log_depth[frames], self.betas
+        )
+
     def pelvis(self) -> Float[Tensor, "*batch person 3"]:
         """Pelvis position in the camera frame, metres."""
         depth = self.log_depth.exp()[..., None]

@@ -29,6 +29,9 @@ FAR_VALUE = 0.05
 JUMP_PRICE_S = 0.1
 """Seconds of being together that one unit of a jump's implausibility costs."""
 
+NEW_PERSON_PRICE = 0.05
+"""Implausibility of somebody new: going on with a known person is likelier."""
+
 WANDER_HEIGHTS_PER_S = 1.0
 """How far people are expected to go unseen, in their heights per second."""
 
@@ -38,6 +41,9 @@ TYPICAL_SIZE_CHANGE = 0.25
 
 MAX_PLACE_COST, MAX_SIZE_COST = 12.0, 4.0
 """After a long absence place and size say nothing more."""
+
+LIGHT_CHANGE_S = 0.2
+"""After an absence this long, other colours speak for another person rather than other light."""
 
 MIN_SEEN_S = 0.1
 """Who is found for a shorter time is taken for a false detection."""
@@ -161,9 +167,8 @@ class _Worth:
         worth = ALONE_VALUE * float(scores.sum()) / self._fps
         if other >= 0:
             worth += self._together(number, other)
-        if own >= 0:
-            worth -= JUMP_PRICE_S * self._jump(own, number)
-        return worth
+        price = self._jump(own, number) if own >= 0 else NEW_PERSON_PRICE
+        return worth - JUMP_PRICE_S * price
 
     def _seconds_together(self, number: int, other: int) -> float:
         """Time that both are in the picture, weighted by how close they are."""
@@ -178,7 +183,7 @@ class _Worth:
         earlier, later = self._tracklets[before], self._tracklets[after]
         leave, come = earlier.detections[-1], later.detections[0]
         boxes, height = self._sightings.boxes_xyxy, self._sightings.height_px
-        gap_s = (later.start - earlier.end) / self._fps
+        gap_s = (later.start - earlier.end - 1) / self._fps
         centre = (boxes[[leave, come], :2] + boxes[[leave, come], 2:]) / 2.0
         distance = float(np.linalg.norm(centre[1] - centre[0])) / max(height[leave], height[come])
         place = distance / (0.1 + WANDER_HEIGHTS_PER_S * gap_s)
@@ -186,8 +191,13 @@ class _Worth:
         colour = float(
             colour_distance(self._colours[before], self._colours[after], TYPICAL_COLOUR_CHANGE)
         )
-        cost = min(0.5 * place**2, MAX_PLACE_COST) + min(0.5 * size**2, MAX_SIZE_COST)
-        return float(cost + 0.5 * (colour / TYPICAL_COLOUR_CHANGE) ** 2)
+        # From one frame to the next the light may change, but people cannot.
+        absence = 1.0 - np.exp(-gap_s / LIGHT_CHANGE_S)
+        return float(
+            min(0.5 * place**2, MAX_PLACE_COST)
+            + min(0.5 * size**2, MAX_SIZE_COST)
+            + 0.5 * absence * (colour / TYPICAL_COLOUR_CHANGE) ** 2
+        )
 
 
 def closeness(

@@ -137,7 +137,7 @@ def test_motion_is_frozen_while_looks_are_learned(
 def test_without_pictures_only_motion_terms_remain(known: KnownMotion) -> None:
     loop = _finish(_loop(known, None))
     assert set(loop.curves[-1]) == {
-        "keypoints", "pose", "smooth", "floor", "shape", "upright", "anchor", "penetration",
+        "keypoints", "pose", "smooth", "floor", "shape", "upright", "anchor", "penetration", "contact",
     }  # fmt: skip
 
 

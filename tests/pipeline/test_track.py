@@ -1,0 +1,380 @@
+"""The stage `track` on real video files, with each of its backends."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from closefit import artifacts, video
+from closefit.artifacts import Provenance
+from closefit.config import Config, TrackConfig
+from closefit.detectors.detections import Detections
+from closefit.detectors.yolo import YoloDetector
+from closefit.errors import (
+    NeverTogetherError,
+    NobodyError,
+    NoFramesError,
+    ObservationsError,
+    OnePersonError,
+    WeightsMissingError,
+)
+from closefit.events import Event, Notice, Step
+from closefit.records import Track, VideoInfo, unpack_masks
+from closefit.stages import track
+from closefit.stages.job import Job
+from closefit.workspace import Workspace
+from tests.clips import make_video, number_in, remux
+from tests.unit.detectors.snapshots import save_sam2, save_vitpose
+from tests.unit.tracking.scenes import HEIGHT_PX, walk
+
+FRAMES = 40
+SIZE_WH = (640, 360)
+
+
+class StubDetector:
+    """Reads a picture's number and reports people at places known in advance."""
+
+    batch_size = 3
+
+    def __init__(self, hidden: np.ndarray, segmentation: bool = True) -> None:
+        self.people = walk(np.tile([200.0, 330.0], (FRAMES, 1)))
+        self.hidden = hidden
+        self.segmentation = segmentation
+        self.seen_sizes: set[tuple[int, ...]] = set()
+
+    def detect(self, images: list[np.ndarray]) -> list[Detections]:
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image: np.ndarray) -> Detections:
+        self.seen_sizes.add(image.shape)
+        number, scale = number_in(image), image.shape[0] / SIZE_WH[1]
+        order = np.flatnonzero(~self.hidden[number])[:: 1 if number % 2 else -1]
+        boxes = self.people.boxes_xyxy[number, order] * scale
+        masks = np.zeros((len(order), *image.shape[:2]), dtype=bool)
+        for mask, box in zip(masks, boxes.round().astype(int), strict=True):
+            mask[box[1] : box[3], box[0] : box[2]] = self.segmentation
+        return Detections(
+            boxes_xyxy=boxes,
+            scores=np.full(len(order), 0.9),
+            keypoints=self.people.keypoints[number, order] * (scale, scale, 1.0),
+            masks=masks,
+        )
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> VideoInfo:
+    return video.probe(make_video(tmp_path_factory.mktemp("clip") / "clip.mp4", FRAMES, SIZE_WH))
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def detector(monkeypatch: pytest.MonkeyPatch) -> StubDetector:
+    stub = StubDetector(np.zeros((FRAMES, 2), dtype=bool))
+
+    def make(_pose: Path, segmentation: Path | None, *_: Any) -> StubDetector:
+        stub.segmentation = segmentation is not None
+        return stub
+
+    monkeypatch.setattr(track, "YoloDetector", make)
+    return stub
+
+
+def run(
+    folder: Path, clip: VideoInfo, events: list[Event], weights: Path | None = None, **settings: Any
+) -> tuple[Track, dict[str, Any]]:
+    """Run the stage and read back what it wrote."""
+    workspace = Workspace(folder / "results")
+    workspace.create()
+    weights_dir = None if weights is None else str(weights)
+    config = Config(track=TrackConfig(**settings), weights_dir=weights_dir)
+    job = Job(
+        workspace=workspace,
+        config=config,
+        video=clip,
+        device="cpu",
+        emit=events.append,
+        provenance=Provenance(stage="track", fingerprint="0"),
+    )
+    track.run(job)
+    return artifacts.read(workspace.artifact("track"), Track), job.quality
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Files that `locate` finds; the stub does not look into them."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for name in ("yolo11n-pose.pt", "yolo11n-seg.pt"):
+        (folder / name).write_bytes(b"a network")
+    return folder
+
+
+class TestYolo:
+    def test_two_people_in_source_pixels(
+        self,
+        tmp_path: Path,
+        clip: VideoInfo,
+        events: list[Event],
+        detector: StubDetector,
+        weights: Path,
+    ) -> None:
+        written, quality = run(
+            tmp_path, clip, events, weights, perception="yolo", work_height_px=180
+        )
+        assert detector.seen_sizes == {(180, 320, 3)}
+        assert written.size_wh.tolist() == [640, 360]
+        assert written.mask_size_wh.tolist() == [320, 180]
+        people = detector.people
+        np.testing.assert_allclose(written.boxes_xyxy, people.boxes_xyxy, atol=0.01)
+        np.testing.assert_allclose(written.keypoints[..., :2], people.keypoints[..., :2], atol=0.01)
+        np.testing.assert_allclose(written.time_s, np.arange(FRAMES) / 30.0, atol=1e-6)
+        assert written.seen.all()
+        assert written.identity_confidence.min() > 0.9
+        assert quality["both_seen"] == 1.0
+        masks = unpack_masks(written.person_masks, written.mask_size_wh)
+        areas = masks.sum(axis=(2, 3)) * 4.0
+        expected = np.prod(people.boxes_xyxy[..., 2:] - people.boxes_xyxy[..., :2], axis=-1)
+        np.testing.assert_allclose(areas, expected, rtol=0.05)
+        union = unpack_masks(written.union_masks, written.mask_size_wh)
+        np.testing.assert_array_equal(union, masks.any(axis=1))
+        steps = [event for event in events if isinstance(event, Step)]
+        assert [(step.done, step.total) for step in steps] == [
+            (done, FRAMES) for done in range(1, FRAMES + 1)
+        ]
+
+    def test_only_the_chosen_part(
+        self,
+        tmp_path: Path,
+        clip: VideoInfo,
+        events: list[Event],
+        detector: StubDetector,
+        weights: Path,
+    ) -> None:
+        written, _ = run(tmp_path, clip, events, weights, perception="yolo", start_s=0.4, end_s=1.0)
+        np.testing.assert_allclose(written.time_s, np.arange(12, 30) / 30.0, atol=1e-6)
+        people = detector.people.boxes_xyxy[12:30]
+        np.testing.assert_allclose(written.boxes_xyxy, people, atol=0.01)
+
+    def test_who_is_not_seen_is_reported(
+        self,
+        tmp_path: Path,
+        clip: VideoInfo,
+        events: list[Event],
+        detector: StubDetector,
+        weights: Path,
+    ) -> None:
+        detector.hidden[10:13, 1] = True
+        detector.hidden[30:, 1] = True
+        written, quality = run(tmp_path, clip, events, weights, perception="yolo")
+        assert written.filled[:, 1].nonzero()[0].tolist() == [10, 11, 12]
+        np.testing.assert_array_equal(written.seen, ~detector.hidden)
+        assert np.isnan(written.boxes_xyxy[30:, 1]).all()
+        assert not written.identity_confidence[30:, 1].any()
+        assert np.isfinite(written.keypoints).all()
+        notices = [event for event in events if isinstance(event, Notice)]
+        assert [notice.text for notice in notices] == [
+            "person 1 was not found in 13 of 40 frames (3 filled in): 10-12, 30-39"
+        ]
+        assert notices[0].warning
+        assert quality["not_seen_frames"] == [[], [10, 11, 12, *range(30, 40)]]
+        union = unpack_masks(written.union_masks, written.mask_size_wh).any(axis=(1, 2))
+        assert union.nonzero()[0].tolist() == [*range(10), *range(13, 40)]
+
+    @pytest.mark.parametrize(
+        ("hidden", "error"),
+        [
+            (np.s_[:, :], NobodyError),
+            (np.s_[:, 1], OnePersonError),
+        ],
+    )
+    def test_too_few_people(
+        self,
+        tmp_path: Path,
+        clip: VideoInfo,
+        events: list[Event],
+        detector: StubDetector,
+        weights: Path,
+        hidden: tuple[slice, ...],
+        error: type[Exception],
+    ) -> None:
+        detector.hidden[hidden] = True
+        with pytest.raises(error, match=r"was found in `.*clip\.mp4`"):
+            run(tmp_path, clip, events, weights, perception="yolo")
+
+    def test_people_who_never_meet(
+        self,
+        tmp_path: Path,
+        clip: VideoInfo,
+        events: list[Event],
+        detector: StubDetector,
+        weights: Path,
+    ) -> None:
+        detector.people = walk(np.tile([60.0, 580.0], (FRAMES, 1)))
+        detector.hidden[18:, 0] = True
+        detector.hidden[:20, 1] = True
+        with pytest.raises(NeverTogetherError, match="no frame of"):
+            run(tmp_path, clip, events, weights, perception="yolo")
+
+    def test_weights_are_asked_for(
+        self, tmp_path: Path, clip: VideoInfo, events: list[Event], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        with pytest.raises(WeightsMissingError, match="yolo11n-"):
+            run(tmp_path, clip, events, perception="yolo")
+
+    def test_a_part_without_frames(
+        self, tmp_path: Path, clip: VideoInfo, events: list[Event], detector: StubDetector
+    ) -> None:
+        del detector
+        with pytest.raises(NoFramesError, match="no frame between"):
+            run(tmp_path, clip, events, perception="yolo", start_s=5.0)
+
+    def test_a_turned_video_is_upright(
+        self,
+        tmp_path: Path,
+        clip: VideoInfo,
+        events: list[Event],
+        detector: StubDetector,
+        weights: Path,
+    ) -> None:
+        turned = remux(
+            Path(clip.path), tmp_path / "turned.mp4", before=["-display_rotation", "180"]
+        )
+        detector._detect_upright = detector._detect
+        detector._detect = lambda image: detector._detect_upright(np.rot90(image, 2))
+        written, _ = run(tmp_path, video.probe(turned), events, weights, perception="yolo")
+        assert written.size_wh.tolist() == [640, 360]
+        np.testing.assert_allclose(written.boxes_xyxy, detector.people.boxes_xyxy, atol=0.01)
+
+
+def make_observations(path: Path, **changes: np.ndarray) -> Path:
+    people = walk(np.tile([200.0, 330.0], (FRAMES, 1)))
+    masks = np.zeros((FRAMES, 90, 160), dtype=bool)
+    masks[:, 20:70, 40:90] = True
+    arrays = {
+        "boxes": people.boxes_xyxy,
+        "keypoints": people.keypoints,
+        "union_masks": np.packbits(masks),
+        "union_masks_shape": np.array(masks.shape),
+        "width": np.array(640),
+        "height": np.array(360),
+        "fps": np.array(30.0),
+    }
+    np.savez(path, **{**arrays, **changes})
+    return path
+
+
+class TestImport:
+    def test_mistakes_of_the_detector_are_repaired(
+        self, tmp_path: Path, clip: VideoInfo, events: list[Event]
+    ) -> None:
+        people = walk(np.tile([200.0, 330.0], (FRAMES, 1)))
+        frames = np.zeros(FRAMES, dtype=bool)
+        frames[[5, 20, 21]] = True
+        wrong = people.exchanged(frames)
+        wrong.keypoints[30, 0, 9, :2] = wrong.keypoints[30, 1, 9, :2]
+        path = make_observations(
+            tmp_path / "given.npz", boxes=wrong.boxes_xyxy, keypoints=wrong.keypoints
+        )
+        written, quality = run(tmp_path, clip, events, observations=str(path))
+        np.testing.assert_allclose(written.boxes_xyxy, people.boxes_xyxy, atol=1e-3)
+        assert quality["exchanged_frames"] == [5, 20, 21]
+        assert written.keypoints[30, 0, 9, 2] < 0.1 * people.keypoints[30, 0, 9, 2]
+        assert written.person_masks.shape == (FRAMES, 2, 0)
+        assert written.features.shape == (FRAMES, 2, 0)
+        union = unpack_masks(written.union_masks, written.mask_size_wh)
+        assert union.shape == (FRAMES, 90, 160)
+        assert (union.sum(axis=(1, 2)) == 50 * 50).all()
+
+    def test_a_part_of_the_video(
+        self, tmp_path: Path, clip: VideoInfo, events: list[Event]
+    ) -> None:
+        path = make_observations(tmp_path / "given.npz")
+        settings = {"observations": str(path), "start_s": 0.4, "end_s": 1.0}
+        written, _ = run(tmp_path, clip, events, **settings)
+        people = walk(np.tile([200.0, 330.0], (FRAMES, 1)))
+        np.testing.assert_allclose(written.boxes_xyxy, people.boxes_xyxy[12:30], atol=1e-3)
+
+    def test_wrong_files_and_too_few_people(
+        self, tmp_path: Path, clip: VideoInfo, events: list[Event]
+    ) -> None:
+        path = make_observations(tmp_path / "given.npz", width=np.array(100))
+        with pytest.raises(ObservationsError, match="100x360 video"):
+            run(tmp_path, clip, events, observations=str(path))
+        boxes = walk(np.tile([200.0, 330.0], (FRAMES, 1))).boxes_xyxy
+        boxes[:, 1] = np.nan
+        make_observations(path, boxes=boxes)
+        with pytest.raises(OnePersonError, match="only one person"):
+            run(tmp_path, clip, events, observations=str(path))
+
+    def test_rendered_clip(self, tmp_path: Path, shared: Path, events: list[Event]) -> None:
+        folder = shared / "clips" / "synth" / "dev_02"
+        written, quality = run(
+            tmp_path,
+            video.probe(folder / "video.mp4"),
+            events,
+            observations=str(folder / "observations.npz"),
+        )
+        truth = np.load(folder / "truth.npz")
+        distance = np.linalg.norm(written.keypoints[..., :2] - truth["keypoints2d"], axis=-1)
+        known = written.keypoints[..., 2] > 0.3
+        height = truth["boxes"][..., 3] - truth["boxes"][..., 1]
+        assert (distance / height[..., None])[known].mean() < 0.015
+        assert len(quality["exchanged_frames"]) == 4
+
+
+class TestFull:
+    def test_every_part_has_its_say(
+        self,
+        tmp_path: Path,
+        clip: VideoInfo,
+        events: list[Event],
+        detector: StubDetector,
+        weights: Path,
+    ) -> None:
+        """Real classes with random weights: what they say is noise, but all of it arrives."""
+        save_sam2(weights / "sam2.1-hiera-tiny")
+        save_vitpose(weights / "vitpose-base-simple")
+        detector.hidden[6, 1] = True
+        settings = {"perception": "full", "end_s": 0.3, "work_height_px": 90}
+        written, _ = run(tmp_path, clip, events, weights, **settings)
+        assert not detector.segmentation
+        assert written.features.shape == (9, 2, 16)
+        assert np.ptp(written.features[0], axis=-1).min() > 0
+        assert not written.features[6, 1].any()
+        assert written.mask_size_wh.tolist() == [160, 90]
+        masks = unpack_masks(written.person_masks, written.mask_size_wh)
+        assert masks.shape == (9, 2, 90, 160)
+        assert not (masks[:, 0] & masks[:, 1]).any()
+        boxes = detector.people.boxes_xyxy[:9]
+        assert np.abs(written.boxes_xyxy - boxes).max() < 0.05 * HEIGHT_PX
+        known = written.keypoints[..., 2] > 0
+        inside = written.keypoints[known][:, 0]
+        assert inside.min() > 0
+        assert inside.max() < SIZE_WH[0]
+        tasks = [event.task for event in events if isinstance(event, Step)]
+        assert [tasks.count(task) for task in ("people", "keypoints", "masks")] == [9, 9, 9]
+
+
+def test_yolo_on_a_rendered_clip(tmp_path: Path, shared: Path, events: list[Event]) -> None:
+    folder = shared / "clips" / "synth" / "dev_01"
+    settings = {"perception": "yolo", "end_s": 0.19}
+    info = video.probe(folder / "video.mp4")
+    written, quality = run(tmp_path, info, events, shared / "weights", **settings)
+    assert YoloDetector is track.YoloDetector
+    truth = np.load(folder / "truth.npz")
+    assert quality["both_seen"] == 1.0
+    frames = len(written.time_s)
+    order = [0, 1] if truth["boxes"][0, 0, 0] < truth["boxes"][0, 1, 0] else [1, 0]
+    true = truth["keypoints2d"][:frames, order]
+    error = np.linalg.norm(written.keypoints[..., :2] - true, axis=-1)
+    assert np.average(error, weights=written.keypoints[..., 2]) < 0.04 * 280
+    shape = tuple(truth["masks_shape"])
+    masks = np.unpackbits(truth["masks"], count=int(np.prod(shape))).reshape(shape)[:frames]
+    union, true_union = unpack_masks(written.union_masks, written.mask_size_wh), masks.any(axis=1)
+    assert (union & true_union).sum() / (union | true_union).sum() > 0.85
