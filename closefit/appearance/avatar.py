@@ -67,9 +67,7 @@ class Avatars(nn.Module):
     def forward(self) -> GaussianMap:
         """Decode the map once and keep the texels on the surface."""
         uv_map = self.decoder(self.latent)[:, :, self._texels.row, self._texels.column]
-        raw = dict(
-            zip(CHANNELS, uv_map.mT.split(tuple(CHANNELS.values()), dim=-1), strict=True)
-        )
+        raw = dict(zip(CHANNELS, uv_map.mT.split(tuple(CHANNELS.values()), dim=-1), strict=True))
         spacing = self._texels.spacing_m[:, None] * SCALE_OF_SPACING
         return GaussianMap(
             offset_m=OFFSET_UNIT_M * raw["offset"],
@@ -186,7 +184,5 @@ def _multiply(
 def face_frames(corners: Float[Tensor, "face 3 3"]) -> Float[Tensor, "face 3 3"]:
     """Orthonormal frames of triangles as columns: along the first edge, across it, outwards."""
     along = nn.functional.normalize(corners[:, 1] - corners[:, 0], dim=-1)
-    out = nn.functional.normalize(
-        torch.linalg.cross(along, corners[:, 2] - corners[:, 0]), dim=-1
-    )
+    out = nn.functional.normalize(torch.linalg.cross(along, corners[:, 2] - corners[:, 0]), dim=-1)
     return torch.stack([along, torch.linalg.cross(out, along), out], dim=-1)

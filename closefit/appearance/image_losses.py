@@ -33,8 +33,7 @@ def ssim_loss(
     motion is a coarse thing.
     """
     first, second = (
-        torch.nn.functional.avg_pool2d(image.permute(0, 3, 1, 2), 2)
-        for image in (rendered, target)
+        torch.nn.functional.avg_pool2d(image.permute(0, 3, 1, 2), 2) for image in (rendered, target)
     )
     similarity = structural_similarity_index_measure(first, second, data_range=1.0)
     assert isinstance(similarity, Tensor)

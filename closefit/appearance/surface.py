@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from closefit.body.model import Body
+from closefit.geometry.meshes import largest_component
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,7 @@ def surface_texels(body: Body, size: int) -> SurfaceTexels:
     """
     faces = body.faces.cpu().numpy()
     corners = _corner_uvs(body) * size
-    outer = np.flatnonzero(_outer_faces(faces, body.num_vertices))
+    outer = np.flatnonzero(largest_component(faces, body.num_vertices))
     texel, face = _texels_in_triangles(corners, outer, size)
     # Where charts touch, two faces can claim one texel: the first keeps it.
     texel, first = np.unique(texel, return_index=True)
@@ -72,7 +71,10 @@ def _corner_uvs(body: Body) -> Float[np.ndarray, "face 3 2"]:
     if body.uv.shape[0] == 0:
         return _plain_atlas(body.faces.shape[0])
     uv = body.uv.cpu().numpy().astype(np.float64)
-    return np.stack([uv[:, 0], 1.0 - uv[:, 1]], -1)[body.faces_uv.cpu().numpy()]
+    corners: Float[np.ndarray, "face 3 2"] = np.stack([uv[:, 0], 1.0 - uv[:, 1]], -1)[
+        body.faces_uv.cpu().numpy()
+    ]
+    return corners
 
 
 def _plain_atlas(num_faces: int) -> Float[np.ndarray, "face 3 2"]:
@@ -85,15 +87,6 @@ def _plain_atlas(num_faces: int) -> Float[np.ndarray, "face 3 2"]:
     shape = np.where((index % 2 == 0)[:, None, None], lower, upper)
     corners: Float[np.ndarray, "face 3 2"] = (cell + shape) / cells
     return corners
-
-
-def _outer_faces(faces: Int[np.ndarray, "face 3"], num_vertices: int) -> np.ndarray:
-    """Whether each face belongs to the largest connected part (eyes and teeth do not)."""
-    ends = faces[:, [0, 1, 1, 2]].reshape(-1, 2)
-    graph = coo_matrix((np.ones(len(ends)), ends.T), shape=(num_vertices, num_vertices))
-    _, label = connected_components(graph, directed=False)
-    outer: np.ndarray = label[faces[:, 0]] == np.bincount(label[faces[:, 0]]).argmax()
-    return outer
 
 
 def _cross(corners: Float[np.ndarray, "face 3 2"]) -> Float[np.ndarray, " face"]:
@@ -112,7 +105,8 @@ def _barycentric(
         replaced = corners.copy()
         replaced[:, corner] = points
         parts.append(_cross(replaced))
-    return np.stack(parts, -1) / _cross(corners)[:, None]
+    weights: Float[np.ndarray, "face 3"] = np.stack(parts, -1) / _cross(corners)[:, None]
+    return weights
 
 
 def _texels_in_triangles(

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class UNet(nn.Module):
-    """A small U-Net; its output starts at exactly zero, so activations decide where Gaussians start.
+    """A small U-Net; its output starts at zero, so the activations decide how Gaussians start.
 
     Convolutions tie neighbouring Gaussians together: tens of thousands of independent ones would
     fit noise.
@@ -26,7 +26,7 @@ class UNet(nn.Module):
         )
         self.head = nn.Conv2d(width, out_channels, 1)
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        nn.init.constant_(self.head.get_parameter("bias"), 0.0)
 
     def forward(
         self, latent: Float[Tensor, "person channel size size"]

@@ -78,9 +78,7 @@ def fit_clip(
     for step in range(steps):
         loose = 0.0 if floor_start is not None else max(0.0, 1.0 - 2.0 * step / steps)
         optimizer.zero_grad()
-        value = objective(
-            scaled(), floor, targets, floor_looseness=FLOOR_LOOSENESS**loose
-        ).total()
+        value = objective(scaled(), floor, targets, floor_looseness=FLOOR_LOOSENESS**loose).total()
         value.backward()
         if floor_start is None and step < FLOOR_FIXED_SHARE * steps:
             floor.slopes.grad = None

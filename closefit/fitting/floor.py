@@ -13,7 +13,7 @@ CAMERA_ROLL_SPREAD = 0.04
 def typical_up(device: torch.device) -> Float[Tensor, "3"]:
     """Up direction in the camera frame of a camera that looks slightly down."""
     up = torch.tensor([0.0, -1.0, CAMERA_PITCH], device=device)
-    return up / up.norm()
+    return torch.nn.functional.normalize(up, dim=0)
 
 
 class FloorPlane:

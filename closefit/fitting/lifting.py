@@ -7,6 +7,7 @@ that the keypoints are explained and the motion does not jump.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import roma
 import torch
@@ -58,9 +59,7 @@ def lift(
 
     def energy() -> Float[Tensor, "direction frame person"]:
         rotations = variables.rotations()
-        _, keypoints = projector.keypoints(
-            rotations, variables.betas, variables.transl(body)
-        )
+        _, keypoints = projector.keypoints(rotations, variables.betas, variables.transl(body))
         projected = project(keypoints, targets.K[:, None, None])
         tilt = torch.acos((rotations[..., 0, :, 1] @ up).clamp(-0.999, 0.999))
         return (
@@ -74,9 +73,11 @@ def lift(
     free = [variables.pose_6d, variables.pelvis_ray, variables.log_depth]
     for tensor in free:
         tensor.requires_grad_()
-    optimizer = torch.optim.Adam(
-        [{"params": free[:1]}, {"params": free[1:], "lr": LEARNING_RATE / 3}], lr=LEARNING_RATE
-    )
+    groups: list[dict[str, Any]] = [
+        {"params": free[:1]},
+        {"params": free[1:], "lr": LEARNING_RATE / 3},
+    ]
+    optimizer = torch.optim.Adam(groups, lr=LEARNING_RATE)
     for step in range(STEPS):
         optimizer.zero_grad()
         energy().sum().backward()

@@ -110,8 +110,7 @@ class MotionObjective:
             * floor_loss(
                 joints[:, :, self.soles], self._clearance, plane, w.floor_sigma_m * floor_looseness
             ),
-            "shape": w.shape
-            * shape_loss(motion.betas, stature, w.stature_m, w.stature_sigma_m),
+            "shape": w.shape * shape_loss(motion.betas, stature, w.stature_m, w.stature_sigma_m),
             "upright": w.upright * upright_loss(joints, plane[:3], w.upright_rad)
             + w.camera * floor.energy(),
         }

@@ -1,5 +1,6 @@
 """In which order frames are visited: the whole plan of an optimisation, fixed by a seed."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,9 +74,7 @@ def plan_visits(
     ]
 
 
-def _stretches(
-    num_frames: int, window: int, random: np.random.Generator
-) -> list[tuple[int, int]]:
+def _stretches(num_frames: int, window: int, random: np.random.Generator) -> list[tuple[int, int]]:
     """Cut the clip into stretches of `window` from a random offset; no stretch is tiny."""
     if num_frames <= window:
         return [(0, num_frames)]
@@ -83,5 +82,5 @@ def _stretches(
     if num_frames - cuts[-1] < window // 4:
         cuts.pop()
     edges = [0, *cuts, num_frames]
-    stretches = list(zip(edges[:-1], edges[1:], strict=True))
+    stretches = list(itertools.pairwise(edges))
     return [stretches[index] for index in random.permutation(len(stretches))]

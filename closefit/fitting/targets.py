@@ -119,4 +119,5 @@ def _smooth_height(
     half = 15
     padded = np.pad(height, ((half, half), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0)
-    return np.maximum(np.percentile(windows, 80, axis=-1), 8.0)
+    smooth: Float[np.ndarray, "frame person"] = np.percentile(windows, 80, axis=-1)
+    return smooth.clip(min=8.0)

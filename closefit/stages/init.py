@@ -80,5 +80,5 @@ def near_observation(
     """Frames at most `reach` frames away from one in which the person was seen."""
     padded = np.pad(seen, ((reach, reach), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
-    valid: Bool[np.ndarray, "frame person"] = windows.any(-1)
+    valid: Bool[np.ndarray, "frame person"] = np.any(windows, axis=-1)
     return valid

@@ -47,9 +47,7 @@ def run(job: Job) -> None:
     """
     track, start = job.load(Track), job.load(Motion)
     body = load_body(job)
-    targets = targets_from_track(
-        track, start.K, job.config.init.keypoint_confidence, job.device
-    )
+    targets = targets_from_track(track, start.K, job.config.init.keypoint_confidence, job.device)
     config = job.config.optimize
     crops = _crops(job, track, start) if config.appearance else None
     texels = surface_texels(body, config.map_size)
@@ -132,7 +130,9 @@ def _perceptual(job: Job) -> PerceptualLoss | None:
     if not config.appearance or config.weight_lpips == 0:
         return None
     if find(LPIPS_WEIGHTS, job.config.weights_dir) is None:
-        text = "LPIPS is off: its AlexNet weights are not here; `closefit download-weights` gets them"
+        text = (
+            "LPIPS is off: its AlexNet weights are not here; `closefit download-weights` gets them"
+        )
         job.emit(Notice(text, warning=True))
         return None
     return PerceptualLoss(locate(LPIPS_WEIGHTS, job.config.weights_dir), job.device)
@@ -214,5 +214,5 @@ def _record(
         status=np.array("diverged" if loop.diverged else "step limit"),
         curve_names=np.array(names, dtype=np.str_),
         curves=curves,
-        kept_keypoints=np.float32(kept_share(loop.rejected, targets.weight)),
+        kept_keypoints=np.array(kept_share(loop.rejected, targets.weight), np.float32),
     )

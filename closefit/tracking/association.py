@@ -7,7 +7,7 @@ later with the whole clip at hand. A tracklet may miss a few frames, but never g
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from closefit.detectors.detections import box_iou
@@ -59,8 +59,7 @@ def link(sightings: Sightings, fps: float) -> list[Tracklet]:
         lost = [track for track in live if frame - sightings.frame[track[-1]] > reach]
         finished += lost
         live = [track for track in live if track not in lost]
-        costs = _costs(sightings, live, found, frame)
-        continued, ended = _decide(costs)
+        continued, ended = _decide(*_costs(sightings, live, found, frame))
         for track, detection in continued:
             live[track].append(found[detection])
         started = set(range(len(found))) - {detection for _, detection in continued}
@@ -74,7 +73,9 @@ def link(sightings: Sightings, fps: float) -> list[Tracklet]:
     return sorted(tracklets, key=lambda tracklet: (tracklet.start, tracklet.detections[0]))
 
 
-def _decide(costs: Float[np.ndarray, "track detection"]) -> tuple[list[tuple[int, int]], set[int]]:
+def _decide(
+    costs: Float[np.ndarray, "track detection"], changed: Bool[np.ndarray, "track detection"]
+) -> tuple[list[tuple[int, int]], set[int]]:
     """Best links, and the tracklets that end because they might be confused."""
     chosen = [
         (int(track), int(detection))
@@ -83,7 +84,7 @@ def _decide(costs: Float[np.ndarray, "track detection"]) -> tuple[list[tuple[int
     ]
     partner = dict(chosen)
     taken = {detection: track for track, detection in chosen}
-    unsure: set[int] = set()
+    unsure = {track for track, detection in chosen if changed[track, detection]}
     for track, detection in chosen:
         best = costs[track, detection]
         for other in range(costs.shape[1]):
@@ -105,10 +106,11 @@ def _decide(costs: Float[np.ndarray, "track detection"]) -> tuple[list[tuple[int
 
 def _costs(
     sightings: Sightings, tracks: list[list[int]], found: list[int], frame: int
-) -> Float[np.ndarray, "track detection"]:
-    """Cost of continuing each tracklet with each detection: 0 is perfect."""
+) -> tuple[Float[np.ndarray, "track detection"], Bool[np.ndarray, "track detection"]]:
+    """Cost of continuing each tracklet with each detection, and whether the clothes changed."""
     if not tracks or not found:
-        return np.zeros((len(tracks), len(found)))
+        nothing = np.zeros((len(tracks), len(found)))
+        return nothing, nothing > 0
     last = np.array([track[-1] for track in tracks])
     before = np.array([track[-2] if len(track) > 1 else track[-1] for track in tracks])
     step = np.maximum(sightings.frame[last] - sightings.frame[before], 1)
@@ -132,7 +134,7 @@ def _costs(
         0.5 * (1.0 - overlap) + 0.5 * np.minimum(pose, 2.0) + 0.3 * colours
     )
     apart = (overlap <= 0) & (pose > 1.0)
-    return np.where(apart | (colours > MAX_COLOUR_CHANGE), UNLIKELY, costs)
+    return np.where(apart, UNLIKELY, costs), colours > MAX_COLOUR_CHANGE
 
 
 def _centres(boxes: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch 2"]:

@@ -25,7 +25,9 @@ def _keypoints() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_robust_square_levels_off() -> None:
     big = torch.tensor([1e6, 1e12], dtype=torch.float64)
-    torch.testing.assert_close(robust_square(big, 4.0), torch.full_like(big, 16.0), rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        robust_square(big, 4.0), torch.full_like(big, 16.0), rtol=1e-3, atol=0
+    )
     small = torch.tensor(1e-4, dtype=torch.float64)
     torch.testing.assert_close(robust_square(small, 4.0), small, rtol=1e-4, atol=0)
 
@@ -68,6 +70,7 @@ def test_short_clips_have_no_acceleration(frames: int) -> None:
 
 def test_acceleration_is_per_second() -> None:
     """The same motion filmed at twice the rate costs the same per frame."""
+
     def throw(fps: float) -> torch.Tensor:
         time = torch.arange(0.0, 1.0, 1.0 / fps, dtype=torch.float64)[:, None, None, None]
         return smoothness_loss((4.9 * time**2).expand(-1, 2, 24, 3), fps, 8.0)

@@ -67,9 +67,7 @@ def test_a_body_without_uvs_gets_an_atlas(body: Body) -> None:
 def test_fresh_gaussians_ride_on_the_skinned_surface(body: Body, texels: SurfaceTexels) -> None:
     rotations, betas, transl = _motion()
     with torch.no_grad():
-        gaussians = SurfaceRig(body, texels).pose(
-            Avatars(texels, 4, 4)(), rotations, betas, transl
-        )
+        gaussians = SurfaceRig(body, texels).pose(Avatars(texels, 4, 4)(), rotations, betas, transl)
     vertices = body.pose(rotations, betas, transl).vertices[:, :, body.faces[texels.face]]
     expected = (vertices * texels.barycentric[..., None]).sum(-2)
     distance = (gaussians.means - expected.flatten(1, 2)).norm(dim=-1)
@@ -98,7 +96,9 @@ def test_gaussians_turn_with_the_whole_body(body: Body, texels: SurfaceTexels) -
     torch.testing.assert_close(axes[1], turn @ axes[0], rtol=1e-3, atol=1e-3)
 
 
-def test_ownership_sums_to_one_and_starts_with_its_person(texels: SurfaceTexels, body: Body) -> None:
+def test_ownership_sums_to_one_and_starts_with_its_person(
+    texels: SurfaceTexels, body: Body
+) -> None:
     with torch.no_grad():
         gaussians = SurfaceRig(body, texels).pose(Avatars(texels, 4, 4)(), *_motion())
     ownership = gaussians.features[0, :, 3:]
@@ -113,7 +113,9 @@ def test_face_frames_point_outwards(body: Body) -> None:
     frames = face_frames(corners)
     identity = torch.eye(3).expand(len(frames), 3, 3)
     torch.testing.assert_close(frames.mT @ frames, identity, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(torch.linalg.det(frames), torch.ones(len(frames)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        torch.linalg.det(frames), torch.ones(len(frames)), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_unet_starts_at_zero_and_keeps_the_size() -> None:

@@ -17,7 +17,7 @@ def _images() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("loss", [rgb_loss, ssim_loss])
-def test_equal_images_cost_nothing_others_something(loss) -> None:  # noqa: ANN001
+def test_equal_images_cost_nothing_others_something(loss) -> None:
     one, other = _images()
     assert float(loss(one, one)) == pytest.approx(0.0, abs=1e-5)
     assert float(loss(one, other)) > 0.05

@@ -10,8 +10,7 @@ from closefit.fitting.lifting import lift
 from closefit.fitting.motion_objective import MotionObjective, MotionWeights
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables, variables_from_motion
-
-from .conftest import KnownMotion, mpjpe_m
+from tests.known_motion import KnownMotion, mpjpe_m
 
 
 def _ignore(done: int, total: int) -> None:

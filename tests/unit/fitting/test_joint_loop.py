@@ -17,8 +17,7 @@ from closefit.fitting.schedule import plan_visits
 from closefit.fitting.variables import MotionVariables
 from closefit.geometry.camera import crop_intrinsics
 from closefit.geometry.penetration import PenetrationProxy
-
-from .conftest import FRAMES, KnownMotion, mpjpe_m
+from tests.known_motion import FRAMES, KnownMotion, mpjpe_m
 
 CONFIG = OptimizeConfig(
     passes=6, warmup_passes=2, image_size_px=64, map_size=32, latent_channels=4, decoder_width=4
@@ -96,9 +95,7 @@ def _joints(known: KnownMotion, variables: MotionVariables) -> torch.Tensor:
     return known.body.joints(variables.rotations(), variables.betas, transl).detach()
 
 
-def test_interrupted_and_resumed_is_bit_identical(
-    known: KnownMotion, crops: CroppedFrames
-) -> None:
+def test_interrupted_and_resumed_is_bit_identical(known: KnownMotion, crops: CroppedFrames) -> None:
     straight = _finish(_loop(known, crops))
     first = _loop(known, crops)
     for _ in range(4):
@@ -122,9 +119,7 @@ def test_it_improves_a_shaken_motion(known: KnownMotion, crops: CroppedFrames) -
     assert after < 0.85 * before
 
 
-def test_motion_is_frozen_while_looks_are_learned(
-    known: KnownMotion, crops: CroppedFrames
-) -> None:
+def test_motion_is_frozen_while_looks_are_learned(known: KnownMotion, crops: CroppedFrames) -> None:
     loop = _loop(known, crops)
     while loop._visits[loop.state.step].phase == "appearance":
         loop.step()
@@ -137,7 +132,8 @@ def test_motion_is_frozen_while_looks_are_learned(
 def test_without_pictures_only_motion_terms_remain(known: KnownMotion) -> None:
     loop = _finish(_loop(known, None))
     assert set(loop.curves[-1]) == {
-        "keypoints", "pose", "smooth", "floor", "shape", "upright", "anchor", "penetration", "contact",
+        "keypoints", "pose", "smooth", "floor", "shape", "upright", "anchor", "penetration",
+        "contact",
     }  # fmt: skip
 
 

@@ -40,9 +40,7 @@ def test_default_field_of_view_is_the_papers() -> None:
 def test_point_on_the_axis_falls_on_the_centre() -> None:
     K = torch.from_numpy(intrinsics(640, 480, 500.0))
     point = torch.tensor([0.0, 0.0, 3.0], dtype=torch.float64)
-    torch.testing.assert_close(
-        project(point, K), torch.tensor([320.0, 240.0], dtype=torch.float64)
-    )
+    torch.testing.assert_close(project(point, K), torch.tensor([320.0, 240.0], dtype=torch.float64))
 
 
 def test_projection_ignores_scale_along_the_ray() -> None:

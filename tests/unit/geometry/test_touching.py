@@ -36,7 +36,9 @@ def test_the_frame_of_reference_does_not_matter() -> None:
     pairs = touching_pairs(_patches(0.001))
     apart = _patches(0.03)
     moved = apart @ roma.random_rotmat(1)[0].T + torch.randn(3)
-    torch.testing.assert_close(touch_loss(moved, pairs), touch_loss(apart, pairs), rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        touch_loss(moved, pairs), touch_loss(apart, pairs), rtol=1e-3, atol=0
+    )
 
 
 def test_gradient() -> None:
