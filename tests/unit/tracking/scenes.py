@@ -47,11 +47,6 @@ def crossing(frames: int = 60, fps: float = 30.0) -> PairDetections:
     return walk(np.stack([120 + 400 * way, 520 - 400 * way], axis=1), fps)
 
 
-def exchange_columns(pair: PairDetections, frames: np.ndarray) -> PairDetections:
-    """What a detector that confuses the two in `frames` would report."""
-    return pair.exchanged(frames)
-
-
 def see(people: list[PairDetections], hidden: np.ndarray | None = None) -> Sightings:
     """Detections of all people in several pairs; their order changes from frame to frame.
 
