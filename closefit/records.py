@@ -115,7 +115,7 @@ class OptimizedMotion(Motion):
         gaussian_colour: RGB in [0, 1].
         gaussian_opacity: Opacity in [0, 1].
         gaussian_identity: Ownership logit of the Gaussian's own person as a probability.
-        status: `converged`, `step limit` or `diverged`.
+        status: `converged` (the loss has settled), `step limit` or `diverged`.
         curve_names: Name of each loss term.
         curves: Loss term values, one row per step.
         kept_keypoints: Share of confident keypoints that passed the identity filter.

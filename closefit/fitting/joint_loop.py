@@ -24,6 +24,7 @@ MAX_BACKOFFS = 3
 DEPTH_LR = 0.5
 """Learning rates of depth and of shape over that of the pose."""
 SHAPE_LR = 0.5
+SETTLED = 0.01
 RAMP_STEPS = 15
 MOTION_GROUPS = 4
 FINAL_LR = 0.1
@@ -104,6 +105,21 @@ class JointLoop:
     def diverged(self) -> bool:
         """The loop backed off too often; `use_best` restores the best state."""
         return self.state.backoffs > MAX_BACKOFFS
+
+    @property
+    def status(self) -> str:
+        """How the loop ended: `converged`, `step limit` or `diverged`.
+
+        Converged means that the last tenth of the joint steps changed the loss by under 1 %.
+        """
+        if self.diverged:
+            return "diverged"
+        totals = [sum(terms.values()) for terms in self.curves[-self.state.joint_steps :]]
+        tenth = len(totals) // 10
+        if tenth == 0:
+            return "step limit"
+        last, before = sum(totals[-tenth:]), sum(totals[-2 * tenth : -tenth])
+        return "converged" if abs(last - before) < SETTLED * abs(before) else "step limit"
 
     def step(self) -> dict[str, float]:
         """Do one visit; returns the weighted terms."""

@@ -211,7 +211,7 @@ def _record(
         gaussian_colour=array(gaussians.colour),
         gaussian_opacity=array(gaussians.opacity),
         gaussian_identity=array(gaussians.identity),
-        status=np.array("diverged" if loop.diverged else "step limit"),
+        status=np.array(loop.status),
         curve_names=np.array(names, dtype=np.str_),
         curves=curves,
         kept_keypoints=np.array(kept_share(loop.rejected, targets.weight), np.float32),

@@ -1,10 +1,12 @@
 """The stage `track` on real video files, with each of its backends."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from closefit import artifacts, video
 from closefit.artifacts import Provenance
@@ -329,6 +331,14 @@ class TestImport:
 
 
 class TestFull:
+    @pytest.fixture(autouse=True)
+    def _one_thread(self) -> Iterator[None]:
+        """Networks this small are slowed down, not sped up, by threads."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
+
     def test_every_part_has_its_say(
         self,
         tmp_path: Path,
