@@ -63,7 +63,7 @@ def plan_visits(
             frames = random.permutation(stop - start)
             if only_clear and clear[start:stop].any():
                 frames = frames[clear[start + frames]]
-            groups = max(1, round(len(frames) / per_step))
+            groups = -(-len(frames) // per_step)
             steps.extend(
                 (phase, start, stop, tuple(int(frame) for frame in sorted(group)))
                 for group in np.array_split(frames, groups)

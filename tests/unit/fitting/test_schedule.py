@@ -23,7 +23,7 @@ def test_every_pass_renders_every_frame_once(num_frames: int) -> None:
 def test_a_step_costs_the_same_however_long_the_clip(num_frames: int) -> None:
     for visit in _plan(num_frames):
         assert visit.stop - visit.start <= 64 + 16
-        assert len(visit.rendered) <= 24
+        assert 0 < len(visit.rendered) <= 16
         assert all(0 <= frame < visit.stop - visit.start for frame in visit.rendered)
 
 
