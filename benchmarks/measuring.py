@@ -14,6 +14,9 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 
+POLL_S = 0.05
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a child process took."""
@@ -27,13 +30,28 @@ def run_closefit(arguments: Sequence[str]) -> Cost:
     started = time.perf_counter()
     command = [sys.executable, "-c", "from closefit.cli import main; main()", *arguments]
     process = subprocess.Popen(command)
-    # wait4 tells the peak memory of this child alone; getrusage that of all so far.
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    peak_kb = 0
+    while process.poll() is None:
+        peak_kb = max(peak_kb, _peak_memory_kb(process.pid))
+        time.sleep(POLL_S)
     if process.returncode:
         raise SystemExit(f"closefit ended with exit code {process.returncode}")
     seconds = time.perf_counter() - started
-    return Cost(seconds=seconds, peak_memory_gb=usage.ru_maxrss / 2**20)
+    return Cost(seconds=seconds, peak_memory_gb=peak_kb / 2**20)
+
+
+def _peak_memory_kb(pid: int) -> int:
+    """High-water mark of a running process.
+
+    `ru_maxrss` would not do: a child starts with its parent's, and a benchmark that has just made a
+    clip is larger than what it measures.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(found[0]) if found else 0
 
 
 def stage_seconds(folder: Path) -> dict[str, float]:

@@ -8,7 +8,7 @@ import torch
 from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
 from closefit.fitting.clip_fit import ClipFit, fit_clip
-from closefit.fitting.lifting import lift
+from closefit.fitting.lifting import lift, lifting_steps
 from closefit.fitting.motion_objective import MotionObjective, MotionWeights
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables
@@ -34,28 +34,26 @@ def fit_best(
     """
     trial = max(1, round(TRIAL_SHARE * steps))
     objective = MotionObjective(body, prior, targets.set_name, MotionWeights())
-    lifted = lift(body, targets, prior, lambda done, total: on_step(done, total + 2 * steps))
+    total = lifting_steps(targets.num_frames) + 2 * trial + steps
+    done = 0
+
+    def told(_: int, __: int) -> None:
+        nonlocal done
+        done += 1
+        on_step(done, total)
+
+    lifted = lift(body, targets, prior, told)
     starts = {"as lifted": lifted}
     if (lifted.log_depth[:, 0] - lifted.log_depth[:, 1]).mean().abs() < CLOSE_LOG_DEPTH:
         starts["swapped"] = _swap_depth_order(lifted)
-    fits: dict[str, ClipFit] = {}
-    for index, (name, start) in enumerate(starts.items()):
-
-        def told(done: int, total: int, before: int = index * trial) -> None:
-            del total
-            on_step(before + done, len(starts) * trial + steps)
-
-        fits[name] = fit_clip(objective, targets, start, trial, told)
+    else:
+        total -= trial
+    fits = {
+        name: fit_clip(objective, targets, start, trial, told) for name, start in starts.items()
+    }
     chosen = min(fits, key=lambda name: fits[name].energy)
-    before = len(starts) * trial
-    final = fit_clip(
-        objective,
-        targets,
-        fits[chosen].variables,
-        steps,
-        lambda done, total: on_step(before + done, before + total),
-        floor_start=fits[chosen].floor,
-    )
+    best = fits[chosen]
+    final = fit_clip(objective, targets, best.variables, steps, told, floor_start=best.floor)
     return final, chosen
 
 

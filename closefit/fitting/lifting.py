@@ -5,6 +5,7 @@ them independently, all in one batch; dynamic programming over the clip then pic
 that the keypoints are explained and the motion does not jump.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,8 @@ from closefit.losses import reprojection_loss, robust_square
 
 NUM_DIRECTIONS = 8
 STEPS = 60
+CHUNK = 96
+"""Frames fitted at once: frames are independent here, and memory must not grow with the clip."""
 LEARNING_RATE = 0.06
 DEPTH_SPREAD = 0.25
 """Expected spread of log depth over a clip; keeps badly seen frames near the others."""
@@ -53,9 +56,48 @@ def lift(
         on_step: Told (steps done, steps in all).
     """
     variables = _start(body, targets, prior)
+    mean_log_depth = variables.log_depth.mean()
+    chunks = torch.arange(targets.num_frames, device=targets.K.device).split(CHUNK)
+    lifted, energies = [], []
+    for number, frames in enumerate(chunks):
+
+        def told(done: int, before: int = number * STEPS) -> None:
+            on_step(before + done, lifting_steps(targets.num_frames))
+
+        part = dataclasses.replace(
+            variables,
+            pose_6d=variables.pose_6d[:, frames],
+            pelvis_ray=variables.pelvis_ray[:, frames],
+            log_depth=variables.log_depth[:, frames],
+        )
+        energies.append(_fit_frames(body, targets.cut(frames), prior, part, mean_log_depth, told))
+        lifted.append(part)
+    pose_6d, pelvis_ray, log_depth = (
+        torch.cat([part.tensors()[index].detach() for part in lifted], dim=1) for index in range(3)
+    )
+    variables = MotionVariables(pose_6d, pelvis_ray, log_depth, variables.betas)
+    with torch.no_grad():
+        joints = body.joints(variables.rotations(), variables.betas, variables.transl(body))
+        path = _best_path(torch.cat(energies, 1), joints - joints[..., :1, :], targets.seen)
+    return _select(variables, path)
+
+
+def lifting_steps(num_frames: int) -> int:
+    """Number of steps that `lift` reports for a clip of this length."""
+    return -(-num_frames // CHUNK) * STEPS
+
+
+def _fit_frames(
+    body: Body,
+    targets: KeypointTargets,
+    prior: PosePrior,
+    variables: MotionVariables,
+    mean_log_depth: Float[Tensor, ""],
+    on_step: Callable[[int], None],
+) -> Float[Tensor, "direction frame person"]:
+    """Fit every candidate of every frame on its own, in place; returns their energies."""
     projector = KeypointProjector(body, targets.set_name)
     up = typical_up(targets.K.device)
-    mean_log_depth = variables.log_depth.mean((0, 1), keepdim=True).detach()
 
     def energy() -> Float[Tensor, "direction frame person"]:
         rotations = variables.rotations()
@@ -82,11 +124,9 @@ def lift(
         optimizer.zero_grad()
         energy().sum().backward()
         optimizer.step()
-        on_step(step + 1, STEPS)
+        on_step(step + 1)
     with torch.no_grad():
-        joints = body.joints(variables.rotations(), variables.betas, variables.transl(body))
-        path = _best_path(energy(), joints - joints[..., :1, :], targets.seen)
-    return _select(variables, path)
+        return energy()
 
 
 def _landmark_energy(
