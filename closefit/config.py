@@ -188,4 +188,8 @@ PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
     "default": {},
     "paper": {"optimize": {"passes": 20, "image_size_px": 512, "map_size": 256}},
 }
-"""What each preset changes against the defaults of the sections."""
+"""What each preset changes against the defaults of the sections.
+
+`paper` only renders larger images from larger maps so far: the paper's motion rate (2e-5, on the
+weights of the diffusion prior) has no meaning while poses themselves are optimised.
+"""

@@ -49,13 +49,6 @@ def smoothness_loss(
     return 0.5 * (acceleration / sigma_m_s2).square().sum(-1).mean((0, 2)).sum()
 
 
-def velocity_loss(joints: Float[Tensor, "frame person joint 3"], fps: float) -> Float[Tensor, ""]:
-    """Squared joint velocity in (m/s)^2, mean over frames and joints (paper Eq. 8)."""
-    if joints.shape[0] < 2:
-        return joints.new_zeros(())
-    return ((joints[1:] - joints[:-1]) * fps).square().sum(-1).mean((0, 2)).sum()
-
-
 def floor_loss(
     soles: Float[Tensor, "frame person sole 3"],
     clearance_m: Float[Tensor, " sole"],

@@ -40,7 +40,7 @@ SETTING_OPTIONS: dict[str, Any] = {
         Preset | None,
         typer.Option(
             "--preset",
-            help="draft: for a CPU and a first look; default: best quality; paper: as published.",
+            help="draft: for a CPU and a first look; default: best quality; paper: larger images.",
         ),
     ],
     "track.perception": Annotated[
