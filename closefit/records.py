@@ -138,6 +138,34 @@ class OptimizedMotion(Motion):
     kept_keypoints: Float[np.ndarray, ""]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairMotion:
+    """Motion in a world frame, without a camera: what motion files, generators and the prior give.
+
+    World frame: y up, metres, the floor at y = 0 where there is one. One person (axis of size 1)
+    or two; two people share the frame.
+
+    Attributes:
+        rotations: Local joint rotation matrices; joint 0 maps the body frame (y up, facing +z)
+            into the world frame.
+        pelvis_m: Position of joint 0.
+        betas: Shape coefficients of the body `body_name`.
+        fps: Frames per second.
+        body_name: `closefit` or `smpl`.
+        name: Where it comes from, for example `60_05+61_05` or `hug/seed12`.
+    """
+
+    KIND: ClassVar[str] = "pair motion"
+    VERSION: ClassVar[int] = 1
+
+    rotations: Float[np.ndarray, "frame person 24 3 3"]
+    pelvis_m: Float[np.ndarray, "frame person 3"]
+    betas: Float[np.ndarray, "person 10"]
+    fps: Float[np.ndarray, ""]
+    body_name: np.ndarray
+    name: np.ndarray
+
+
 def pack_masks(masks: Bool[np.ndarray, "*batch height width"]) -> UInt8[np.ndarray, "*batch bytes"]:
     """Pack boolean masks into bits, row by row over the flattened image."""
     flat = masks.reshape(*masks.shape[:-2], -1)
