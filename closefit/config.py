@@ -9,7 +9,7 @@ from typing import Any, Literal
 from closefit.errors import ConfigError
 
 Preset = Literal["draft", "default", "paper"]
-Backend = Literal["full", "yolo", "import"]
+Backend = Literal["full", "yolo", "lite", "import"]
 Perception = Literal["auto", "full", "yolo", "import"]
 
 

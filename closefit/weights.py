@@ -24,12 +24,18 @@ PACKAGE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """One file; `sha256` may be shortened to what its publisher states, or empty if not pinned."""
+    """One file; `sha256` may be shortened to what its publisher states, or empty if not pinned.
+
+    Where its publisher has it only inside a zip archive, `url` is the archive's address, `member`
+    the file's name in there and `archive_sha256` the archive's own hash.
+    """
 
     name: str
     sha256: str = ""
     size: int | None = None
     url: str | None = None
+    member: str | None = None
+    archive_sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,8 +103,9 @@ def test_shipped_files_are_what_the_manifest_says() -> None:
 
 
 def test_shared_detectors_are_found_by_name(shared: Path) -> None:
-    for name in ("yolo11n-pose", "yolo11n-seg"):
+    for name in ("yolo11n-pose", "yolo11n-seg", "blazepose-lite"):
         assert weights.locate(name, shared / "weights").suffix == ".tflite"
+    assert weights.locate("rtmdet-nano", shared / "weights").suffix == ".onnx"
 
 
 @pytest.mark.usefixtures("model")
