@@ -1,0 +1,20 @@
+"""Motion files of one and two people: reading, retargeting, composing pairs, shards for training.
+
+Everything becomes `records.PairMotion`: world frame, y up, metres, the floor at y = 0.
+"""
+
+from closefit.motions.composing import compose_pairs
+from closefit.motions.editing import join_people, mirror, resample, retime
+from closefit.motions.reading import read_motion
+from closefit.motions.shards import MotionShards, write_shards
+
+__all__ = [
+    "MotionShards",
+    "compose_pairs",
+    "join_people",
+    "mirror",
+    "read_motion",
+    "resample",
+    "retime",
+    "write_shards",
+]
