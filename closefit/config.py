@@ -23,6 +23,11 @@ def _file() -> Any:
     return field(default=None, metadata={"file": True})
 
 
+def _files() -> Any:
+    """Declare a field that names any number of files or folders; their content counts."""
+    return field(default=(), metadata={"file": True})
+
+
 def _check_range(section: Any, name: str, low: float | int, high: float | int) -> None:
     value = getattr(section, name)
     if not low <= value <= high:
@@ -52,7 +57,7 @@ class TrackConfig:
     """Who is where in every frame."""
 
     perception: Perception = "auto"
-    observations: str | None = _file()
+    observations: tuple[str, ...] = _files()
     start_s: float = 0.0
     end_s: float | None = None
     work_height_px: int = 720
@@ -69,22 +74,20 @@ class TrackConfig:
                 f"`--end {self.end_s}` is not after `--start {self.start_s}`",
                 hint="give both in seconds from the start of the video",
             )
-        if self.perception == "import" and self.observations is None:
+        if self.perception == "import" and not self.observations:
             raise ConfigError(
                 "`--perception import` has no detections to import",
-                hint="give them with --observations FILE",
-            )
-        if self.perception in ("full", "yolo") and self.observations is not None:
-            raise ConfigError(
-                f"`--perception {self.perception}` would ignore `--observations`",
-                hint="leave out one of the two",
+                hint="give them with --observations PATH",
             )
 
     def backend(self, device: str) -> Backend:
-        """Return the detector to use on `device` (`cpu` or `cuda`)."""
+        """Return the detector to use on `device` (`cpu` or `cuda`).
+
+        Imported detections need none; a detector that is named completes them.
+        """
         if self.perception != "auto":
             return self.perception
-        if self.observations is not None:
+        if self.observations:
             return "import"
         return "full" if device == "cuda" else "yolo"
 

@@ -23,7 +23,7 @@ from closefit.errors import (
     ArtifactVersionError,
     FileMissingError,
 )
-from closefit.hashing import sha256_of
+from closefit.hashing import sha256_of, sha256_of_folder
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.workspace import Workspace, write_json
 
@@ -231,17 +231,22 @@ def _settings_by_content(values: Mapping[str, Any]) -> dict[str, Any]:
     """Replace the paths of input files by their content's hash."""
     by_content = dict(values)
     for key in settings.file_settings() & values.keys():
-        if values[key] is not None:
-            by_content[key] = f"sha256 {_content_hash(key, Path(values[key]))[:16]}"
+        named = values[key]
+        if isinstance(named, str):
+            by_content[key] = _content_hash(key, Path(named))
+        elif named is not None:
+            by_content[key] = ", ".join(_content_hash(key, Path(path)) for path in named) or None
     return by_content
 
 
 def _content_hash(key: str, path: Path) -> str:
+    if path.is_dir():
+        return f"sha256 {sha256_of_folder(path)[:16]}"
     if not path.is_file():
         raise FileMissingError(
             f"there is no file `{path}`", hint=f"check the path given for `{key}`"
         )
-    return sha256_of(path)
+    return f"sha256 {sha256_of(path)[:16]}"
 
 
 def _weights(stage: Stage, situation: Situation, recorded: Provenance | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Content hashes of files."""
+"""Content hashes of files and folders."""
 
 import hashlib
 from functools import cache
@@ -11,6 +11,16 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file; remembered for as long as the file does not change."""
     status = path.stat()
     return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+def sha256_of_folder(folder: Path) -> str:
+    """SHA-256 over the relative names and contents of a folder's files, hidden ones left out."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+            digest.update(f"{name.as_posix()}\0{sha256_of(path)}\0".encode())
+    return digest.hexdigest()
 
 
 @cache

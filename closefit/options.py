@@ -52,8 +52,13 @@ SETTING_OPTIONS: dict[str, Any] = {
         ),
     ],
     "track.observations": Annotated[
-        str | None,
-        typer.Option("--observations", metavar="FILE", help="Your own boxes, keypoints, masks."),
+        list[str] | None,
+        typer.Option(
+            "--observations",
+            metavar="PATH",
+            help="Your own keypoints, masks or boxes (docs/importing.md); may be given again. "
+            "With --perception, that detector adds what is missing.",
+        ),
     ],
     "device": Device,
     "weights_dir": WeightsDir,

@@ -157,20 +157,32 @@ def _checked(known: Mapping[str, Field[Any]], key: str, value: Any) -> Any:
     if key not in known:
         raise _unknown_key(known, key)
     annotation = known[key].type
-    if known[key].metadata.get("file", False) and isinstance(value, str):
-        return str(Path(value).expanduser().absolute())
+    if known[key].metadata.get("file", False):
+        value = _absolute(value, several=get_origin(annotation) is tuple)
     for option in _alternatives(annotation):
         if get_origin(option) is Literal:
             if value in get_args(option):
                 return value
         elif option is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
+        elif get_origin(option) is tuple:
+            if isinstance(value, tuple) and all(type(v) is get_args(option)[0] for v in value):
+                return value
         elif type(value) is option:
             return value
     raise ConfigError(
         f"`{key}` is `{value}` ({_type_name(type(value))}), but must be {_expected(annotation)}",
         hint=HELP_HINT,
     )
+
+
+def _absolute(value: Any, *, several: bool) -> Any:
+    """Make paths absolute; one path, or none, may stand for several."""
+    if several and (value is None or isinstance(value, str)):
+        value = [] if value is None else [value]
+    if isinstance(value, list | tuple):
+        return tuple(_absolute(entry, several=False) for entry in value)
+    return str(Path(value).expanduser().absolute()) if isinstance(value, str) else value
 
 
 def _unknown_key(known: Iterable[str], key: str) -> ConfigError:
@@ -194,6 +206,8 @@ def _expected(annotation: Any) -> str:
     for option in _alternatives(annotation):
         if get_origin(option) is Literal:
             words.append(f"one of {_options(get_args(option))}")
+        elif get_origin(option) is tuple:
+            words.append("a list of texts")
         else:
             words.append(_type_name(option))
     return " or ".join(words)

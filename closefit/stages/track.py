@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -11,14 +12,15 @@ from jaxtyping import Float, Int, UInt8
 from closefit import video
 from closefit.config import Backend
 from closefit.detectors.yolo import YoloDetector
+from closefit.errors import ObservationsError
 from closefit.events import Notice, Step
 from closefit.records import Track
 from closefit.stages.job import Job
-from closefit.tracking.colours import describe_clothes
-from closefit.tracking.importing import read_observations
+from closefit.tracking.imports.given import Given, read_given
+from closefit.tracking.imports.part import Part
 from closefit.tracking.masks import PairMask, chosen_masks, pack
 from closefit.tracking.pair import choose_pair, pair_detections, require_pair
-from closefit.tracking.people import PairDetections, exchange
+from closefit.tracking.people import exchange
 from closefit.tracking.prompts import choose_prompts
 from closefit.tracking.repair import RepairedPair, repair, with_keypoints
 from closefit.tracking.sightings import Sightings, SightingsBuilder
@@ -68,6 +70,16 @@ class Clip:
         width, height = self.size_wh
         return np.array([self.job.video.width / width, self.job.video.height / height])
 
+    @cached_property
+    def given(self) -> Given | None:
+        """What the user knows already of these frames."""
+        paths, info = self.job.config.track.observations, self.job.video
+        if not paths:
+            return None
+        first = int(np.searchsorted(video.frame_times(info), self.time_s[0]))
+        part = Part(info, slice(first, first + len(self.time_s)), self.size_wh)
+        return read_given([Path(path) for path in paths], part)
+
     def images(self, task: str) -> Iterator[Image]:
         """Stream the pictures at working size, reporting progress under the name `task`."""
         track = self.job.config.track
@@ -107,32 +119,32 @@ def run(job: Job) -> None:
     _report(clip, evidence.repaired)
 
 
-def _from_file(clip: Clip) -> Evidence:
+def _from_import(clip: Clip) -> Evidence:
     """Detections made elsewhere; the video only adds the colours of the clothes."""
-    settings, info = clip.job.config.track, clip.job.video
-    assert settings.observations is not None
-    first = int(np.searchsorted(video.frame_times(info), clip.time_s[0]))
-    part = slice(first, first + len(clip.time_s))
-    given = read_observations(Path(settings.observations), info, part)
-    require_pair(np.isfinite(given.boxes_xyxy).all(axis=-1), info.fps, info.path)
-    keypoints = _scaled(given.keypoints, 1.0 / clip.scale)
-    colours = [
-        describe_clothes(picture, people)
-        for picture, people in zip(clip.images("reading"), keypoints, strict=True)
-    ]
-    pair = PairDetections(given.boxes_xyxy, given.keypoints, np.stack(colours))
-    return Evidence(
-        repaired=repair(pair, clip.time_s, info.fps, settings.max_gap_s),
-        union_masks=given.union_masks,
-        person_masks=np.zeros((len(clip.time_s), 2, 0), dtype=np.uint8),
-        mask_size_wh=given.mask_size_wh,
-        features=np.zeros((len(clip.time_s), 2, 0)),
-    )
+    given = clip.given
+    assert given is not None
+    if given.lacks is not None:
+        named = ", ".join(f"`{path}`" for path in clip.job.config.track.observations)
+        raise ObservationsError(
+            f"{named}: {given.lacks}",
+            hint="add `--perception yolo` (or another detector), which finds what is missing",
+        )
+    builder = SightingsBuilder()
+    for frame, picture in enumerate(clip.images("reading")):
+        builder.add(picture, given.detections(frame))
+    found = _choose(clip, builder)
+    masks = chosen_masks(found.sightings, found.chosen, clip.size_wh)
+    evidence = _from_masks(clip, found.repaired, masks, np.zeros((len(clip.time_s), 2, 0)))
+    if given.has_masks:
+        return evidence
+    return replace(evidence, person_masks=evidence.person_masks[..., :0])
 
 
 def _from_yolo(clip: Clip) -> Evidence:
     """Everything from YOLO, in one pass over the video."""
-    found = _detect(clip, locate("yolo11n-seg", clip.job.config.weights_dir))
+    segmentation = locate("yolo11n-seg", clip.job.config.weights_dir)
+    given = clip.given
+    found = _detect(clip, None if given is not None and given.has_masks else segmentation)
     masks = chosen_masks(found.sightings, found.chosen, clip.size_wh)
     return _from_masks(clip, found.repaired, masks, np.zeros((len(clip.time_s), 2, 0)))
 
@@ -161,7 +173,7 @@ def _from_full(clip: Clip) -> Evidence:
 
 
 BACKENDS: dict[Backend, Callable[[Clip], Evidence]] = {
-    "import": _from_file,
+    "import": _from_import,
     "yolo": _from_yolo,
     "full": _from_full,
 }
@@ -173,14 +185,29 @@ def _detect(clip: Clip, segmentation: Path | None) -> Found:
     pose = locate("yolo11n-pose", job.config.weights_dir)
     detector = YoloDetector(pose, segmentation, job.device, settings.detection_confidence)
     builder = SightingsBuilder()
-    for pictures in batches(clip.images("people"), detector.batch_size):
-        for picture, found in zip(pictures, detector.detect(pictures), strict=True):
-            builder.add(picture, found)
-    sightings = builder.finish()
-    fps = job.video.fps
+    seen = (
+        pair
+        for pictures in batches(clip.images("people"), detector.batch_size)
+        for pair in zip(pictures, detector.detect(pictures), strict=True)
+    )
+    for frame, (picture, found) in enumerate(seen):
+        builder.add(picture, found if clip.given is None else clip.given.complete(frame, found))
+    return _choose(clip, builder)
+
+
+def _choose(clip: Clip, builder: SightingsBuilder) -> Found:
+    """Choose the two people and tell them apart, unless an import has done so."""
+    fps, given = clip.job.video.fps, clip.given
+    sightings = builder.finish() if given is None else given.identified(builder.finish())
     chosen = choose_pair(sightings, fps)
-    require_pair(chosen >= 0, fps, job.video.path)
-    repaired = repair(pair_detections(sightings, chosen), clip.time_s, fps, settings.max_gap_s)
+    require_pair(chosen >= 0, fps, clip.job.video.path)
+    repaired = repair(
+        pair_detections(sightings, chosen),
+        clip.time_s,
+        fps,
+        clip.job.config.track.max_gap_s,
+        identities_known=given is not None and given.knows_identities,
+    )
     return Found(sightings, exchange(chosen, repaired.exchanged), repaired)
 
 
@@ -197,11 +224,14 @@ def _from_masks(
         boxes_xyxy=repaired.boxes_xyxy * np.tile(clip.scale, 2),
         keypoints=_scaled(packed.doubted(repaired.keypoints), clip.scale),
     )
+    union, people, size_wh = packed.union, packed.people, clip.size_wh
+    if clip.given is not None and clip.given.silhouettes is not None:
+        union, people, size_wh = clip.given.with_silhouettes(people)
     return Evidence(
         repaired=repaired,
-        union_masks=packed.union,
-        person_masks=packed.people,
-        mask_size_wh=np.array(clip.size_wh),
+        union_masks=union,
+        person_masks=people,
+        mask_size_wh=np.array(size_wh),
         features=features,
     )
 

@@ -48,6 +48,21 @@ class Tracklet:
     end: int
 
 
+def link_known(sightings: Sightings, fps: float) -> list[Tracklet]:
+    """As `link`, where every imported identity is a tracklet already."""
+    known = [number for number in np.unique(sightings.identity) if number >= 0]
+    if not known:
+        return link(sightings, fps)
+    members = [np.flatnonzero(sightings.identity == number) for number in known]
+    others = np.flatnonzero(sightings.identity < 0)
+    members += [others[tracklet.detections] for tracklet in link(sightings.of(others), fps)]
+    tracklets = [
+        Tracklet(numbers, int(sightings.frame[numbers[0]]), int(sightings.frame[numbers[-1]]))
+        for numbers in members
+    ]
+    return sorted(tracklets, key=lambda tracklet: (tracklet.start, tracklet.detections[0]))
+
+
 def link(sightings: Sightings, fps: float) -> list[Tracklet]:
     """Return tracklets that together hold every detection once, in order of their start."""
     reach = max(1, round(MAX_MISS_S * fps))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from closefit.errors import NeverTogetherError, NobodyError, OnePersonError
-from closefit.tracking.association import Tracklet, link
+from closefit.tracking.association import Tracklet, link_known
 from closefit.tracking.colours import colour_distance, mean_colour
 from closefit.tracking.people import PairDetections
 from closefit.tracking.sightings import Sightings
@@ -61,9 +61,13 @@ class _State:
 def choose_pair(sightings: Sightings, fps: float) -> Int[np.ndarray, "frame 2"]:
     """Return the detection of each person in each frame, -1 where there is none.
 
-    Which of the two is person 0 is decided by who stands further left when both are first seen.
+    Which of the two is person 0 is decided by who stands further left when both are first seen;
+    where there are imported identities, the two people of a file keep their order.
     """
-    tracklets = link(sightings, fps)
+    people = np.unique(sightings.identity)
+    if len(people) == 2 and people[0] >= 0:
+        return _by_identity(sightings, people)
+    tracklets = link_known(sightings, fps)
     members = _assign(sightings, tracklets, fps)
     chosen = np.full((sightings.num_frames, 2), -1)
     for person, numbers in enumerate(members):
@@ -75,6 +79,14 @@ def choose_pair(sightings: Sightings, fps: float) -> Int[np.ndarray, "frame 2"]:
         left = sightings.boxes_xyxy[chosen[both[0]], 0]
         if left[0] > left[1]:
             chosen = chosen[:, ::-1].copy()
+    return chosen
+
+
+def _by_identity(sightings: Sightings, people: Int[np.ndarray, "2"]) -> Int[np.ndarray, "frame 2"]:
+    """Detection of each of two known people in each frame, -1 where there is none."""
+    chosen = np.full((sightings.num_frames, 2), -1)
+    column = np.searchsorted(people, sightings.identity)
+    chosen[sightings.frame, column] = np.arange(len(sightings.frame))
     return chosen
 
 

@@ -33,7 +33,12 @@ class RepairedPair:
 
 
 def repair(
-    pair: PairDetections, time_s: Float[np.ndarray, " frame"], fps: float, max_gap_s: float
+    pair: PairDetections,
+    time_s: Float[np.ndarray, " frame"],
+    fps: float,
+    max_gap_s: float,
+    *,
+    identities_known: bool = False,
 ) -> RepairedPair:
     """Undo exchanged identities, doubt keypoints that jump, fill short gaps.
 
@@ -42,8 +47,12 @@ def repair(
         time_s: Time stamp of each frame.
         fps: Mean number of frames per second.
         max_gap_s: Longest gap to fill, from detection to detection.
+        identities_known: Somebody else has told the two apart, and is believed.
     """
-    exchanged, confidence = find_exchanged(pair, fps)
+    if identities_known:
+        exchanged, confidence = np.zeros(len(time_s), dtype=bool), np.ones(len(time_s))
+    else:
+        exchanged, confidence = find_exchanged(pair, fps)
     pair = pair.exchanged(exchanged)
     keypoints = doubt_jumps(pair.keypoints, pair.height_px, fps)
     boxes, keypoints, filled = fill_gaps(pair.boxes_xyxy, keypoints, time_s, max_gap_s)

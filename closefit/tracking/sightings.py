@@ -47,6 +47,7 @@ class Sightings:
         keypoints: COCO-17 x, y in the same pixels, and confidence.
         colours: Description of the clothes; NaN where unknown.
         masks: Pixels of the person; an empty crop where the detector gave none.
+        identity: Number of the person as an import knows it; -1 where unknown.
     """
 
     num_frames: int
@@ -56,12 +57,26 @@ class Sightings:
     keypoints: Float[np.ndarray, "detection 17 3"]
     colours: Float[np.ndarray, "detection colour"]
     masks: list[MaskCrop]
+    identity: Int[np.ndarray, " detection"]
 
     @property
     def height_px(self) -> Float[np.ndarray, " detection"]:
         """Heights of the boxes."""
         heights: Float[np.ndarray, " detection"] = self.boxes_xyxy[:, 3] - self.boxes_xyxy[:, 1]
         return heights
+
+    def of(self, detections: Int[np.ndarray, " chosen"]) -> "Sightings":
+        """Some of the detections, in order of frames."""
+        return Sightings(
+            num_frames=self.num_frames,
+            frame=self.frame[detections],
+            boxes_xyxy=self.boxes_xyxy[detections],
+            scores=self.scores[detections],
+            keypoints=self.keypoints[detections],
+            colours=self.colours[detections],
+            masks=[self.masks[number] for number in detections],
+            identity=self.identity[detections],
+        )
 
 
 class SightingsBuilder:
@@ -94,6 +109,7 @@ class SightingsBuilder:
             keypoints=np.concatenate([found.keypoints for found in self._frames]),
             colours=np.concatenate(self._colours),
             masks=self._masks,
+            identity=np.full(sum(counts), -1),
         )
 
 

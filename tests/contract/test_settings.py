@@ -1,6 +1,7 @@
 """Settings: precedence, checks, and what reaches the fingerprints."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -110,12 +111,24 @@ def test_values_are_read_as_what_they_look_like() -> None:
 
 def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    several = build_config(assignments=['track.observations=["a.json", "masks"]']).track
+    assert several.observations == (str(tmp_path / "a.json"), str(tmp_path / "masks"))
+    one = build_config(assignments=["track.observations=a.json"])
+    assert one.track.observations == several.observations[:1]
+    none = build_config(recorded=settings.flatten(one), assignments=["track.observations=none"])
+    assert none.track.observations == ()
+    with pytest.raises(ConfigError, match="must be a list of texts"):
+        build_config(assignments=["track.observations=[1]"])
     assert build_config(flags={"camera.file": "K.npz"}).camera.file == str(tmp_path / "K.npz")
 
 
-def test_detections_and_a_detector_exclude_each_other() -> None:
-    with pytest.raises(ConfigError, match="would ignore `--observations`"):
-        build_config(flags={"track.perception": "yolo", "track.observations": "o.npz"})
+def test_imports_need_no_detector_but_may_have_one(tmp_path: Path) -> None:
+    paths = [str(tmp_path / "keypoints.json"), str(tmp_path / "masks")]
+    alone = build_config(flags={"track.observations": paths})
+    assert alone.track.observations == tuple(paths)
+    assert alone.track.backend("cpu") == alone.track.backend("cuda") == "import"
+    completed = build_config(flags={"track.perception": "yolo", "track.observations": paths})
+    assert completed.track.backend("cpu") == "yolo"
     with pytest.raises(ConfigError, match="no detections to import"):
         build_config(flags={"track.perception": "import"})
 
@@ -160,8 +173,9 @@ def test_every_preset_is_valid_and_names_real_settings() -> None:
 
 
 def test_flattening_and_building_are_inverse() -> None:
-    config = build_config(assignments=["preset=draft", "seed=5", "camera.focal_px=700"])
-    assert build_config(recorded=settings.flatten(config)) == config
+    given = ["preset=draft", "seed=5", "camera.focal_px=700", 'track.observations=["a", "b"]']
+    config = build_config(assignments=given)
+    assert build_config(recorded=json.loads(json.dumps(settings.flatten(config)))) == config
 
 
 def test_neutral_settings_stay_out_of_the_fingerprints() -> None:

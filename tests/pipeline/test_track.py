@@ -283,7 +283,7 @@ class TestImport:
         path = make_observations(
             tmp_path / "given.npz", boxes=wrong.boxes_xyxy, keypoints=wrong.keypoints
         )
-        written, quality = run(tmp_path, clip, events, observations=str(path))
+        written, quality = run(tmp_path, clip, events, observations=(str(path),))
         np.testing.assert_allclose(written.boxes_xyxy, people.boxes_xyxy, atol=1e-3)
         assert quality["exchanged_frames"] == [5, 20, 21]
         assert written.keypoints[30, 0, 9, 2] < 0.1 * people.keypoints[30, 0, 9, 2]
@@ -297,7 +297,7 @@ class TestImport:
         self, tmp_path: Path, clip: VideoInfo, events: list[Event]
     ) -> None:
         path = make_observations(tmp_path / "given.npz")
-        settings = {"observations": str(path), "start_s": 0.4, "end_s": 1.0}
+        settings = {"observations": (str(path),), "start_s": 0.4, "end_s": 1.0}
         written, _ = run(tmp_path, clip, events, **settings)
         people = walk(np.tile([200.0, 330.0], (FRAMES, 1)))
         np.testing.assert_allclose(written.boxes_xyxy, people.boxes_xyxy[12:30], atol=1e-3)
@@ -307,12 +307,12 @@ class TestImport:
     ) -> None:
         path = make_observations(tmp_path / "given.npz", width=np.array(100))
         with pytest.raises(ObservationsError, match="100x360 video"):
-            run(tmp_path, clip, events, observations=str(path))
+            run(tmp_path, clip, events, observations=(str(path),))
         boxes = walk(np.tile([200.0, 330.0], (FRAMES, 1))).boxes_xyxy
         boxes[:, 1] = np.nan
         make_observations(path, boxes=boxes)
         with pytest.raises(OnePersonError, match="only one person"):
-            run(tmp_path, clip, events, observations=str(path))
+            run(tmp_path, clip, events, observations=(str(path),))
 
     def test_rendered_clip(self, tmp_path: Path, shared: Path, events: list[Event]) -> None:
         folder = shared / "clips" / "synth" / "dev_02"
@@ -320,7 +320,7 @@ class TestImport:
             tmp_path,
             video.probe(folder / "video.mp4"),
             events,
-            observations=str(folder / "observations.npz"),
+            observations=(str(folder / "observations.npz"),),
         )
         truth = np.load(folder / "truth.npz")
         distance = np.linalg.norm(written.keypoints[..., :2] - truth["keypoints2d"], axis=-1)

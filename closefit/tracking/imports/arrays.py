@@ -1,4 +1,4 @@
-"""Reads a file of detections made elsewhere, and checks it completely.
+"""closefit's own file of detections, checked completely.
 
 The file is an `.npz` with, for two people over T frames,
 
@@ -13,66 +13,49 @@ of the chosen part of it.
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import UInt8
 
-from closefit.errors import FileMissingError, ObservationsError
-from closefit.records import VideoInfo
+from closefit.errors import ObservationsError
+from closefit.tracking.imports.imported import NO_MASK, Imported, Listed, Silhouettes, finish
+from closefit.tracking.imports.part import Part
+from closefit.tracking.imports.refusals import HINT
 
 KEYS = ("boxes", "keypoints", "union_masks", "union_masks_shape", "width", "height", "fps")
 NUM_KEYPOINTS = 17
-HINT = "the README describes the file's format under `--observations`"
-
-FRAME_SLACK = 1
-"""Decoders disagree about the last frame of some files."""
 
 
-@dataclass(frozen=True, eq=False)
-class Observations:
-    """Detections of two people in the frames of a video's part.
-
-    Attributes:
-        boxes_xyxy: In pixels; NaN where the person is not seen.
-        keypoints: COCO-17 in pixels and confidence; 0 where unknown.
-        union_masks: Packed bits per frame.
-        mask_size_wh: Width and height of the masks.
-    """
-
-    boxes_xyxy: Float[np.ndarray, "frame 2 4"]
-    keypoints: Float[np.ndarray, "frame 2 17 3"]
-    union_masks: UInt8[np.ndarray, "frame bytes"]
-    mask_size_wh: Int[np.ndarray, "2"]
-
-
-def read_observations(path: Path, video: VideoInfo, part: slice) -> Observations:
-    """Read the detections for the frames `part` (counted from the video's first frame).
+def read_arrays(path: Path, part: Part) -> Imported:
+    """Read the detections of two people. Their order is a first guess: it may change by mistake.
 
     Raises:
-        FileMissingError: There is no such file.
         ObservationsError: It does not follow the format or does not belong to this video.
     """
-    if not path.is_file():
-        raise FileMissingError(
-            f"there is no file of detections `{path}`", hint="check the path after --observations"
-        )
     arrays = _load(path)
-    _check_video(path, arrays, video)
-    chosen = _choose_frames(path, len(arrays["boxes"]), video.num_frames, part)
-    shape = tuple(int(n) for n in arrays["union_masks_shape"])
-    boxes = arrays["boxes"][chosen].astype(np.float64)
-    keypoints = arrays["keypoints"][chosen].astype(np.float64)
-    seen = np.all(np.isfinite(boxes), axis=-1)
-    known = np.all(np.isfinite(keypoints), axis=-1) & seen[..., None]
-    return Observations(
-        boxes_xyxy=boxes,
-        keypoints=np.where(known[..., None], keypoints, 0.0),
-        union_masks=_bits_per_frame(arrays["union_masks"], shape, chosen),
-        mask_size_wh=np.array([shape[2], shape[1]]),
+    _check_video(path, arrays, part)
+    chosen = part.of_every_frame(path, len(arrays["boxes"]))
+    num_frames, height, width = (int(n) for n in arrays["union_masks_shape"])
+    boxes = arrays["boxes"].astype(np.float64)
+    keypoints = arrays["keypoints"].astype(np.float64)
+    seen = np.isfinite(boxes).all(axis=-1)
+    frame, person = np.nonzero(seen)
+    listed = Listed(
+        frame=frame - chosen.start,
+        boxes_xyxy=boxes[seen],
+        scores=np.ones(len(frame)),
+        keypoints=keypoints[seen],
+        masks=[NO_MASK] * len(frame),
+        identity=person,
     )
+    silhouettes = Silhouettes(
+        _bits_per_frame(arrays["union_masks"], (num_frames, height, width), chosen),
+        (width, height),
+    )
+    return replace(finish(path, part, listed), silhouettes=silhouettes, identity_trusted=False)
 
 
 def _load(path: Path) -> Mapping[str, np.ndarray]:
@@ -134,42 +117,19 @@ def _check_masks(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         )
 
 
-def _check_video(path: Path, arrays: Mapping[str, np.ndarray], video: VideoInfo) -> None:
+def _check_video(path: Path, arrays: Mapping[str, np.ndarray], part: Part) -> None:
     for key in ("width", "height", "fps"):
         if arrays[key].size != 1:
             _refuse(path, key, f"has shape {arrays[key].shape} instead of one number")
-    size = (int(arrays["width"].item()), int(arrays["height"].item()))
-    if size != (video.width, video.height):
-        raise ObservationsError(
-            f"the detections in `{path}` are in pixels of a {size[0]}x{size[1]} video, but "
-            f"`{video.path}` has {video.width}x{video.height}",
-            hint="detect in this video, or scale `boxes` and `keypoints` to its size",
-        )
+    part.check_size(path, int(arrays["width"].item()), int(arrays["height"].item()))
+    part.check_fps(path, float(arrays["fps"].item()))
     _, height, width = (int(n) for n in arrays["union_masks_shape"])
-    if width > size[0] or height > size[1] or abs(width * size[1] / (height * size[0]) - 1) > 0.03:
-        _refuse(path, "union_masks_shape", f"is {width}x{height}, not the video's shape")
-    fps = float(arrays["fps"].item())
-    if not abs(fps / video.fps - 1.0) < 0.1:
-        _refuse(path, "fps", f"is {fps:g}, but the video has {video.fps:g}")
-
-
-def _choose_frames(path: Path, given: int, in_video: int, part: slice) -> slice:
-    """Frames of the file that belong to the chosen part of the video."""
-    wanted = part.stop - part.start
-    if abs(given - wanted) <= FRAME_SLACK and given >= wanted:
-        return slice(0, wanted)
-    if abs(given - in_video) <= FRAME_SLACK and given >= part.stop:
-        return part
-    raise ObservationsError(
-        f"`{path}` holds detections for {given} frames, but the video has {in_video}"
-        + (f" and the chosen part {wanted}" if wanted != in_video else ""),
-        hint="detect in every frame of this video, or choose the same part with --start and --end",
-    )
+    part.check_shape(path, width, height)
 
 
 def _bits_per_frame(
-    packed: UInt8[np.ndarray, " bytes"], shape: tuple[int, ...], chosen: slice
-) -> UInt8[np.ndarray, "frame frame_bytes"]:
+    packed: UInt8[np.ndarray, " bytes"], shape: tuple[int, int, int], chosen: slice
+) -> list[bytes]:
     """Pack every frame on its own; one frame at a time is unpacked."""
     size = shape[1] * shape[2]
     frames = []
@@ -177,8 +137,8 @@ def _bits_per_frame(
         first_bit = frame * size
         low, high = first_bit // 8, -(-(first_bit + size) // 8)
         bits = np.unpackbits(packed[low:high])[first_bit - 8 * low :][:size]
-        frames.append(np.packbits(bits))
-    return np.stack(frames)
+        frames.append(np.packbits(bits).tobytes())
+    return frames
 
 
 def _refuse(path: Path, key: str, problem: str) -> NoReturn:

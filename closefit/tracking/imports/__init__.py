@@ -1,0 +1,1 @@
+"""Detections made elsewhere: one reader per format, and how they complete each other."""
