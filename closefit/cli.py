@@ -239,7 +239,8 @@ def evaluate(
 @app.command()
 def download_weights(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Models; default: all needed.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Models; default: all that the presets need."),
     ] = None,
     list_only: Annotated[
         bool, typer.Option("--list", help="Say what there is and what is here; fetch nothing.")
@@ -257,18 +258,16 @@ def download_weights(
 
     console = Console()
     if list_only:
-        entries = [registry.describe(model, weights) for model in registry.manifest().values()]
-        if as_json:
-            console.data(entries)
-        else:
-            console.table(list(entries[0]), [list(entry.values()) for entry in entries])
+        _show_models(console, weights, as_json)
         return
     folder = Path(weights) if weights else registry.user_folder()
     chosen = [registry.get(name) for name in names or registry.default_downloads()]
     with console.progress() as emit:
-        paths = {model.name: downloads.fetch(model, folder, emit, source) for model in chosen}
+        paths = downloads.fetch_all(chosen, folder, emit, source)
     for name, path in paths.items():
         console.say(f"{name} -> {path}")
+    if not names:
+        _explain_what_is_missing(console, weights)
     if as_json:
         console.data({name: str(path) for name, path in paths.items()})
 
@@ -340,6 +339,39 @@ def _show_run(console: Console, out: Path, run_facts: dict[str, Any], as_json: b
         console.data({"out": str(out), **run_facts})
     else:
         console.say(f"results are in `{out}`")
+
+
+def _show_models(console: Console, weights: str | None, as_json: bool) -> None:
+    from closefit import weights as registry
+
+    models = registry.manifest().values()
+    entries = [registry.describe(model, weights) for model in models]
+    if as_json:
+        console.data(entries)
+        return
+    rows = [
+        [
+            *(model.name, entry["state"], model.size_text, ", ".join(model.stages)),
+            *(model.licence, model.commercial_use, model.checked_by, model.purpose),
+        ]
+        for model, entry in zip(models, entries, strict=True)
+    ]
+    console.table(
+        ["model", "state", "size", "stage", "licence", "commercial use", "checked by", "for"], rows
+    )
+    for entry in entries:
+        if entry["problem"]:
+            console.say(f"{entry['model']}: {entry['path']}: {entry['problem']}")
+    _explain_what_is_missing(console, weights)
+
+
+def _explain_what_is_missing(console: Console, weights: str | None) -> None:
+    """Say what to know about models that only the user can get."""
+    from closefit import weights as registry
+
+    for model in registry.manifest().values():
+        if model.explanation and registry.find(model.name, weights) is None:
+            console.say(f"\n{model.explanation.strip()}")
 
 
 def _show_scores(console: Console, scores: dict[str, Any], as_json: bool) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 from rich.console import Console as Terminal
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -23,6 +25,7 @@ from rich.text import Text
 
 from closefit.errors import ClosefitError
 from closefit.events import (
+    ALL_FILES,
     Emit,
     Event,
     Notice,
@@ -30,6 +33,7 @@ from closefit.events import (
     StageSkipped,
     StageStarted,
     Step,
+    Transferred,
 )
 
 PIPED_WIDTH = 160
@@ -55,7 +59,7 @@ class Console:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            _Amount(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -106,20 +110,45 @@ class Console:
         sys.stdout.write(json.dumps(content, indent=2) + "\n")
 
 
+class _Amount(MofNCompleteColumn):
+    """How much of a task is done: in bytes where it is a file, else in steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes = DownloadColumn()
+
+    def render(self, task: Task) -> Text:
+        return self._bytes.render(task) if task.fields.get("bytes") else super().render(task)
+
+
 class _Lines:
-    """One line per stage, for files and for terminals without colour."""
+    """One line per stage and per file, for files and for terminals without colour."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._reasons: dict[str, str] = {}
+        self._tenths: dict[str, int] = {}
 
     def listen(self, event: Event) -> None:
         if isinstance(event, StageStarted):
             self._reasons[event.stage] = f"{event.reason}; on {event.device}"
         elif isinstance(event, StageFinished):
             self._console.say(finished_line(event, self._reasons.get(event.stage, "")))
+        elif isinstance(event, Transferred):
+            self._transferred(event)
         else:
             _say_plainly(self._console, event)
+
+    def _transferred(self, event: Transferred) -> None:
+        """Write a line for each file that is complete, and for each tenth of all of them."""
+        if not event.total:
+            return
+        tenth = 10 * event.done // event.total
+        before = self._tenths.get(event.name, 0)
+        self._tenths[event.name] = tenth
+        if tenth > before and (tenth == 10 or event.name == ALL_FILES):
+            done, total = (f"{size / 1e6:.1f}" for size in (event.done, event.total))
+            self._console.say(f"{event.name}: {done} of {total} MB")
 
 
 class _Bars:
@@ -144,6 +173,8 @@ class _Bars:
                 total=event.total,
                 description=f"{event.task} {terms}".rstrip(),
             )
+        elif isinstance(event, Transferred):
+            self._transferred(event)
         elif isinstance(event, StageFinished):
             for task in self._tasks.values():
                 self._bars.remove_task(task)
@@ -152,9 +183,16 @@ class _Bars:
         else:
             _say_plainly(self._console, event)
 
-    def _task(self, name: str, total: int | None, description: str) -> TaskID:
+    def _transferred(self, event: Transferred) -> None:
+        """Draw a bar per file and one for all; a complete file needs none any more."""
+        task = self._task(event.name, event.total, event.name, bytes=True)
+        self._bars.update(task, completed=event.done, total=event.total)
+        if event.done == event.total and event.name != ALL_FILES:
+            self._bars.remove_task(self._tasks.pop(event.name))
+
+    def _task(self, name: str, total: int | None, description: str, **facts: bool) -> TaskID:
         if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(description, total=total)
+            self._tasks[name] = self._bars.add_task(description, total=total, **facts)
         return self._tasks[name]
 
 

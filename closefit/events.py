@@ -31,6 +31,19 @@ class Step:
     terms: dict[str, float] = field(default_factory=dict)
 
 
+ALL_FILES = "all files"
+"""Name of the sum of all files that are on their way."""
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """So many bytes of `name` have arrived; `total` is None where nobody knows how many it has."""
+
+    name: str
+    done: int
+    total: int | None
+
+
 @dataclass(frozen=True)
 class Notice:
     """Something the user should know; `warning` when the result may suffer."""
@@ -48,7 +61,7 @@ class StageFinished:
     seconds: float
 
 
-Event = StageStarted | StageSkipped | Step | Notice | StageFinished
+Event = StageStarted | StageSkipped | Step | Transferred | Notice | StageFinished
 Emit = Callable[[Event], None]
 
 

@@ -258,14 +258,17 @@ def _raise_if_diverged(workspace: Workspace) -> None:
 def _fetch_missing_models(stage: Stage, situation: Situation, emit: Emit) -> None:
     """Download what the stage needs and nobody has put in place yet, unless `--offline`."""
     config = situation.config
-    for name in freshness.required_models(stage, situation):
-        if weights.find(name, config.weights_dir) is not None:
-            continue
-        model = weights.get(name)
+    missing = [
+        weights.get(name)
+        for name in freshness.required_models(stage, situation)
+        if weights.find(name, config.weights_dir) is None
+    ]
+    for model in missing:
         if config.offline or model.obtain is not None:
-            raise weights.missing_error(name, config.weights_dir)
+            raise weights.missing_error(model.name, config.weights_dir)
+    if missing:
         folder = Path(config.weights_dir) if config.weights_dir else weights.user_folder()
-        downloads.fetch(model, folder, emit)
+        downloads.fetch_all(missing, folder, emit)
 
 
 @contextmanager

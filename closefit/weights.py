@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,16 +15,19 @@ else:
 
 from closefit.config import Backend
 from closefit.errors import ConfigError, WeightsDamagedError, WeightsMissingError
+from closefit.fileformats import HEAD_BYTES, format_problem, is_web_page
 from closefit.hashing import sha256_of
 
 BodyChoice = Literal["auto", "closefit", "smpl"]
+State = Literal["here", "own", "missing", "damaged"]
 
 PACKAGE = Path(__file__).resolve().parent
+MB = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """One file; `sha256` may be shortened to what its publisher states, or empty if not pinned.
+    """One file; `sha256` is empty where nobody has published one: then its format is checked.
 
     Where its publisher has it only inside a zip archive, `url` is the archive's address, `member`
     the file's name in there and `archive_sha256` the archive's own hash.
@@ -36,6 +39,15 @@ class ModelFile:
     url: str | None = None
     member: str | None = None
     archive_sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hub:
+    """A folder of the model hub: its repository, the commit, and the files that are needed."""
+
+    repo: str
+    revision: str
+    files: tuple[ModelFile, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +63,10 @@ class Model:
         commercial_use: Whether that licence lets products use it.
         optional: Results only lose quality without it.
         files: Alternatives; the first one found is used.
-        hub_repo: Model hub repository of a model that is a folder.
-        hub_revision: Its branch, tag or commit.
+        hub: Where a model that is a folder comes from.
+        about_mb: About how large it is, where not every file's size is known.
         obtain: How to get it, where `closefit download-weights` cannot.
+        explanation: What to know about a model that has to be fetched by hand.
     """
 
     name: str
@@ -64,9 +77,10 @@ class Model:
     commercial_use: str
     optional: bool = False
     files: tuple[ModelFile, ...] = ()
-    hub_repo: str | None = None
-    hub_revision: str | None = None
+    hub: Hub | None = None
+    about_mb: int = 0
     obtain: str | None = None
+    explanation: str = ""
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -75,8 +89,70 @@ class Model:
 
     @property
     def downloadable(self) -> ModelFile | None:
-        """The file that has an address, if any."""
+        """The single file that has an address, if any."""
         return next((file for file in self.files if file.url is not None), None)
+
+    @property
+    def wanted(self) -> tuple[ModelFile, ...]:
+        """The files that a download brings."""
+        if self.hub is not None:
+            return self.hub.files
+        file = self.downloadable or next(iter(self.files), None)
+        return () if file is None else (file,)
+
+    def label(self, file: ModelFile) -> str:
+        """What people call one of its files."""
+        return f"{self.name}/{file.name}" if self.hub is not None else file.name
+
+    @property
+    def size(self) -> int | None:
+        """About how many bytes a download brings; None where nobody knows."""
+        known = sum(file.size or 0 for file in self.wanted)
+        return max(known, self.about_mb * MB) or None
+
+    @property
+    def size_text(self) -> str:
+        """Its size for people."""
+        if self.size is None:
+            return "size unknown"
+        return f"{self.size / MB:.1f} MB" if self.size < 10 * MB else f"{self.size / MB:.0f} MB"
+
+    @property
+    def not_pinned(self) -> tuple[str, ...]:
+        """Names of the files whose hash nobody has published: only their format is checked."""
+        return tuple(file.name for file in self.wanted if not file.sha256)
+
+    @property
+    def checked_by(self) -> str:
+        """What tells an intact copy from another one."""
+        if not self.not_pinned:
+            return "SHA-256"
+        if len(self.not_pinned) == len(self.wanted):
+            return "format (not pinned)"
+        return f"SHA-256 ({len(self.not_pinned)} of {len(self.wanted)} files not pinned)"
+
+    @property
+    def source(self) -> str:
+        """Where a download comes from; empty where there is no such place."""
+        if self.hub is not None:
+            return f"{self.hub.repo}@{self.hub.revision}"
+        return (self.downloadable and self.downloadable.url) or ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """What is here of a model.
+
+    Attributes:
+        state: `here`: it is what its publisher has; `own`: an intact folder with other content;
+            `missing`; or `damaged`.
+        path: Where it lies, if anywhere.
+        problem: What is wrong with it.
+    """
+
+    state: State
+    path: Path | None = None
+    problem: str = ""
 
 
 @cache
@@ -88,14 +164,17 @@ def manifest() -> Mapping[str, Model]:
 
 
 def _model(entry: Mapping[str, Any]) -> Model:
-    hub = entry.get("hub", {})
     values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in entry.items()
-        if key != "hub"
+        key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
     }
-    values["files"] = tuple(ModelFile(**file) for file in entry.get("files", []))
-    return Model(**values, hub_repo=hub.get("repo"), hub_revision=hub.get("revision"))
+    values["files"] = _files(entry.get("files", []))
+    if "hub" in entry:
+        values["hub"] = Hub(**{**entry["hub"], "files": _files(entry["hub"]["files"])})
+    return Model(**values)
+
+
+def _files(entries: Iterable[Mapping[str, Any]]) -> tuple[ModelFile, ...]:
+    return tuple(ModelFile(**entry) for entry in entries)
 
 
 def shipped_folder() -> Path:
@@ -164,37 +243,79 @@ def obtain_hint(model: Model) -> str:
     )
 
 
-def verify(model: Model, path: Path, name: str | None = None) -> None:
-    """Check that `path` is what the manifest says about its file `name` (default: its own name).
+def verify(model: Model, path: Path) -> None:
+    """Check that `path` can be used as `model`.
+
+    A file has to be the publisher's own. A folder may hold weights of the user's own training under
+    the same names: it has to be complete and intact.
 
     Raises:
         WeightsDamagedError: It is not.
     """
-    if path.is_dir():
-        problem = _snapshot_problem(path)
-    else:
-        expected = next(file for file in model.files if file.name == (name or path.name))
-        problem = _file_problem(expected, path)
+    problem = _problem(model, path)
     if problem is not None:
         raise WeightsDamagedError(
             f"`{path}` is damaged: {problem}", hint=f"delete it, then {obtain_hint(model)}"
         )
 
 
-def _snapshot_problem(folder: Path) -> str | None:
-    for pattern in ("config.json", "*.safetensors"):
-        if not any(file.stat().st_size > 0 for file in folder.glob(pattern)):
-            return f"it has no `{pattern}`"
+def inspect(model: Model, weights_dir: str | Path | None = None) -> Copy:
+    """Look closely at what is here of `model`."""
+    path = find(model.name, weights_dir)
+    if path is None:
+        return Copy(state="missing")
+    problem = _problem(model, path)
+    if problem is not None:
+        return Copy(state="damaged", path=path, problem=problem)
+    changed = published_problem(model, path) if path.is_dir() else None
+    if changed is not None:
+        return Copy(state="own", path=path, problem=changed)
+    return Copy(state="here", path=path)
+
+
+def published_problem(model: Model, path: Path) -> str | None:
+    """Return what tells the file or folder `path` from the publisher's `model`, if anything."""
+    if not path.is_dir():
+        return _problem(model, path)
+    for file in model.wanted:
+        part = path / file.name
+        problem = file_problem(file, part) if part.is_file() else "it is not there"
+        if problem is not None:
+            return f"`{file.name}`: {problem}"
     return None
 
 
-def _file_problem(expected: ModelFile, path: Path) -> str | None:
+def file_problem(expected: ModelFile, path: Path) -> str | None:
+    """Return why `path` is not the file that the manifest expects, or None."""
+    with path.open("rb") as file:
+        if is_web_page(file.read(HEAD_BYTES)):
+            return "it is a web page"
     size = path.stat().st_size
     if expected.size not in (None, size) or size == 0:
         return f"it has {size} bytes" + (f" instead of {expected.size}" if expected.size else "")
+    if not expected.sha256:
+        return format_problem(path)
     digest = sha256_of(path)
-    if not digest.startswith(expected.sha256):
-        return f"its SHA-256 is `{digest}` instead of `{expected.sha256}`"
+    if digest.startswith(expected.sha256):
+        return None
+    return f"its SHA-256 is `{digest}` instead of `{expected.sha256}`"
+
+
+def _problem(model: Model, path: Path) -> str | None:
+    if path.is_dir():
+        return _snapshot_problem(path)
+    return file_problem(next(file for file in model.files if file.name == path.name), path)
+
+
+def _snapshot_problem(folder: Path) -> str | None:
+    for pattern in ("config.json", "*.safetensors"):
+        files = sorted(folder.glob(pattern))
+        if not files:
+            return f"it has no `{pattern}`"
+        for file in files:
+            problem = format_problem(file)
+            if problem is not None:
+                return f"`{file.name}`: {problem}"
     return None
 
 
@@ -205,9 +326,8 @@ def identity(name: str, weights_dir: str | Path | None = None) -> str | None:
         return None
     if path.is_file():
         return sha256_of(path)
-    sizes = [f"{file.name}:{file.stat().st_size}" for file in sorted(path.glob("*.safetensors"))]
-    config = path / "config.json"
-    return "+".join([sha256_of(config) if config.is_file() else "no config", *sizes])
+    files = sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
+    return "+".join(f"{file.name}:{sha256_of(file)}" for file in files)
 
 
 def body_model(choice: BodyChoice, weights_dir: str | Path | None = None) -> str:
@@ -231,16 +351,23 @@ def default_downloads() -> tuple[str, ...]:
     )
 
 
-def describe(model: Model, weights_dir: str | Path | None = None) -> dict[str, str]:
-    """Return what a list of models says about this one."""
-    path = find(model.name, weights_dir)
+def describe(model: Model, weights_dir: str | Path | None = None) -> dict[str, Any]:
+    """Return what a list of models says about this one, ready for JSON."""
+    copy = inspect(model, weights_dir)
     return {
         "model": model.name,
         "purpose": model.purpose,
-        "stage": ", ".join(model.stages),
+        "stages": list(model.stages),
+        "perception": list(model.backends),
+        "size": model.size,
         "licence": model.licence,
-        "commercial use": model.commercial_use,
-        "here": str(path) if path is not None else "no",
+        "commercial_use": model.commercial_use,
+        "state": copy.state,
+        "problem": copy.problem,
+        "path": None if copy.path is None else str(copy.path),
+        "checked_by": model.checked_by,
+        "not_pinned": list(model.not_pinned),
+        "source": model.source or model.obtain,
     }
 
 

@@ -289,8 +289,29 @@ def test_download_weights_lists_every_model(invoke) -> None:
     assert result.exit_code == 0
     for name in ("closefit_body", "yolo11n-pose", "sam2.1-hiera-tiny", "alexnet"):
         assert name in result.stdout
+    assert "closefit import-smpl FILE" in result.stderr
     entries = json.loads(invoke("download-weights", "--list", "--json").stdout)
-    assert {"model", "licence", "commercial use", "here"} <= entries[0].keys()
+    facts = {"model", "stages", "size", "licence", "commercial_use", "source", "not_pinned"}
+    assert all(facts <= entry.keys() for entry in entries)
+
+
+def test_download_weights_tells_missing_from_damaged_ones(invoke, tmp_path: Path) -> None:
+    (tmp_path / "pose_landmark_lite.tflite").write_bytes(b"something else")
+    listing = ("download-weights", "--list", "--weights", tmp_path)
+    entries = {entry["model"]: entry for entry in json.loads(invoke(*listing, "--json").stdout)}
+    states = {name: entry["state"] for name, entry in entries.items()}
+    assert states["closefit_body"] == "here"
+    assert states["alexnet"] == "missing"
+    assert states["blazepose-lite"] == "damaged"
+    assert "14 bytes instead of 2819824" in entries["blazepose-lite"]["problem"]
+    assert "14 bytes instead of 2819824" in invoke(*listing).stderr
+
+
+def test_download_weights_of_what_needs_an_account(invoke, tmp_path: Path) -> None:
+    result = invoke("download-weights", "smpl", "--weights", tmp_path)
+    assert result.exit_code == 5
+    assert "register at https://smpl.is.tue.mpg.de" in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_download_weights_from_a_folder(invoke, shared: Path, tmp_path: Path) -> None:

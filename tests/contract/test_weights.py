@@ -1,25 +1,16 @@
-"""Model files: the manifest, where they are looked for, what damaged ones do, and fetching them."""
+"""Model files: the manifest, where they are looked for, and what damaged ones do."""
 
-import functools
-import http.server
-import threading
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from closefit import downloads, weights
-from closefit.errors import (
-    ConfigError,
-    DiskFullError,
-    OutputFolderError,
-    WeightsDamagedError,
-    WeightsError,
-    WeightsMissingError,
-)
-from closefit.events import Event, Notice
+from closefit import weights
+from closefit.errors import ConfigError, WeightsDamagedError, WeightsMissingError
 from closefit.hashing import sha256_of
-from closefit.weights import Model, ModelFile
+from closefit.weights import Hub, Model, ModelFile
 
 CONTENT = b"the weights of a tiny model"
 
@@ -37,13 +28,13 @@ def source(tmp_path: Path) -> Path:
     snapshot.mkdir(parents=True)
     (folder / "tiny.bin").write_bytes(CONTENT)
     (snapshot / "config.json").write_text("{}")
-    (snapshot / "model.safetensors").write_bytes(CONTENT)
+    save_file({"weight": np.arange(3.0)}, snapshot / "model.safetensors")
     return folder
 
 
 @pytest.fixture
 def model(source: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
-    """A tiny model and, in the manifest, nothing else."""
+    """A tiny model and, in the manifest, a tiny folder of the hub and nothing else."""
     entry = Model(
         name="tiny",
         purpose="tests",
@@ -52,34 +43,24 @@ def model(source: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
         commercial_use="yes",
         files=(ModelFile(name="tiny.bin", sha256=sha256_of(source / "tiny.bin")),),
     )
+    weights_file = source / "tiny-hub" / "model.safetensors"
     hub = Model(
         name="tiny-hub",
         purpose="tests",
         stages=("track",),
         licence="CC0-1.0",
         commercial_use="yes",
-        hub_repo="nobody/tiny-hub",
-        hub_revision="main",
+        hub=Hub(
+            repo="nobody/tiny-hub",
+            revision="main",
+            files=(
+                ModelFile(name="config.json"),
+                ModelFile(name="model.safetensors", sha256=sha256_of(weights_file)),
+            ),
+        ),
     )
     monkeypatch.setattr(weights, "manifest", lambda: {"tiny": entry, "tiny-hub": hub})
     return entry
-
-
-@pytest.fixture
-def server(source: Path) -> Iterator[str]:
-    """Address of a local web server with the files of `source`."""
-
-    class Silent(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            """Keep the tests' output clean."""
-
-    handler = functools.partial(Silent, directory=str(source))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
-        thread = threading.Thread(target=http_server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{http_server.server_address[1]}"
-        http_server.shutdown()
-        thread.join()
 
 
 def test_the_manifest_is_complete_and_consistent() -> None:
@@ -88,11 +69,23 @@ def test_the_manifest_is_complete_and_consistent() -> None:
         assert model.licence, name
         assert model.commercial_use, name
         assert model.stages, name
-        assert bool(model.files) != bool(model.hub_repo), name
-        for file in model.files:
-            assert set(file.sha256) <= set("0123456789abcdef"), file.name
+        assert bool(model.files) != bool(model.hub), name
+        for file in (*model.files, *model.wanted):
+            assert re.fullmatch(r"[0-9a-f]{64}|", file.sha256), file.name
+            assert file.member is None or re.fullmatch(r"[0-9a-f]{64}", file.archive_sha256)
+        if model.hub is not None:
+            assert re.fullmatch(r"[0-9a-f]{40}", model.hub.revision), name
         if model.obtain is None:
-            assert model.downloadable or model.hub_repo, name
+            assert model.source, name
+            assert model.size, name
+
+
+def test_pickles_of_the_manifest_are_pinned() -> None:
+    """Whoever changes such a file could run code: only the published bytes will do."""
+    files = [file for model in weights.manifest().values() for file in model.files]
+    pickles = [file for file in files if Path(file.name).suffix in (".pt", ".pth", ".pkl")]
+    assert pickles
+    assert all(len(file.sha256) == 64 for file in pickles)
 
 
 def test_shipped_files_are_what_the_manifest_says() -> None:
@@ -134,7 +127,7 @@ def test_missing_weights_say_where_they_were_looked_for_and_how_to_get_them(tmp_
 
 
 @pytest.mark.usefixtures("model")
-@pytest.mark.parametrize("content", [b"", CONTENT[:-1], CONTENT[:-1] + b"!"])
+@pytest.mark.parametrize("content", [b"", CONTENT[:-1], CONTENT[:-1] + b"!", b"<html>"])
 def test_damaged_weights_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "tiny.bin").write_bytes(content)
     with pytest.raises(WeightsDamagedError, match=r"tiny\.bin` is damaged") as error:
@@ -152,6 +145,32 @@ def test_an_incomplete_snapshot_is_refused(source: Path, lacking: str) -> None:
 
 
 @pytest.mark.usefixtures("model")
+@pytest.mark.parametrize("damaged", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"{", b"<!DOCTYPE html><p>Log in, please."])
+def test_a_snapshot_with_a_damaged_file_is_refused(
+    source: Path, damaged: str, content: bytes
+) -> None:
+    (source / "tiny-hub" / damaged).write_bytes(content)
+    with pytest.raises(WeightsDamagedError, match=f"`{damaged}`: it is"):
+        weights.locate("tiny-hub", source)
+
+
+@pytest.mark.usefixtures("model")
+def test_what_is_here_is_told_apart(source: Path, tmp_path: Path) -> None:
+    """A user's own weights under the same names can be used, and are not taken for others."""
+    hub = weights.get("tiny-hub")
+    assert weights.inspect(hub, tmp_path).state == "missing"
+    assert weights.inspect(hub, source).state == "here"
+    save_file({"weight": np.arange(4.0)}, source / "tiny-hub" / "model.safetensors")
+    own = weights.inspect(hub, source)
+    assert own.state == "own"
+    assert "model.safetensors" in own.problem
+    assert weights.locate("tiny-hub", source).is_dir()
+    (source / "tiny-hub" / "model.safetensors").write_bytes(b"else")
+    assert weights.inspect(hub, source).state == "damaged"
+
+
+@pytest.mark.usefixtures("model")
 def test_identity_follows_content_not_place(source: Path, tmp_path: Path) -> None:
     assert weights.identity("tiny", tmp_path) is None
     other = tmp_path / "other"
@@ -160,6 +179,9 @@ def test_identity_follows_content_not_place(source: Path, tmp_path: Path) -> Non
     assert weights.identity("tiny", other) == weights.identity("tiny", source)
     (other / "tiny.bin").write_bytes(b"else")
     assert weights.identity("tiny", other) != weights.identity("tiny", source)
+    before = weights.identity("tiny-hub", source)
+    save_file({"weight": -np.arange(3.0)}, source / "tiny-hub" / "model.safetensors")
+    assert weights.identity("tiny-hub", source) != before
 
 
 def test_an_unknown_model_is_a_settings_error() -> None:
@@ -172,85 +194,3 @@ def test_the_body_is_smpl_once_it_is_imported(tmp_path: Path) -> None:
     (tmp_path / "smpl.npz").write_bytes(b"SMPL")
     assert weights.body_model("auto", tmp_path) == "smpl"
     assert weights.body_model("closefit", tmp_path) == "closefit_body"
-
-
-def test_fetching_from_a_folder_or_an_address_gives_the_same_intact_file(
-    model: Model, source: Path, server: str, tmp_path: Path
-) -> None:
-    events: list[Event] = []
-    for origin in (str(source), server, server + "/"):
-        target = tmp_path / f"target{len(events)}"
-        path = downloads.fetch(model, target, events.append, origin)
-        assert path == target / "tiny.bin"
-        assert path.read_bytes() == CONTENT
-        assert [file.name for file in target.iterdir()] == ["tiny.bin"]
-    assert all(isinstance(event, Notice) and "CC0-1.0" in event.text for event in events)
-
-
-@pytest.mark.usefixtures("model")
-def test_fetching_a_snapshot_from_a_folder(source: Path, tmp_path: Path) -> None:
-    hub = weights.get("tiny-hub")
-    path = downloads.fetch(hub, tmp_path / "target", _ignore, str(source))
-    assert (path / "model.safetensors").read_bytes() == CONTENT
-    again = downloads.fetch(hub, tmp_path / "target", _ignore, str(source))
-    assert again == path
-
-
-def test_what_is_fetched_is_checked_before_it_takes_its_place(
-    model: Model, source: Path, server: str, tmp_path: Path
-) -> None:
-    target = tmp_path / "target"
-    intact = downloads.fetch(model, target, _ignore, str(source))
-    (source / "tiny.bin").write_bytes(b"something else")
-    for origin in (str(source), server):
-        with pytest.raises(WeightsDamagedError, match="SHA-256"):
-            downloads.fetch(model, target, _ignore, origin)
-    assert intact.read_bytes() == CONTENT
-    assert [file.name for file in target.iterdir()] == ["tiny.bin"]
-
-
-def test_an_address_that_does_not_answer_says_so(model: Model, server: str, tmp_path: Path) -> None:
-    for origin in (f"{server}/nothing/here", "http://127.0.0.1:9"):
-        with pytest.raises(WeightsError, match="cannot download `http") as error:
-            downloads.fetch(model, tmp_path / "target", _ignore, origin)
-        assert "--from DIR" in error.value.hint
-
-
-@pytest.mark.usefixtures("model")
-def test_the_hub_out_of_reach_says_so(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="cannot download `nobody/tiny-hub@main`"):
-        downloads.fetch(weights.get("tiny-hub"), tmp_path / "target", _ignore)
-
-
-def test_a_folder_without_the_file_is_named(model: Model, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"has no `tiny\.bin`"):
-        downloads.fetch(model, tmp_path / "target", _ignore, str(tmp_path))
-
-
-def test_a_model_that_must_be_fetched_by_hand_says_how(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="no file that can be downloaded") as error:
-        downloads.fetch(weights.get("smpl"), tmp_path / "target", _ignore)
-    assert "closefit import-smpl" in error.value.hint
-
-
-def test_a_target_that_cannot_be_written_is_named(
-    model: Model, source: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputFolderError, match="cannot write to"):
-        downloads.fetch(model, tmp_path / "file" / "target", _ignore, str(source))
-
-
-def test_a_full_disk_is_named(
-    model: Model, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("shutil.copyfile", full)
-    with pytest.raises(DiskFullError, match="no space left"):
-        downloads.fetch(model, tmp_path / "target", _ignore, str(source))
-
-
-def _ignore(event: Event) -> None:
-    del event

@@ -1,0 +1,550 @@
+"""Fetching models from real servers that fail, from mirrors, from folders, by several processes."""
+
+import itertools
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from benchmarks.fault_injection import HASTY, Fault, FaultyServer
+from benchmarks.fault_injection import run as inject_faults
+from closefit import downloads, weights
+from closefit.errors import (
+    ConfigError,
+    DiskFullError,
+    OutputFolderError,
+    WeightsDamagedError,
+    WeightsError,
+    WeightsMissingError,
+)
+from closefit.events import ALL_FILES, Event, Notice, Transferred
+from closefit.weights import Hub, Model, ModelFile
+
+CONTENT = np.random.default_rng(0).bytes(200_000)
+WEIGHTS = save({"weight": np.arange(30_000.0)})
+CONFIG = b'{"model_type": "tiny"}'
+
+Serve = Callable[..., FaultyServer]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start a server: `serve(files, plan)`; all end with the test."""
+    with ExitStack() as stack:
+
+        def start(files: Mapping[str, bytes], plan: Iterable[Fault | None] = ()) -> FaultyServer:
+            return stack.enter_context(FaultyServer(files, plan).running())
+
+        yield start
+
+
+@pytest.fixture(autouse=True)
+def _hub_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+
+def tiny(name: str = "tiny", content: bytes = CONTENT, **facts: object) -> Model:
+    file = {"name": f"{name}.bin", "sha256": sha256(content).hexdigest(), "size": len(content)}
+    return _entry(name, files=(ModelFile(**{**file, **facts}),))  # type: ignore[arg-type]
+
+
+def tiny_hub(pinned: bool = True) -> Model:
+    files = {"config.json": CONFIG, "model.safetensors": WEIGHTS}
+    return _entry(
+        "tiny-hub",
+        hub=Hub(
+            repo="nobody/tiny-hub",
+            revision="a1b2c3",
+            files=tuple(
+                ModelFile(name=name, sha256=sha256(content).hexdigest() if pinned else "")
+                for name, content in files.items()
+            ),
+        ),
+    )
+
+
+def _entry(name: str, **facts: object) -> Model:
+    return Model(
+        name=name,
+        purpose="tests",
+        stages=("track",),
+        licence="CC0-1.0",
+        commercial_use="yes",
+        **facts,  # type: ignore[arg-type]
+    )
+
+
+def _ignore(event: Event) -> None:
+    del event
+
+
+def _fetch(model: Model, folder: Path, source: str | None, emit=_ignore) -> Path:
+    return downloads.fetch(model, folder, emit, source, HASTY)
+
+
+def _visible(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+class TestServersThatFail:
+    def test_a_good_one_is_asked_once(self, serve: Serve, tmp_path: Path) -> None:
+        server = serve({"tiny.bin": CONTENT})
+        path = _fetch(tiny(), tmp_path, server.address + "/")
+        assert path == tmp_path / "tiny.bin"
+        assert path.read_bytes() == CONTENT
+        assert os.listdir(tmp_path) == ["tiny.bin"]
+        assert server.record.requests == 1
+
+    @pytest.mark.parametrize("fault", [Fault.DROP, Fault.STALL, Fault.IGNORE_RANGE])
+    def test_an_interrupted_download_goes_on_where_it_stopped(
+        self, serve: Serve, tmp_path: Path, fault: Fault
+    ) -> None:
+        server = serve({"tiny.bin": CONTENT}, [Fault.DROP, fault])
+        assert _fetch(tiny(), tmp_path, server.address).read_bytes() == CONTENT
+        record = server.record
+        assert (record.requests, record.ranges, record.interrupted, record.lost) == (3, 2, 2, 0)
+
+    @pytest.mark.parametrize(
+        "fault", [f for f in Fault if f not in (Fault.NOT_FOUND, Fault.LOST_REDIRECT)]
+    )
+    def test_each_passing_fault_is_survived(
+        self, serve: Serve, tmp_path: Path, fault: Fault
+    ) -> None:
+        server = serve({"tiny.bin": CONTENT}, [fault])
+        assert _fetch(tiny(), tmp_path, server.address).read_bytes() == CONTENT
+        assert os.listdir(tmp_path) == ["tiny.bin"]
+
+    @pytest.mark.parametrize(
+        ("fault", "reason"),
+        [
+            (Fault.REFUSE, "the connection broke off"),
+            (Fault.TRUNCATE, "the server sends 100000 bytes instead of 200000"),
+            (Fault.WRONG_PART, "the server sends from byte 1 instead of 0"),
+            (Fault.TOO_MANY, "the server answers 429"),
+            (Fault.UNAVAILABLE, "the server answers 503"),
+            (Fault.WEB_PAGE, "a web page came instead of the file"),
+            (Fault.WRONG_BYTES, "its SHA-256 is"),
+            (Fault.NOT_FOUND, "has no `tiny.bin`"),
+            (Fault.LOST_REDIRECT, "has no `tiny.bin`"),
+        ],
+    )
+    def test_a_lasting_fault_is_one_sentence_and_installs_nothing(
+        self, serve: Serve, tmp_path: Path, fault: Fault, reason: str
+    ) -> None:
+        server = serve({"tiny.bin": CONTENT}, itertools.repeat(fault))
+        with pytest.raises(WeightsError) as error:
+            _fetch(tiny(), tmp_path, server.address)
+        assert reason in error.value.message
+        assert "\n" not in error.value.message
+        assert error.value.exit_code == 5
+        assert "--from" in error.value.hint or "report" in error.value.hint
+        assert os.listdir(tmp_path) == []
+
+    def test_a_command_that_gave_up_is_continued_by_the_next(
+        self, serve: Serve, tmp_path: Path
+    ) -> None:
+        plan = [Fault.DROP, *[Fault.UNAVAILABLE] * HASTY.attempts]
+        server = serve({"tiny.bin": CONTENT}, plan)
+        with pytest.raises(WeightsError, match="answers 503") as error:
+            _fetch(tiny(), tmp_path, server.address)
+        assert "it goes on after the" in error.value.hint
+        assert _visible(tmp_path) == []
+        assert _fetch(tiny(), tmp_path, server.address).read_bytes() == CONTENT
+        assert server.record.lost == 0
+        assert os.listdir(tmp_path) == ["tiny.bin"]
+
+    def test_a_server_may_ask_for_a_pause(self, serve: Serve, tmp_path: Path) -> None:
+        server = serve({"tiny.bin": CONTENT}, [Fault.TOO_MANY])
+        server.retry_after = "1"
+        started = time.monotonic()
+        _fetch(tiny(), tmp_path, server.address)
+        assert time.monotonic() - started >= 1.0
+
+    @pytest.mark.parametrize("wish", ["4000", "Fri, 31 Dec 2999 23:59:59 GMT"])
+    def test_but_not_for_too_long_a_one(self, serve: Serve, tmp_path: Path, wish: str) -> None:
+        server = serve({"tiny.bin": CONTENT}, [Fault.TOO_MANY])
+        server.retry_after = wish
+        with pytest.raises(WeightsError, match="answers 429 and asks to come back in"):
+            _fetch(tiny(), tmp_path, server.address)
+
+    def test_nobody_listens(self, tmp_path: Path) -> None:
+        with pytest.raises(WeightsError, match="the connection is refused"):
+            _fetch(tiny(), tmp_path, "http://127.0.0.1:9")
+        with pytest.raises(WeightsError, match="name cannot be resolved"):
+            _fetch(tiny(), tmp_path, "http://nobody.invalid")
+
+    def test_without_a_known_size_a_cut_file_is_noticed(self, serve: Serve, tmp_path: Path) -> None:
+        """Neither size nor hash is in the manifest: the file's own header tells."""
+        server = serve({"tiny.safetensors": WEIGHTS}, [Fault.TRUNCATE])
+        model = _entry("tiny", files=(ModelFile(name="tiny.safetensors"),))
+        assert _fetch(model, tmp_path, server.address).read_bytes() == WEIGHTS
+        assert server.record.requests == 2
+
+    def test_parts_of_different_versions_are_never_joined(
+        self, serve: Serve, tmp_path: Path
+    ) -> None:
+        """No hash would tell: only the server can say that it has another file by now."""
+        other = save({"weight": -np.arange(30_000.0)})
+        server = serve(
+            {"tiny.safetensors": WEIGHTS}, [Fault.DROP, *[Fault.UNAVAILABLE] * HASTY.attempts]
+        )
+        model = _entry("tiny", files=(ModelFile(name="tiny.safetensors"),))
+        with pytest.raises(WeightsError, match="503"):
+            _fetch(model, tmp_path, server.address)
+        server.files["tiny.safetensors"] = other
+        assert _fetch(model, tmp_path, server.address).read_bytes() == other
+
+    def test_an_untrusted_certificate(self, tmp_path: Path) -> None:
+        with _https_server(tmp_path) as address, pytest.raises(WeightsError) as error:
+            _fetch(tiny(), tmp_path / "target", address)
+        assert "the certificate of `localhost:" in error.value.message
+        assert "self-signed" in error.value.message
+        assert "REQUESTS_CA_BUNDLE" in error.value.hint
+
+    def test_200_injected_faults(self, tmp_path: Path) -> None:
+        figures = inject_faults(tmp_path, faults=200, seed=7)
+        assert sum(figures.faults.values()) == 200
+        assert min(figures.faults.values()) >= 16
+        assert figures.corrupt == 0
+        assert figures.interrupted >= 40
+        assert figures.resumed == figures.interrupted
+        assert figures.ranges >= figures.interrupted
+
+
+class TestSources:
+    def test_the_publisher(self, serve: Serve, tmp_path: Path) -> None:
+        server = serve({"somewhere/file": CONTENT})
+        model = tiny(url=f"{server.address}/somewhere/file?version=1")
+        assert _fetch(model, tmp_path, None) == tmp_path / "tiny.bin"
+
+    def test_a_file_inside_its_publishers_archive(self, serve: Serve, tmp_path: Path) -> None:
+        archive = _zip({"a/model.bin": CONTENT, "b/other": b"else"})
+        server = serve({"pack.zip": archive}, [Fault.DROP])
+        facts = {
+            "url": f"{server.address}/pack.zip",
+            "archive_sha256": sha256(archive).hexdigest(),
+        }
+        path = _fetch(tiny(member="a/model.bin", **facts), tmp_path, None)
+        assert path.read_bytes() == CONTENT
+        assert os.listdir(tmp_path) == ["tiny.bin"]
+        for member in ("a/none", "b/other"):
+            with pytest.raises(WeightsDamagedError, match=f"`{member}` in"):
+                _fetch(tiny(member=member, **facts), tmp_path / member[2:], None)
+            assert os.listdir(tmp_path / member[2:]) == []
+
+    def test_the_model_hub(
+        self, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As the hub does it: a path with the revision, and a redirect to where the file lies."""
+        server = serve({"blobs/1": CONFIG, "blobs/2": WEIGHTS}, [None, Fault.DROP])
+        base = "nobody/tiny-hub/resolve/a1b2c3"
+        server.redirects = {
+            f"{base}/config.json": "blobs/1",
+            f"{base}/model.safetensors": "blobs/2",
+        }
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        path = _fetch(tiny_hub(), tmp_path, None)
+        assert path == tmp_path / "tiny-hub"
+        assert (path / "model.safetensors").read_bytes() == WEIGHTS
+        assert sorted(os.listdir(path)) == ["config.json", "model.safetensors"]
+        assert os.listdir(tmp_path) == ["tiny-hub"]
+        assert server.record.lost == 0
+
+    def test_a_hub_that_the_environment_forbids(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        with pytest.raises(WeightsError, match="HF_HUB_OFFLINE forbids it"):
+            _fetch(tiny_hub(), tmp_path, None)
+
+    @pytest.mark.parametrize("base", ["tiny-hub", "nobody/tiny-hub/resolve/a1b2c3"])
+    def test_a_mirror_of_hub_folders(self, serve: Serve, tmp_path: Path, base: str) -> None:
+        server = serve({f"{base}/config.json": CONFIG, f"{base}/model.safetensors": WEIGHTS})
+        path = _fetch(tiny_hub(pinned=False), tmp_path, server.address)
+        assert (path / "model.safetensors").read_bytes() == WEIGHTS
+
+    def test_a_mirror_that_has_the_second_alternative(self, serve: Serve, tmp_path: Path) -> None:
+        server = serve({"second.bin": CONTENT})
+        model = _entry("tiny", files=(ModelFile(name="first.bin"), ModelFile(name="second.bin")))
+        assert _fetch(model, tmp_path, server.address) == tmp_path / "second.bin"
+
+    @pytest.mark.parametrize("as_address", [False, True])
+    def test_a_folder(self, tmp_path: Path, as_address: bool) -> None:
+        source = tmp_path / "usb stick"
+        source.mkdir()
+        (source / "tiny.bin").write_bytes(CONTENT)
+        named = source.as_uri() if as_address else str(source)
+        assert _fetch(tiny(), tmp_path / "target", named).read_bytes() == CONTENT
+        assert os.listdir(tmp_path / "target") == ["tiny.bin"]
+
+    @pytest.mark.parametrize(
+        "place",
+        [
+            "tiny-hub",
+            "nobody/tiny-hub",
+            "models--nobody--tiny-hub/snapshots/a1b2c3",
+            "hub/models--nobody--tiny-hub/snapshots/another",
+        ],
+    )
+    def test_a_folder_of_the_hub(self, tmp_path: Path, place: str) -> None:
+        """In a cache of the hub's client the files are links to blobs."""
+        blobs, snapshot = tmp_path / "blobs", tmp_path / "source" / place
+        blobs.mkdir()
+        snapshot.mkdir(parents=True)
+        for name, content in {"config.json": CONFIG, "model.safetensors": WEIGHTS}.items():
+            (blobs / name).write_bytes(content)
+            (snapshot / name).symlink_to(blobs / name)
+        path = _fetch(tiny_hub(), tmp_path / "target", str(tmp_path / "source"))
+        assert (path / "model.safetensors").read_bytes() == WEIGHTS
+        assert not (path / "model.safetensors").is_symlink()
+
+    def test_a_folder_with_another_file_of_that_name(self, tmp_path: Path) -> None:
+        (tmp_path / "tiny.bin").write_bytes(b"something else")
+        with pytest.raises(WeightsDamagedError, match="14 bytes instead of 200000"):
+            _fetch(tiny(), tmp_path / "target", str(tmp_path))
+        assert os.listdir(tmp_path / "target") == []
+
+    def test_a_folder_without_the_file_or_none_at_all(self, tmp_path: Path) -> None:
+        with pytest.raises(WeightsMissingError, match=r"has no `tiny\.bin`"):
+            _fetch(tiny(), tmp_path / "target", str(tmp_path))
+        with pytest.raises(WeightsError, match="there is no folder"):
+            _fetch(tiny(), tmp_path / "target", str(tmp_path / "none"))
+        with pytest.raises(ConfigError, match="neither a folder nor an address"):
+            _fetch(tiny(), tmp_path / "target", "ftp://example.org/weights")
+
+    def test_an_entry_without_a_source(self, tmp_path: Path) -> None:
+        with pytest.raises(WeightsError, match="`tiny` cannot be downloaded: the manifest names"):
+            _fetch(tiny(), tmp_path / "target", None)
+        assert os.listdir(tmp_path / "target") == []
+
+    def test_smpl_explains_itself(self, tmp_path: Path) -> None:
+        with pytest.raises(WeightsError, match="has to be fetched by hand") as error:
+            _fetch(weights.get("smpl"), tmp_path / "target", None)
+        for word in ("the free body is used", "register at", "closefit import-smpl FILE"):
+            assert word in error.value.hint
+
+
+class TestSeveralModels:
+    def test_they_come_at_the_same_time(self, serve: Serve, tmp_path: Path) -> None:
+        names = ("a", "b", "c", "d")
+        server = serve({f"{name}.bin": CONTENT for name in names})
+        server.pace_s = 0.02
+        models = [tiny(name) for name in names]
+        started = time.monotonic()
+        downloads.fetch(models[0], tmp_path / "one", _ignore, server.address, HASTY)
+        one_s = time.monotonic() - started
+        started = time.monotonic()
+        paths = downloads.fetch_all(models, tmp_path / "all", _ignore, server.address, HASTY)
+        assert time.monotonic() - started < 3 * one_s
+        assert [paths[name].read_bytes() == CONTENT for name in names] == [True] * 4
+
+    def test_one_that_fails_does_not_keep_the_others_away(
+        self, serve: Serve, tmp_path: Path
+    ) -> None:
+        server = serve({"a.bin": CONTENT})
+        models = [tiny("a"), tiny("b"), tiny("c")]
+        with pytest.raises(WeightsError, match=r"`b`: .* has no `b\.bin`; `c`: .* has no `c\.bin`"):
+            downloads.fetch_all(models, tmp_path, _ignore, server.address, HASTY)
+        assert os.listdir(tmp_path) == ["a.bin"]
+
+    def test_a_reason_that_they_share_is_said_once(self, tmp_path: Path) -> None:
+        models = [tiny("a"), tiny("b")]
+        with pytest.raises(WeightsError) as error:
+            downloads.fetch_all(models, tmp_path, _ignore, "http://127.0.0.1:9", HASTY)
+        assert error.value.message == "cannot fetch `a`, `b`: the connection is refused"
+
+    def test_what_is_intact_stays_and_what_is_damaged_is_replaced(
+        self, serve: Serve, tmp_path: Path
+    ) -> None:
+        server = serve({"a.bin": CONTENT, "b.bin": CONTENT})
+        (tmp_path / "a.bin").write_bytes(CONTENT)
+        (tmp_path / "b.bin").write_bytes(b"damaged")
+        downloads.fetch_all([tiny("a"), tiny("b")], tmp_path, _ignore, server.address, HASTY)
+        assert (tmp_path / "b.bin").read_bytes() == CONTENT
+        assert server.record.requests == 1
+
+    def test_a_damaged_folder_is_replaced(self, serve: Serve, tmp_path: Path) -> None:
+        server = serve({"tiny-hub/config.json": CONFIG, "tiny-hub/model.safetensors": WEIGHTS})
+        (tmp_path / "tiny-hub").mkdir()
+        (tmp_path / "tiny-hub" / "model.safetensors").write_bytes(b"damaged")
+        path = _fetch(tiny_hub(), tmp_path, server.address)
+        assert (path / "model.safetensors").read_bytes() == WEIGHTS
+        assert os.listdir(tmp_path) == ["tiny-hub"]
+
+    def test_name_size_licence_and_progress_are_told(self, serve: Serve, tmp_path: Path) -> None:
+        files = {"tiny-hub/config.json": CONFIG, "tiny-hub/model.safetensors": WEIGHTS}
+        server = serve({"a.bin": CONTENT, **files})
+        events: list[Event] = []
+        models = [tiny("a"), tiny_hub()]
+        downloads.fetch_all(models, tmp_path, events.append, server.address, HASTY)
+        notices = [event.text for event in events if isinstance(event, Notice)]
+        assert any("`a` (tests), 0.2 MB; licence: CC0-1.0" in text for text in notices)
+        progress = [event for event in events if isinstance(event, Transferred)]
+        last = {event.name: event for event in progress}
+        assert last["a.bin"] == Transferred("a.bin", len(CONTENT), len(CONTENT))
+        assert last["tiny-hub/model.safetensors"].done == len(WEIGHTS)
+        everything = len(CONTENT) + len(CONFIG) + len(WEIGHTS)
+        assert last[ALL_FILES] == Transferred(ALL_FILES, everything, everything)
+        arrived = [event.done for event in progress if event.name == ALL_FILES]
+        assert arrived == sorted(arrived)
+
+
+class TestDisks:
+    def test_a_folder_that_cannot_be_written(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        for folder in (tmp_path / "file" / "target", Path("/proc/closefit")):
+            with pytest.raises(OutputFolderError, match="cannot write to") as error:
+                _fetch(tiny(), folder, str(tmp_path))
+            assert "--weights DIR" in error.value.hint
+
+    def test_too_little_space_is_said_before_anything_is_fetched(
+        self, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        server = serve({"tiny.bin": CONTENT})
+        usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
+        monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+        with pytest.raises(DiskFullError, match="has 1 MB left, but the files need 0 MB"):
+            _fetch(tiny(), tmp_path, server.address)
+        assert server.record.requests == 0
+
+    def test_a_disk_that_fills_up(self, serve: Serve, tmp_path: Path) -> None:
+        """A limit on the size of files stops the write just as a full disk does."""
+        server = serve({"tiny.bin": CONTENT})
+        limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))"
+        result = _start(tmp_path, server.address, before=limit)
+        _, stderr = result.communicate(timeout=60)
+        assert result.returncode == 10, stderr
+        assert "no space left to write to" in stderr
+        assert "Traceback" not in stderr
+        assert _visible(tmp_path) == []
+        assert _fetch(tiny(), tmp_path, server.address).read_bytes() == CONTENT
+        assert server.record.ranges == 1
+
+
+class TestProcesses:
+    def test_a_killed_one_is_continued(self, serve: Serve, tmp_path: Path) -> None:
+        server = serve({"tiny.bin": CONTENT})
+        server.pace_s = 0.1
+        process = _start(tmp_path, server.address)
+        part = tmp_path / f"{downloads.PREFIX}tiny" / "tiny.bin"
+        _wait_until(lambda: part.is_file() and part.stat().st_size > 50_000)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert _visible(tmp_path) == []
+        server.pace_s = 0.0
+        assert _fetch(tiny(), tmp_path, server.address).read_bytes() == CONTENT
+        assert server.record.ranges == 1
+        assert os.listdir(tmp_path) == ["tiny.bin"]
+
+    def test_two_at_once_download_once(self, serve: Serve, tmp_path: Path) -> None:
+        server = serve({"tiny.bin": CONTENT})
+        server.pace_s = 0.15
+        first = _start(tmp_path, server.address)
+        _wait_until(lambda: server.record.requests > 0)
+        second = _start(tmp_path, server.address)
+        outputs = [process.communicate(timeout=60) for process in (first, second)]
+        assert [first.returncode, second.returncode] == [0, 0], outputs
+        assert "another closefit fetches `tiny`" in outputs[1][1]
+        assert server.record.requests == 1
+        assert os.listdir(tmp_path) == ["tiny.bin"]
+        assert (tmp_path / "tiny.bin").read_bytes() == CONTENT
+
+    def test_an_interrupt_ends_it_at_once_and_keeps_what_is_there(
+        self, serve: Serve, tmp_path: Path
+    ) -> None:
+        server = serve({"tiny.bin": CONTENT})
+        server.pace_s = 0.2
+        process = _start(tmp_path, server.address)
+        part = tmp_path / f"{downloads.PREFIX}tiny" / "tiny.bin"
+        _wait_until(lambda: part.is_file() and part.stat().st_size > 0)
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        _, stderr = process.communicate(timeout=60)
+        assert time.monotonic() - started < 5
+        assert process.returncode == 130, stderr
+        assert "run the same command again" in stderr
+        assert _visible(tmp_path) == []
+        assert part.stat().st_size > 0
+
+
+def _start(folder: Path, source: str, before: str = "") -> "subprocess.Popen[str]":
+    """Start `closefit download-weights tiny` with a manifest of one tiny model."""
+    (file,) = tiny().files
+    script = (
+        f"{before}\n"
+        "from closefit import cli, weights\n"
+        f"file = weights.ModelFile(name={file.name!r}, sha256={file.sha256!r}, size={file.size})\n"
+        "model = weights.Model(name='tiny', purpose='tests', stages=('track',),\n"
+        "    licence='CC0-1.0', commercial_use='yes', files=(file,))\n"
+        "weights.manifest = lambda: {'tiny': model}\n"
+        "cli.main()\n"
+    )
+    arguments = ["download-weights", "tiny", "--weights", str(folder), "--from", source]
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _wait_until(true: Callable[[], bool], patience_s: float = 30.0) -> None:
+    deadline = time.monotonic() + patience_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def _zip(members: Mapping[str, bytes]) -> bytes:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _https_server(folder: Path) -> Iterator[str]:
+    """Address of a server with a certificate that nobody has signed."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the program openssl to make a certificate")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with _QuietServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield f"https://localhost:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+class _QuietServer(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """A client that hangs up is what the test is about."""
