@@ -107,8 +107,9 @@ def run(
 
 
 @pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    """Files that `locate` finds; the stub does not look into them."""
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files that `locate` finds and takes for the published ones; the stub looks into none."""
+    monkeypatch.setattr("closefit.weights.file_problem", lambda *_: None)
     folder = tmp_path / "weights"
     folder.mkdir()
     for name in ("yolo11n-pose.pt", "yolo11n-seg.pt"):
