@@ -81,6 +81,6 @@ def whole_number(path: Path, value: Any, what: str) -> int:
     return int(value)
 
 
-def int_or_none(value: float) -> int | None:
+def int_or_none(value: int | float) -> int | None:
     """Return the integer nearest to zero of a finite number, else None."""
     return int(value) if np.isfinite(value) else None
