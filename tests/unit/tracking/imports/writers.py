@@ -93,6 +93,7 @@ def coco_annotations(
 ) -> Path:
     """Keypoints in the order of `names`, masks and boxes, with images listed backwards."""
     order = [COCO17.names.index(name) for name in names]
+    height, width = people.masks.shape[2:]
     annotations = [
         {
             "id": number,
@@ -106,7 +107,7 @@ def coco_annotations(
         for number, (frame, person) in enumerate(people.seen)
     ]
     images = [
-        {"id": 900 + frame, "file_name": f"{frame + 1:06d}.jpg", "width": WIDTH, "height": HEIGHT}
+        {"id": 900 + frame, "file_name": f"{frame + 1:06d}.jpg", "width": width, "height": height}
         for frame in reversed(range(len(people.boxes)))
     ]
     categories = [{"id": 7, "name": "person", "keypoints": list(names)}]
