@@ -11,6 +11,7 @@ from jaxtyping import Float
 from closefit.body import Body
 from closefit.errors import InputError
 from closefit.motions.editing import cut, join_people, resample
+from closefit.motions.floor import joints_in_world
 from closefit.records import PairMotion
 
 DISTANCES_M = (0.4, 1.5)
@@ -91,7 +92,7 @@ def _placed(
 ) -> PairMotion | None:
     """Try placements until one has no gross overlap."""
     pair = join_people(first, second)
-    joints = _joints(pair, body)
+    joints = joints_in_world(pair, body).numpy()
     frames = len(pair.pelvis_m)
     for _ in range(ATTEMPTS):
         moment = random.integers(frames)
@@ -112,12 +113,6 @@ def _overlap(joints: Float[np.ndarray, "frame 2 24 3"]) -> bool:
     gaps = np.linalg.norm(joints[:, 0, :, None] - joints[:, 1, None], axis=-1)
     torso = gaps[:, TORSO][:, :, TORSO]
     return bool(gaps.min() < CLEARANCE_M or torso.min() < TORSO_CLEARANCE_M)
-
-
-def _joints(pair: PairMotion, body: Body) -> Float[np.ndarray, "frame 2 24 3"]:
-    betas = torch.from_numpy(pair.betas)
-    transl = torch.from_numpy(pair.pelvis_m) - body.rest(betas).joints[:, 0]
-    return body.joints(torch.from_numpy(pair.rotations), betas, transl).numpy()
 
 
 def _moved(

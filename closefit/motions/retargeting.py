@@ -7,7 +7,7 @@ stand flat, so for these only the direction in which the figure faces is aligned
 in different anatomical places, and the direction from one to the next would tilt them).
 
 Horizontal positions keep the source's scale, so that two people in one frame keep their distance;
-heights are scaled by the ratio of leg lengths, and then the soles are set on the floor.
+heights are scaled by the ratio of leg lengths (`floor` then sets the soles on y = 0).
 """
 
 import itertools
@@ -64,9 +64,6 @@ SHAPE_TOLERANCE_M = 0.03
 
 SHAPE_ITERATIONS = 4
 
-STANDING_QUANTILE = 0.05
-"""Share of frames whose lowest sole may be below the floor: noise, and feet that roll."""
-
 
 @dataclass(frozen=True, eq=False)
 class _Figure:
@@ -101,8 +98,6 @@ def retarget(source: SourceMotion, body: Body, unit_m: float | None = None) -> P
     world = _copied_rotations(figure, rest.joints)
     local = local_rotations(world)
     pelvis = _placed_pelvis(figure, world[:, 0], rest.joints)
-    soles = sole_heights(body, local, betas, pelvis)
-    pelvis[:, 1] -= torch.quantile(soles, STANDING_QUANTILE)
     return PairMotion(
         rotations=local[:, None].float().numpy(),
         pelvis_m=pelvis[:, None].float().numpy(),
@@ -113,7 +108,7 @@ def retarget(source: SourceMotion, body: Body, unit_m: float | None = None) -> P
     )
 
 
-def body_lengths(joints: Float[Tensor, "24 3"]) -> Float[Tensor, "3"]:
+def body_lengths(joints: Float[Tensor, "joint 3"]) -> Float[Tensor, "3"]:
     """Length of a leg (hip to ankle), of an arm (shoulder to wrist) and of the torso (to the neck).
 
     Limbs are measured along their bones and averaged over both sides.
@@ -143,20 +138,6 @@ def fit_shape(body: Body, lengths: Float[Tensor, "3"]) -> Float[Tensor, "10"]:
         normal = slope.T @ slope + torch.eye(10, dtype=slope.dtype)
         betas = torch.linalg.solve(normal, slope.T @ missing)
     return betas
-
-
-def sole_heights(
-    body: Body,
-    rotations: Float[Tensor, "frame 24 3 3"],
-    betas: Float[Tensor, "10"],
-    pelvis_m: Float[Tensor, "frame 3"],
-) -> Float[Tensor, " frame"]:
-    """Height of the lower sole, from the ankles and the balls of the feet."""
-    rest = body.rest(betas)
-    feet = [JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in ("ankle", "foot")]
-    clearance = rest.joints[feet, 1] - rest.vertices[:, 1].min()
-    joints = body.joints(rotations, betas, pelvis_m - rest.joints[0])
-    return (joints[:, feet, 1] - clearance).amin(dim=1)
 
 
 def local_rotations(world: Float[Tensor, "*batch 24 3 3"]) -> Float[Tensor, "*batch 24 3 3"]:

@@ -73,8 +73,8 @@ LAYOUTS: Final = (
         {
             "pelvis": "root", "spine1": "lowerback", "spine2": "upperback", "spine3": "thorax",
             "neck": "lowerneck", "head": "head", "collar": "{s}clavicle",
-            "shoulder": "{s}humerus", "elbow": "{s}radius", "wrist": "{s}wrist",
-            "hand": "{s}hand", "hip": "{s}femur", "knee": "{s}tibia", "ankle": "{s}foot",
+            "shoulder": "{s}humerus", "elbow": "{s}radius", "wrist": "{s}hand",
+            "hand": "{s}fingers", "hip": "{s}femur", "knee": "{s}tibia", "ankle": "{s}foot",
             "foot": "{s}toes",
         },
     ),

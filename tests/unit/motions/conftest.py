@@ -24,7 +24,7 @@ def body() -> Body:
 
 def smooth_noise(random: np.random.Generator, frames: int, *shape: int) -> np.ndarray:
     """Smooth random curves of about unit size."""
-    time = np.linspace(0.0, 3.0, frames).reshape(-1, *[1] * len(shape))
+    time = (np.arange(frames) / 15.0).reshape(-1, *[1] * len(shape))
     phase, speed = random.uniform(0, 6, shape), random.uniform(0.5, 2.0, shape)
     return np.sin(speed * time + phase)
 
