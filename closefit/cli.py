@@ -21,6 +21,7 @@ from closefit.console import Console, score_rows
 from closefit.errors import ClosefitError, ConfigError
 from closefit.events import Emit, Notice
 from closefit.options import Given, takes_settings
+from closefit.prior_commands import prior_app
 
 StageName = Literal["track", "init", "optimize", "export"]
 
@@ -51,6 +52,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 2 wrong usage, 3 input, 4 settings, 5 weights, 6 results folder, "
     "7 device, 8 fit diverged, 9 people, 10 output, 130 interrupted, 1 a bug.",
 )
+
+app.add_typer(prior_app, name="prior")
 
 
 def main() -> None:

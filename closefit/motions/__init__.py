@@ -5,14 +5,17 @@ Everything becomes `records.PairMotion`: world frame, y up, metres, the floor at
 
 from closefit.motions.composing import compose_pairs
 from closefit.motions.editing import join_people, mirror, resample, retime
-from closefit.motions.reading import read_motion
+from closefit.motions.reading import MotionSource, find_motions, opened, read_motion
 from closefit.motions.shards import MotionShards, write_shards
 
 __all__ = [
     "MotionShards",
+    "MotionSource",
     "compose_pairs",
+    "find_motions",
     "join_people",
     "mirror",
+    "opened",
     "read_motion",
     "resample",
     "retime",

@@ -99,7 +99,9 @@ def _placed(
         yaw = random.uniform(-np.pi, np.pi, size=2)
         turns = _yaw_matrices(yaw)
         side = random.uniform(-np.pi, np.pi)
-        apart = random.uniform(*DISTANCES_M) * np.array([np.sin(side), 0.0, np.cos(side)])
+        # Squared: near places are tried more often, as overlap rules out more of them.
+        distance = DISTANCES_M[0] + (DISTANCES_M[1] - DISTANCES_M[0]) * random.random() ** 2
+        apart = distance * np.array([np.sin(side), 0.0, np.cos(side)])
         middle = pair.pelvis_m[moment] * np.array([1.0, 0.0, 1.0])
         target = np.stack([-0.5 * apart, 0.5 * apart])
         shift = target - np.einsum("pij,pj->pi", turns, middle)

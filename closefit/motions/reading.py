@@ -4,10 +4,9 @@ import re
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -99,10 +98,7 @@ def opened(path: Path) -> Iterator[Path]:
 
 
 def find_motions(
-    path: Path,
-    body: Body | None = None,
-    unit_m: float | None = None,
-    exclude: Sequence[str] = (),
+    path: Path, body: Body | None = None, unit_m: float | None = None
 ) -> list[MotionSource]:
     """Find the motions in a file or folder without reading them.
 
@@ -110,7 +106,6 @@ def find_motions(
         path: A file or folder, not an archive.
         body: As `read_motion`.
         unit_m: As `read_motion`.
-        exclude: Motions with one of these in their name are left out; `*` and `?` as in a shell.
 
     Raises:
         InputError: There is no such file, or no motion in it.
@@ -121,11 +116,7 @@ def find_motions(
     sources = list(_found(path, loader))
     if not sources:
         raise InputError(f"there is no motion in `{path}`", hint=f"closefit reads {FORMATS}")
-    return [source for source in sources if not _is_excluded(source.name, exclude)]
-
-
-def _is_excluded(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, f"*{pattern}*") for pattern in patterns)
+    return sources
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,82 @@
+"""`closefit prior ...`: the data of the proxemics prior, and the prior by itself."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from closefit import options
+from closefit.console import Console
+from closefit.errors import ConfigError
+
+prior_app = typer.Typer(no_args_is_help=True, help="Data of the proxemics prior.")
+
+
+@prior_app.callback()
+def _group() -> None:
+    """Keep `prepare` a command of its own: an app of one command would be that command."""
+
+
+@prior_app.command()
+def prepare(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the shards.")],
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[SOURCE]...", help="Motion files, folders of them, archives."),
+    ] = None,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Add the mirror image of every motion.")
+    ] = False,
+    retime: Annotated[
+        str, typer.Option("--retime", metavar="X,Y", help="Add every motion at these speeds.")
+    ] = "",
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="NAME", help="Leave out motions of this name."),
+    ] = None,
+    generate: Annotated[
+        float, typer.Option("--generate", metavar="HOURS", help="Add generated contact motion.")
+    ] = 0.0,
+    unit: Annotated[
+        float | None,
+        typer.Option("--unit", metavar="M", help="Metres per unit of BVH files, if unusual."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Of pairs of single people and of generated motion.")
+    ] = 0,
+    weights: options.WeightsDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """Turn motion files into shards for training; people alone are put into pairs."""
+    from closefit.body import Body
+    from closefit.training_data import Recipe
+    from closefit.training_data import prepare as write
+    from closefit.weights import locate
+
+    recipe = Recipe(
+        sources=tuple(sources or ()),
+        mirror=mirror,
+        tempi=_tempi(retime),
+        exclude=tuple(exclude or ()),
+        generated_hours=generate,
+        seed=seed,
+        unit_m=unit,
+    )
+    body = Body.load(locate("closefit_body", weights))
+    console = Console()
+    with console.progress() as emit:
+        shards = write(out, recipe, body, emit)
+    minutes = shards.seconds / 60.0
+    console.say(f"{len(shards.names)} motions, {minutes:.1f} minutes, are in `{out}`")
+    if as_json:
+        console.data({"out": str(out), "motions": len(shards.names), "minutes": minutes})
+
+
+def _tempi(text: str) -> tuple[float, ...]:
+    """Parse `0.8,1.25`."""
+    try:
+        return tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ConfigError(
+            f"`{text}` is no list of speeds", hint="write them with commas: --retime 0.8,1.25"
+        ) from error
