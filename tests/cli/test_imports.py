@@ -94,6 +94,7 @@ def with_yolo(
         return stub
 
     monkeypatch.setattr(track, "YoloDetector", make)
+    monkeypatch.setattr("closefit.weights.file_problem", lambda *_: None)  # the stub reads none
     weights = tmp_path / "weights"
     weights.mkdir()
     for name in ("yolo11n-pose.pt", "yolo11n-seg.pt"):
