@@ -29,7 +29,7 @@ from closefit.errors import (
     ArtifactVersionError,
     DiskFullError,
 )
-from closefit.records import Motion, Track
+from closefit.records import DetectedPeople, Motion, Track
 
 FORMAT = "closefit-artifact"
 META_KEY = "__meta__"
@@ -50,7 +50,7 @@ UNREADABLE = (
 TEMPORARY_PREFIX = ".closefit-partial-"
 
 
-Record = Track | Motion  # and what derives from them
+Record = DetectedPeople | Track | Motion  # and what derives from them
 R = TypeVar("R", bound=Record)
 
 

@@ -127,11 +127,20 @@ def stage(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Results folder of a VIDEO.")
     ] = None,
+    preview: Annotated[
+        bool,
+        typer.Option("--preview", help="With `track`: draw who is who into DIR/preview.mp4."),
+    ] = False,
     force: options.Force = False,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Run one stage, with the settings that its folder was last run with."""
+    if preview and name != "track":
+        raise ConfigError(
+            f"`stage {name}` has no `--preview`",
+            hint=f"use `closefit stage track {target} --preview`",
+        )
     from closefit import pipeline
 
     folder, video = _folder_and_video(target, video, out)
@@ -143,6 +152,10 @@ def stage(
     selection = pipeline.Selection(only=name, force=force)
     with _session(verbose, folder) as (console, emit):
         run_facts = pipeline.run(video or target, folder, config, emit, selection)
+        if preview:
+            pipeline.preview(video or target, folder, emit)
+    if preview:
+        console.say(f"who is who: `{folder / 'preview.mp4'}`")
     _show_run(console, folder, run_facts, as_json)
 
 

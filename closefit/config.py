@@ -3,6 +3,8 @@
 A field marked `neutral` cannot change a result, so it stays out of the stages' fingerprints.
 """
 
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -37,6 +39,47 @@ def _check_range(section: Any, name: str, low: float | int, high: float | int) -
         )
 
 
+@dataclass(frozen=True)
+class PointInFrame:
+    """A point in source pixels in one frame of the clip."""
+
+    x: float
+    y: float
+    frame: int
+
+    def __str__(self) -> str:
+        """Return it as a user writes it."""
+        return f"{self.x:g},{self.y:g}@{self.frame}"
+
+
+PeopleChoice = str | PointInFrame
+"""A letter of the preview, or a point on the person."""
+
+
+def _parse_people(text: str) -> tuple[PeopleChoice, PeopleChoice]:
+    """Read `A,B`, or points in frames as `x,y@frame;x,y@frame`, or one of each."""
+    entries = text.split(";") if "@" in text or ";" in text else text.split(",")
+    chosen: list[PeopleChoice] = []
+    for entry in entries:
+        if re.fullmatch(r"\s*[A-Za-z]{1,2}\s*", entry):
+            chosen.append(entry.strip().upper())
+        elif point := re.fullmatch(r"\s*([\d.]+)\s*,\s*([\d.]+)\s*@\s*(\d+)\s*", entry):
+            with suppress(ValueError):
+                chosen.append(PointInFrame(float(point[1]), float(point[2]), int(point[3])))
+    if len(chosen) != 2 or len(entries) != 2:
+        raise ConfigError(
+            f"`--people {text}` does not name two people",
+            hint="write two letters of the preview (A,C), or a point on each person in a frame "
+            "(412,260@0;600,250@0)",
+        )
+    if chosen[0] == chosen[1]:
+        raise ConfigError(
+            f"`--people {text}` names the same person twice",
+            hint="name two people, for example A,C",
+        )
+    return chosen[0], chosen[1]
+
+
 @dataclass(frozen=True, kw_only=True)
 class CameraConfig:
     """The pinhole camera (design: 55 degrees diagonal unless told otherwise)."""
@@ -63,6 +106,8 @@ class TrackConfig:
     work_height_px: int = 720
     detection_confidence: float = 0.25
     max_gap_s: float = 0.5
+    people: str | None = None
+    corrections: str | None = _file()
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -74,11 +119,18 @@ class TrackConfig:
                 f"`--end {self.end_s}` is not after `--start {self.start_s}`",
                 hint="give both in seconds from the start of the video",
             )
+        if self.people is not None:
+            _parse_people(self.people)
         if self.perception == "import" and not self.observations:
             raise ConfigError(
                 "`--perception import` has no detections to import",
                 hint="give them with --observations PATH",
             )
+
+    @property
+    def chosen_people(self) -> tuple[PeopleChoice, PeopleChoice] | None:
+        """The two people whom the user wants, or None for those who are close the longest."""
+        return None if self.people is None else _parse_people(self.people)
 
     def backend(self, device: str) -> Backend:
         """Return the detector to use on `device` (`cpu` or `cuda`).

@@ -50,6 +50,10 @@ class ObservationsError(InputError):
     """A file of detections does not follow its documented format."""
 
 
+class CorrectionsError(InputError):
+    """A file of corrections does not follow its documented format or does not fit the clip."""
+
+
 class ConfigError(ClosefitError):
     """A setting is unknown, of the wrong type or out of range."""
 
@@ -116,6 +120,10 @@ class OnePersonError(PeopleError):
 
 class NeverTogetherError(PeopleError):
     """People were found, but no two of them are ever in one frame together."""
+
+
+class UnknownPersonError(PeopleError):
+    """`--people` names somebody who is not there."""
 
 
 class OutputError(ClosefitError):

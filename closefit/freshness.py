@@ -9,7 +9,7 @@ and the content of the video. Paths, device and verbosity stay out.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -25,6 +25,7 @@ from closefit.errors import (
 )
 from closefit.hashing import sha256_of, sha256_of_folder
 from closefit.records import Motion, OptimizedMotion, Track
+from closefit.stages.detections import are_kept
 from closefit.workspace import Workspace, write_json
 
 StageName = Literal["track", "init", "optimize", "export"]
@@ -118,7 +119,13 @@ def reason_to_run(stage: Stage, revision: int, situation: Situation) -> Reason |
         return Reason("older version", "its layout is not the one this closefit writes")
     except ArtifactDamagedError as error:
         return Reason("unreadable", error.message)
-    return compare(recorded, expected_provenance(stage, revision, situation, recorded))
+    expected = expected_provenance(stage, revision, situation, recorded)
+    reason = compare(recorded, expected)
+    if reason is not None and stage.name == "track" and reason.kind == "settings changed":
+        changed = _changed_names(recorded.settings, expected.settings)
+        if are_kept(situation.workspace, expected, [name.strip("`") for name in changed]):
+            return replace(reason, detail=f"{reason.detail} (the detections are kept)")
+    return reason
 
 
 def expected_provenance(
@@ -290,6 +297,6 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _changed_names(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+def _changed_names(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     keys = sorted(before.keys() | after.keys())
     return [f"`{key}`" for key in keys if before.get(key) != after.get(key)]

@@ -60,6 +60,24 @@ SETTING_OPTIONS: dict[str, Any] = {
             "With --perception, that detector adds what is missing.",
         ),
     ],
+    "track.people": Annotated[
+        str | None,
+        typer.Option(
+            "--people",
+            metavar="A,B",
+            help="Whom to follow in a crowd: letters of the preview, or a point on each in a "
+            "frame (x,y@frame;x,y@frame); default: who are close together the longest.",
+        ),
+    ],
+    "track.corrections": Annotated[
+        str | None,
+        typer.Option(
+            "--corrections",
+            metavar="FILE",
+            help="Corrections of who is who (docs/tracking.md); default: corrections.json beside "
+            "the video.",
+        ),
+    ],
     "device": Device,
     "weights_dir": WeightsDir,
     "offline": Annotated[

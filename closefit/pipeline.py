@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
@@ -18,8 +18,9 @@ from closefit.errors import ClosefitError, ConfigError, FileMissingError, FitDiv
 from closefit.events import Emit, Notice, StageFinished, StageSkipped, StageStarted
 from closefit.freshness import FORCED, STAGE_NAMES, STAGES, Reason, Situation, Stage, StageName
 from closefit.hashing import sha256_of
-from closefit.records import VideoInfo
+from closefit.records import DetectedPeople, VideoInfo
 from closefit.stages.job import Job
+from closefit.tracking import corrections
 from closefit.video import probe
 from closefit.workspace import Workspace
 
@@ -109,9 +110,11 @@ def run(
     with workspace.locked(), workspace.logging_to_file():
         if not selection.force:
             workspace.check_video(info.content_sha256)
-        chosen = device.choose(config.device)
         situation = Situation(
-            workspace=workspace, config=config, video_sha256=info.content_sha256, device=chosen
+            workspace=workspace,
+            config=_with_corrections(config, video),
+            video_sha256=info.content_sha256,
+            device=device.choose(config.device),
         )
         workspace.update_run(_header(info, config))
         with _outcome_recorded(workspace):
@@ -134,7 +137,7 @@ def status(out: Path) -> list[StageStatus]:
     config = recorded_config(out)
     situation = Situation(
         workspace=workspace,
-        config=config,
+        config=_with_corrections(config, Path(recorded["video"]["path"])),
         video_sha256=_current_hash(recorded["video"]),
         device=device.choose(config.device),
     )
@@ -170,6 +173,28 @@ def recorded_video(out: Path) -> Path:
     return Path(Workspace(out).require_started()["video"]["path"])
 
 
+def preview(video: Path, out: Path, emit: Emit) -> Path:
+    """Draw what `track` has found over the video, into the folder's `preview.mp4`.
+
+    Raises:
+        ClosefitError: The video cannot be read, `track` has not run, or the disk is full.
+    """
+    from closefit.stages.preview import write_preview
+
+    workspace = Workspace(out)
+    with workspace.locked(), workspace.logging_to_file(), disk_full_guard(workspace.preview):
+        return write_preview(workspace, probe(video), emit)
+
+
+def _with_corrections(config: Config, video: Path) -> Config:
+    """Take up the corrections that lie beside the video; they count as if they had been named."""
+    named = config.track.corrections
+    path = corrections.find(video, None if named is None else Path(named))
+    if path is None:
+        return config
+    return replace(config, track=replace(config.track, corrections=str(path.absolute())))
+
+
 def _run_if_needed(
     stage: Stage, situation: Situation, info: VideoInfo, emit: Emit, forced: bool
 ) -> None:
@@ -180,6 +205,8 @@ def _run_if_needed(
     if reason is None:
         emit(StageSkipped(stage=stage.name, reason="up to date"))
         return
+    if forced and stage.name == "track":  # the detector runs again too
+        situation.workspace.artifact(DetectedPeople.KIND).unlink(missing_ok=True)
     _fetch_missing_models(stage, situation, emit)
     workspace, config = situation.workspace, situation.config
     job = Job(

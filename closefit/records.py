@@ -30,6 +30,42 @@ class VideoInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DetectedPeople:
+    """Everybody who was detected in a clip: what `track` keeps, so that it can decide again.
+
+    Detections are in order of frames; pixels are those of the pictures at `size_wh`.
+
+    Attributes:
+        time_s: Time stamp of each frame in the source video.
+        size_wh: Width and height of the pictures (the working size), and of the masks.
+        frame: Frame of each detection.
+        boxes_xyxy: Box of each detection.
+        scores: Confidence that this is a person.
+        keypoints: COCO-17 x, y in pixels and confidence in [0, 1].
+        landmarks_3d_m: As in `Track`; size 0 where the detector has none.
+        colours: Description of the clothes' colours; NaN where unknown.
+        identity: Number of the person as an import knows it; -1 where unknown.
+        mask_corners: Columns and rows of each mask's bounding box: left, top, right, bottom.
+        mask_bits: The packed pixels of these boxes, one after the other, each in whole bytes.
+    """
+
+    KIND: ClassVar[str] = "detections"
+    VERSION: ClassVar[int] = 1
+
+    time_s: Float[np.ndarray, " frame"]
+    size_wh: Int[np.ndarray, "2"]
+    frame: Int[np.ndarray, " detection"]
+    boxes_xyxy: Float[np.ndarray, "detection 4"]
+    scores: Float[np.ndarray, " detection"]
+    keypoints: Float[np.ndarray, "detection 17 3"]
+    landmarks_3d_m: Float[np.ndarray, "detection landmark 4"]
+    colours: Float[np.ndarray, "detection colour"]
+    identity: Int[np.ndarray, " detection"]
+    mask_corners: Int[np.ndarray, "detection 4"]
+    mask_bits: UInt8[np.ndarray, " mask_byte"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Track:
     """Two people followed through a clip: what `stage track` writes.
 

@@ -86,6 +86,11 @@ class Workspace:
         return self.root / "overlay.mp4"
 
     @property
+    def preview(self) -> Path:
+        """What `track` has found, drawn over the input."""
+        return self.root / "preview.mp4"
+
+    @property
     def results(self) -> tuple[Path, ...]:
         """Every file that `export` may write."""
         per_person = [

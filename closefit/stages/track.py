@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from closefit import video
 from closefit.config import Backend
@@ -15,18 +15,20 @@ from closefit.detectors.yolo import YoloDetector
 from closefit.errors import ObservationsError
 from closefit.events import Notice, Step
 from closefit.records import Track
+from closefit.stages.detections import keep_detections, kept_detections
 from closefit.stages.job import Job
+from closefit.tracking.corrections import NO_CORRECTIONS, Corrections
+from closefit.tracking.corrections import read as read_corrections
+from closefit.tracking.identify import Identified, Wishes, identify, scaled_choice
 from closefit.tracking.imports.given import Given, read_given
 from closefit.tracking.imports.part import Part
 from closefit.tracking.masks import PairMask, chosen_masks, pack
-from closefit.tracking.pair import choose_pair, pair_detections, require_pair
-from closefit.tracking.people import exchange
 from closefit.tracking.prompts import choose_prompts
-from closefit.tracking.repair import RepairedPair, repair, with_keypoints
+from closefit.tracking.repair import RepairedPair, doubtful_frames, with_keypoints
 from closefit.tracking.sightings import Sightings, SightingsBuilder
 from closefit.weights import locate
 
-REVISION = 1
+REVISION = 2
 
 Image = UInt8[np.ndarray, "height width 3"]
 
@@ -36,6 +38,7 @@ class Evidence:
     """What a backend found out about two people.
 
     Attributes:
+        people: Who is who among those detected.
         repaired: Told apart and followed through gaps, in pixels of the source video.
         union_masks: Packed bits of both people's pixels; all zeros where unknown.
         person_masks: Packed bits of each person's pixels; size 0 where a backend has none.
@@ -43,6 +46,7 @@ class Evidence:
         features: Image feature of each person; size 0 where a backend has none.
     """
 
+    people: Identified
     repaired: RepairedPair
     union_masks: UInt8[np.ndarray, "frame union_bytes"]
     person_masks: UInt8[np.ndarray, "frame person person_bytes"]
@@ -80,6 +84,14 @@ class Clip:
         part = Part(info, slice(first, first + len(self.time_s)), self.size_wh)
         return read_given([Path(path) for path in paths], part)
 
+    @cached_property
+    def corrections(self) -> Corrections:
+        """What the user says was wrong, in pixels of the source video."""
+        named, info = self.job.config.track.corrections, self.job.video
+        if named is None:
+            return NO_CORRECTIONS
+        return read_corrections(Path(named), len(self.time_s), (info.width, info.height))
+
     def images(self, task: str) -> Iterator[Image]:
         """Stream the pictures at working size, reporting progress under the name `task`."""
         track = self.job.config.track
@@ -89,34 +101,21 @@ class Clip:
             self.job.emit(Step(task, done, len(self.time_s)))
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """People detected by YOLO, at working size.
-
-    Attributes:
-        sightings: Everybody in every frame.
-        chosen: Detection of each of the two people, -1 where there is none; told apart.
-        repaired: What follows about the two.
-    """
-
-    sightings: Sightings
-    chosen: Int[np.ndarray, "frame 2"]
-    repaired: RepairedPair
-
-
 def run(job: Job) -> None:
     """Find and follow the two people, and write `artifacts/track.npz`.
 
     Raises:
-        InputError: The video or the detections cannot be used.
+        InputError: The video, the detections or the corrections cannot be used.
         WeightsError: A network is missing or damaged.
-        PeopleError: The clip does not show two people together.
+        PeopleError: The clip does not show two people together, or not those who were chosen.
     """
     settings = job.config.track
     clip = Clip(job, video.frame_times(job.video, settings.start_s, settings.end_s))
+    if settings.corrections is not None:  # wrong ones are refused before the long work
+        job.emit(Notice(f"{clip.corrections.count} corrections from `{settings.corrections}`"))
     evidence = BACKENDS[settings.backend(job.device)](clip)
     job.save(_record(clip, evidence))
-    _report(clip, evidence.repaired)
+    _report(clip, evidence.people)
 
 
 def _from_import(clip: Clip) -> Evidence:
@@ -129,12 +128,10 @@ def _from_import(clip: Clip) -> Evidence:
             f"{named}: {given.lacks}",
             hint="add `--perception yolo` (or another detector), which finds what is missing",
         )
-    builder = SightingsBuilder()
-    for frame, picture in enumerate(clip.images("reading")):
-        builder.add(picture, given.detections(frame))
-    found = _choose(clip, builder)
-    masks = chosen_masks(found.sightings, found.chosen, clip.size_wh)
-    evidence = _from_masks(clip, found.repaired, masks, np.zeros((len(clip.time_s), 2, 0)))
+    people = _choose(clip, lambda: _read_given(clip, given))
+    masks = chosen_masks(people.sightings, people.chosen, clip.size_wh)
+    features = np.zeros((len(clip.time_s), 2, 0))
+    evidence = _from_masks(clip, people, people.repaired, masks, features)
     if given.has_masks:
         return evidence
     return replace(evidence, person_masks=evidence.person_masks[..., :0])
@@ -142,11 +139,11 @@ def _from_import(clip: Clip) -> Evidence:
 
 def _from_yolo(clip: Clip) -> Evidence:
     """Everything from YOLO, in one pass over the video."""
-    segmentation = locate("yolo11n-seg", clip.job.config.weights_dir)
-    given = clip.given
-    found = _detect(clip, None if given is not None and given.has_masks else segmentation)
-    masks = chosen_masks(found.sightings, found.chosen, clip.size_wh)
-    return _from_masks(clip, found.repaired, masks, np.zeros((len(clip.time_s), 2, 0)))
+    masks_given = clip.given is not None and clip.given.has_masks
+    people = _choose(clip, lambda: _detect(clip, masks=not masks_given))
+    masks = chosen_masks(people.sightings, people.chosen, clip.size_wh)
+    features = np.zeros((len(clip.time_s), 2, 0))
+    return _from_masks(clip, people, people.repaired, masks, features)
 
 
 def _from_full(clip: Clip) -> Evidence:
@@ -158,7 +155,8 @@ def _from_full(clip: Clip) -> Evidence:
     job, fps = clip.job, clip.job.video.fps
     estimator = VitPoseEstimator(locate("vitpose-base-simple", job.config.weights_dir), job.device)
     segmenter = Sam2Segmenter(locate("sam2.1-hiera-tiny", job.config.weights_dir), job.device)
-    people = _detect(clip, segmentation=None).repaired
+    identified = _choose(clip, lambda: _detect(clip, masks=False))
+    people = identified.repaired
     keypoints = np.zeros((*people.seen.shape, 17, 3))
     features = np.zeros((*people.seen.shape, estimator.feature_size))
     for frame, picture in enumerate(clip.images("keypoints")):
@@ -167,9 +165,11 @@ def _from_full(clip: Clip) -> Evidence:
             picture, people.boxes_xyxy[frame, seen]
         )
     people = with_keypoints(people, keypoints, clip.time_s, fps, job.config.track.max_gap_s)
-    prompts = choose_prompts(people.boxes_xyxy, people.seen, people.identity_confidence, fps)
+    prompts = choose_prompts(
+        people.boxes_xyxy, people.seen, people.identity_confidence, fps, identified.stated
+    )
     masks = segmenter.follow(clip.images("masks"), prompts)
-    return _from_masks(clip, people, masks, features)
+    return _from_masks(clip, identified, people, masks, features)
 
 
 BACKENDS: dict[Backend, Callable[[Clip], Evidence]] = {
@@ -179,10 +179,19 @@ BACKENDS: dict[Backend, Callable[[Clip], Evidence]] = {
 }
 
 
-def _detect(clip: Clip, segmentation: Path | None) -> Found:
-    """Detect everybody with YOLO and choose the two people."""
+def _read_given(clip: Clip, given: Given) -> Sightings:
+    """Everybody whom an import knows, with the colours of their clothes from the video."""
+    builder = SightingsBuilder()
+    for frame, picture in enumerate(clip.images("reading")):
+        builder.add(picture, given.detections(frame))
+    return builder.finish()
+
+
+def _detect(clip: Clip, masks: bool) -> Sightings:
+    """Detect everybody with YOLO; what an import knows is believed."""
     job, settings = clip.job, clip.job.config.track
     pose = locate("yolo11n-pose", job.config.weights_dir)
+    segmentation = locate("yolo11n-seg", job.config.weights_dir) if masks else None
     detector = YoloDetector(pose, segmentation, job.device, settings.detection_confidence)
     builder = SightingsBuilder()
     seen = (
@@ -192,27 +201,38 @@ def _detect(clip: Clip, segmentation: Path | None) -> Found:
     )
     for frame, (picture, found) in enumerate(seen):
         builder.add(picture, found if clip.given is None else clip.given.complete(frame, found))
-    return _choose(clip, builder)
+    return builder.finish()
 
 
-def _choose(clip: Clip, builder: SightingsBuilder) -> Found:
-    """Choose the two people and tell them apart, unless an import has done so."""
-    fps, given = clip.job.video.fps, clip.given
-    sightings = builder.finish() if given is None else given.identified(builder.finish())
-    chosen = choose_pair(sightings, fps)
-    require_pair(chosen >= 0, fps, clip.job.video.path)
-    repaired = repair(
-        pair_detections(sightings, chosen),
-        clip.time_s,
-        fps,
-        clip.job.config.track.max_gap_s,
+def _choose(clip: Clip, detect: Callable[[], Sightings]) -> Identified:
+    """Choose the two people and tell them apart, unless an import has done so.
+
+    `detect` is called only if no detections are kept from before.
+    """
+    job, given = clip.job, clip.given
+    settings, info = job.config.track, job.video
+    kept = kept_detections(job.workspace, job.provenance)
+    if kept is not None:
+        job.emit(Notice("the detections are up to date; only who is who is decided again"))
+        sightings = Sightings.from_record(kept)
+    else:
+        sightings = detect() if given is None else given.identified(detect())
+        record = sightings.to_record(clip.time_s, clip.size_wh)
+        keep_detections(job.workspace, job.provenance, record)
+    across, down = 1.0 / clip.scale
+    people = settings.chosen_people
+    wishes = Wishes(
+        people=people and scaled_choice(people, across, down),
+        corrections=clip.corrections.scaled(across, down),
         identities_known=given is not None and given.knows_identities,
+        video=info.path,
     )
-    return Found(sightings, exchange(chosen, repaired.exchanged), repaired)
+    return identify(sightings, clip.time_s, info.fps, settings.max_gap_s, wishes)
 
 
 def _from_masks(
     clip: Clip,
+    people: Identified,
     repaired: RepairedPair,
     masks: Iterable[PairMask],
     features: Float[np.ndarray, "frame person feature"],
@@ -224,13 +244,17 @@ def _from_masks(
         boxes_xyxy=repaired.boxes_xyxy * np.tile(clip.scale, 2),
         keypoints=_scaled(packed.doubted(repaired.keypoints), clip.scale),
     )
-    union, people, size_wh = packed.union, packed.people, clip.size_wh
+    union, person_masks, size_wh = packed.union, packed.people, clip.size_wh
     if clip.given is not None and clip.given.silhouettes is not None:
-        union, people, size_wh = clip.given.with_silhouettes(people)
+        union, person_masks, size_wh = clip.given.with_silhouettes(person_masks)
+        union = union.copy()
+        for first, last in clip.corrections.ignored:
+            union[first : last + 1] = 0
     return Evidence(
+        people=people,
         repaired=repaired,
         union_masks=union,
-        person_masks=people,
+        person_masks=person_masks,
         mask_size_wh=np.array(size_wh),
         features=features,
     )
@@ -256,8 +280,9 @@ def _record(clip: Clip, evidence: Evidence) -> Track:
     )
 
 
-def _report(clip: Clip, repaired: RepairedPair) -> None:
-    """Say in which frames a person was not seen."""
+def _report(clip: Clip, people: Identified) -> None:
+    """Say in which frames a person was not seen, or may be the other one."""
+    repaired = people.repaired
     for person, seen in enumerate(repaired.seen.T):
         if seen.all():
             continue
@@ -269,14 +294,38 @@ def _report(clip: Clip, repaired: RepairedPair) -> None:
                 warning=bool(seen.mean() < 0.8),
             )
         )
+    doubtful = doubtful_frames(repaired)
+    if doubtful.any():
+        frames = np.flatnonzero(doubtful)
+        clip.job.emit(
+            Notice(
+                f"who is who is doubtful in {len(frames)} of {len(doubtful)} frames: "
+                f"{_ranges(frames)}; look at them with `closefit stage track DIR --preview`",
+                warning=True,
+            )
+        )
+    known = repaired.identity_confidence[repaired.seen | repaired.filled]
     clip.job.report(
         {
             "frames": len(repaired.seen),
             "both_seen": round(float(repaired.seen.all(axis=1).mean()), 4),
             "not_seen_frames": [np.flatnonzero(~seen).tolist() for seen in repaired.seen.T],
             "exchanged_frames": np.flatnonzero(repaired.exchanged).tolist(),
+            "doubtful_frames": [[int(run[0]), int(run[-1])] for run in _runs(doubtful)],
+            "identity_confidence": {
+                "mean": round(float(known.mean()), 4),
+                "least": round(float(known.min()), 4),
+            },
+            "people": people.crowd.described(clip.scale),
         }
     )
+
+
+def _runs(chosen: Bool[np.ndarray, " frame"]) -> list[Int[np.ndarray, " number"]]:
+    """Numbers of the chosen frames, one array for each unbroken run."""
+    numbers = np.flatnonzero(chosen)
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return [run for run in runs if len(run)]
 
 
 def _ranges(numbers: Int[np.ndarray, " number"]) -> str:

@@ -7,8 +7,12 @@ unusual the clothes' colours would be, and a price for every change between kept
 The same sums, forwards and backwards, give the probability of each choice.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.special import logsumexp
 
 from closefit.tracking.people import PairDetections
@@ -34,30 +38,75 @@ UNKNOWN_COST = float(np.log1p(3.0**2))
 MAX_COLOUR_EVIDENCE = 2.0
 """Shadows mislead for many frames in a row, so one frame's colours never count for more."""
 
+FORBIDDEN = 1e4
+"""Cost of contradicting what was told."""
+
 Costs = Float[np.ndarray, "frame state choice"]
 
 
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a person who has looked at the clip says about the two people.
+
+    Attributes:
+        kept: 0 where the detections are the right way round, 1 where they are exchanged, -1 where
+            nothing is said.
+        swapped: From these frames on, until the next one, the two are to be exchanged against
+            what is found here.
+        reversed: The two are numbered the other way round in all frames.
+        believed: Somebody else has told the two apart, and is right except where `kept` says no.
+    """
+
+    kept: Int[np.ndarray, " frame"]
+    swapped: Bool[np.ndarray, " frame"]
+    reversed: bool = False
+    believed: bool = False
+
+    @classmethod
+    def nothing(cls, frames: int, swaps: Iterable[int] = ()) -> "Told":
+        """Nothing is said but that there are swaps in these frames."""
+        swapped = np.zeros(frames, dtype=bool)
+        swapped[list(swaps)] = True
+        return cls(np.full(frames, -1), swapped)
+
+    @property
+    def toggled(self) -> Bool[np.ndarray, " frame"]:
+        """Frames in which an odd number of swaps is in force."""
+        toggled: Bool[np.ndarray, " frame"] = np.cumsum(self.swapped) % 2 == 1
+        return toggled
+
+
 def find_exchanged(
-    pair: PairDetections, fps: float
+    pair: PairDetections, fps: float, told: Told | None = None
 ) -> tuple[Bool[np.ndarray, " frame"], Float[np.ndarray, " frame"]]:
     """Tell in which frames the two people are exchanged, and how sure that is.
 
     Args:
         pair: Detections whose order of people may be wrong in some frames.
         fps: Frames per second.
+        told: What is known for certain.
 
     Returns:
-        Frames to exchange, never more than half of them; and the probability per frame that,
-        once this is done, each person is the one of that number in the clearest frame.
+        Frames to exchange, never more than half of them unless it was told so; and the probability
+        per frame that, once this is done, each person is the one of that number in the frames that
+        were told, or else in the clearest one.
     """
+    told = told or Told.nothing(len(pair.boxes_xyxy))
+    if told.believed and not (told.kept >= 0).any():
+        return told.toggled ^ told.reversed, np.ones(len(told.kept))
     motion = _motion_costs(pair, fps)
+    stated = told.kept >= 0
+    choice = (told.kept == 1) ^ told.toggled ^ told.reversed
+    motion[stated, :, np.where(choice, 0, 1)[stated]] += FORBIDDEN
     exchanged = _cheapest(motion)
     evidence = _colour_evidence(pair.colours, exchanged)
     if evidence.any():
         motion[:, :, 1] += evidence[:, None]
         exchanged = _cheapest(motion)
-    confidence = _probability(motion, exchanged, _clearest_frame(pair))
-    return (~exchanged if exchanged.mean() > 0.5 else exchanged), confidence
+    confidence = _confidence(motion, exchanged, told, _clearest_frame(pair))
+    if exchanged.mean() > 0.5 and not stated.any():
+        exchanged = ~exchanged
+    return exchanged ^ told.toggled ^ told.reversed, confidence
 
 
 def _motion_costs(pair: PairDetections, fps: float) -> Costs:
@@ -171,9 +220,9 @@ CHOICE = np.arange(STATES) & 1
 """The newest choice of each state."""
 
 
-def _start() -> Float[np.ndarray, " state"]:
-    """Costs of the states before the clip: everything counts as kept."""
-    return np.where(np.arange(STATES) == 0, 0.0, np.inf)
+def _start(state: int = 0) -> Float[np.ndarray, " state"]:
+    """Costs of the states before the first frame; before the clip, everything counts as kept."""
+    return np.where(np.arange(STATES) == state, 0.0, np.inf)
 
 
 def _cheapest(costs: Costs) -> Bool[np.ndarray, " frame"]:
@@ -192,27 +241,53 @@ def _cheapest(costs: Costs) -> Bool[np.ndarray, " frame"]:
     return chosen
 
 
-def _probability(
-    costs: Costs, chosen: Bool[np.ndarray, " frame"], anchor: int
+def _confidence(
+    costs: Costs, chosen: Bool[np.ndarray, " frame"], told: Told, clearest: int
 ) -> Float[np.ndarray, " frame"]:
-    """Probability of each frame's choice, given that the one in frame `anchor` is right."""
-    forbidden = np.where(chosen[anchor] == CHOICE, 0.0, -np.inf)
+    """Probability of each frame's choice, between one told swap and the next.
+
+    Whoever tells that the two are exchanged at a frame vouches for both sides of it.
+    """
+    anchors = told.kept >= 0
+    anchors |= told.swapped
+    anchors[:-1] |= told.swapped[1:]
+    if not anchors.any():
+        anchors[clearest] = True
+    bounds = sorted({0, *map(int, np.flatnonzero(told.swapped)), len(chosen)})
+    confidence = np.zeros(len(chosen))
+    for first, end in pairwise(bounds):
+        recent = chosen[max(first - MEMORY, 0) : first][::-1]
+        state = sum(int(choice) << bit for bit, choice in enumerate(recent))
+        part = slice(first, end)
+        confidence[part] = _probability(costs[part], chosen[part], anchors[part], _start(state))
+    return confidence
+
+
+def _probability(
+    costs: Costs,
+    chosen: Bool[np.ndarray, " frame"],
+    anchors: Bool[np.ndarray, " frame"],
+    start: Float[np.ndarray, " state"],
+) -> Float[np.ndarray, " frame"]:
+    """Probability of each frame's choice, given that those in the frames `anchors` are right."""
+    wrong = (chosen[:, None] != (CHOICE == 1)[None, :]) & anchors[:, None]
+    forbidden = np.where(wrong, -np.inf, 0.0)
     forward = np.zeros((len(costs), STATES))
-    past = -_start()
+    past = -start
     for frame, cost in enumerate(costs):
         past = logsumexp(past[PREVIOUS] - cost[PREVIOUS, CHOICE[:, None]], axis=1)
-        past = past - past.max() + (forbidden if frame == anchor else 0.0)
+        past = past - past.max() + forbidden[frame]
         forward[frame] = past
     both = np.zeros_like(forward)
     future = np.zeros(STATES)
     for frame in reversed(range(len(costs))):
         both[frame] = forward[frame] + future
         # A state goes on to its two followers, by the choice that each of them stands for.
-        allowed = future + (forbidden if frame == anchor else 0.0)
+        allowed = future + forbidden[frame]
         future = logsumexp(allowed[FOLLOWING] - costs[frame], axis=1)
         future = future - future.max()
     share = np.exp(both - logsumexp(both, axis=1, keepdims=True))
     probability: Float[np.ndarray, " frame"] = np.where(
         chosen, share[:, CHOICE == 1].sum(axis=1), share[:, CHOICE == 0].sum(axis=1)
     )
-    return probability
+    return probability.clip(0.0, 1.0)

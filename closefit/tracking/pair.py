@@ -45,6 +45,9 @@ MAX_PLACE_COST, MAX_SIZE_COST = 12.0, 4.0
 LIGHT_CHANGE_S = 0.2
 """After an absence this long, other colours speak for another person rather than other light."""
 
+FAVOUR_S = 1e4
+"""Worth of a detection that somebody said to be one of the two: more than of any clip."""
+
 MIN_SEEN_S = 0.1
 """Who is found for a shorter time is taken for a false detection."""
 
@@ -58,17 +61,31 @@ class _State:
     previous: "_State | None"
 
 
-def choose_pair(sightings: Sightings, fps: float) -> Int[np.ndarray, "frame 2"]:
+def choose_pair(
+    sightings: Sightings,
+    fps: float,
+    *,
+    allowed: Bool[np.ndarray, " detection"] | None = None,
+    favoured: Bool[np.ndarray, " detection"] | None = None,
+) -> Int[np.ndarray, "frame 2"]:
     """Return the detection of each person in each frame, -1 where there is none.
 
     Which of the two is person 0 is decided by who stands further left when both are first seen;
     where there are imported identities, the two people of a file keep their order.
+
+    Args:
+        sightings: Everybody.
+        fps: Frames per second.
+        allowed: Nobody else is chosen. Default: everybody may be.
+        favoured: Detections of one of the two people, as somebody has said.
     """
-    people = np.unique(sightings.identity)
-    if len(people) == 2 and people[0] >= 0:
-        return _by_identity(sightings, people)
+    known = np.unique(sightings.identity if favoured is None else sightings.identity[~favoured])
+    if len(known) == 2 and known[0] >= 0:
+        return _by_identity(sightings, known)
     tracklets = link_known(sightings, fps)
-    members = _assign(sightings, tracklets, fps)
+    if allowed is not None:
+        tracklets = [t for t in tracklets if allowed[t.detections].mean() > 0.5]
+    members = _assign(_Worth(sightings, tracklets, fps, favoured), len(tracklets))
     chosen = np.full((sightings.num_frames, 2), -1)
     for person, numbers in enumerate(members):
         for number in numbers:
@@ -85,8 +102,9 @@ def choose_pair(sightings: Sightings, fps: float) -> Int[np.ndarray, "frame 2"]:
 def _by_identity(sightings: Sightings, people: Int[np.ndarray, "2"]) -> Int[np.ndarray, "frame 2"]:
     """Detection of each of two known people in each frame, -1 where there is none."""
     chosen = np.full((sightings.num_frames, 2), -1)
-    column = np.searchsorted(people, sightings.identity)
-    chosen[sightings.frame, column] = np.arange(len(sightings.frame))
+    for column, person in enumerate(people):
+        detections = np.flatnonzero(sightings.identity == person)
+        chosen[sightings.frame[detections], column] = detections
     return chosen
 
 
@@ -130,13 +148,10 @@ def require_pair(seen: Bool[np.ndarray, "frame 2"], fps: float, video: str) -> N
         )
 
 
-def _assign(
-    sightings: Sightings, tracklets: list[Tracklet], fps: float
-) -> tuple[list[int], list[int]]:
-    """Numbers of the tracklets of each person, of the most valuable assignment."""
-    worth = _Worth(sightings, tracklets, fps)
+def _assign(worth: "_Worth", count: int) -> tuple[list[int], list[int]]:
+    """Numbers (below `count`) of each person's tracklets, of the most valuable assignment."""
     states = [_State((-1, -1), 0.0, None)]
-    for number in range(len(tracklets)):
+    for number in range(count):
         best: dict[tuple[int, int], _State] = {state.last: state for state in states}
         for state in states:
             # While nobody is known, both people are the same: one choice will do.
@@ -158,40 +173,16 @@ def _assign(
     return members
 
 
-class _Worth:
-    """What it is worth, in seconds, to give a tracklet to a person."""
+class Jumps:
+    """How unlikely one person is to go from one tracklet to another."""
 
     def __init__(self, sightings: Sightings, tracklets: list[Tracklet], fps: float) -> None:
+        """Describe the clothes of each tracklet."""
         self._sightings, self._tracklets, self._fps = sightings, tracklets, fps
         self._colours = [mean_colour(sightings.colours[t.detections]) for t in tracklets]
-        self._together = cache(self._seconds_together)
-        self._jump = cache(self._implausibility)
 
-    def of(self, number: int, own: int, other: int) -> float | None:
-        """Worth of giving tracklet `number` to the person whose last one is `own`.
-
-        None if the person would be at two places at once.
-        """
-        tracklet = self._tracklets[number]
-        if own >= 0 and self._tracklets[own].end >= tracklet.start:
-            return None
-        scores = self._sightings.scores[tracklet.detections]
-        worth = ALONE_VALUE * float(scores.sum()) / self._fps
-        if other >= 0:
-            worth += self._together(number, other)
-        price = self._jump(own, number) if own >= 0 else NEW_PERSON_PRICE
-        return worth - JUMP_PRICE_S * price
-
-    def _seconds_together(self, number: int, other: int) -> float:
-        """Time that both are in the picture, weighted by how close they are."""
-        one, two = self._tracklets[number].detections, self._tracklets[other].detections
-        frame, boxes = self._sightings.frame, self._sightings.boxes_xyxy
-        _, first, second = np.intersect1d(frame[one], frame[two], return_indices=True)
-        near = closeness(boxes[one[first]], boxes[two[second]])
-        return float((FAR_VALUE + (1.0 - FAR_VALUE) * near).sum()) / self._fps
-
-    def _implausibility(self, before: int, after: int) -> float:
-        """How unlikely one person is to go from one tracklet to the other: a log likelihood."""
+    def implausibility(self, before: int, after: int) -> float:
+        """Return the negative log likelihood of going from the one to the other."""
         earlier, later = self._tracklets[before], self._tracklets[after]
         leave, come = earlier.detections[-1], later.detections[0]
         boxes, height = self._sightings.boxes_xyxy, self._sightings.height_px
@@ -210,6 +201,46 @@ class _Worth:
             + min(0.5 * size**2, MAX_SIZE_COST)
             + 0.5 * absence * (colour / TYPICAL_COLOUR_CHANGE) ** 2
         )
+
+
+class _Worth:
+    """What it is worth, in seconds, to give a tracklet to a person."""
+
+    def __init__(
+        self,
+        sightings: Sightings,
+        tracklets: list[Tracklet],
+        fps: float,
+        favoured: Bool[np.ndarray, " detection"] | None,
+    ) -> None:
+        self._sightings, self._tracklets, self._fps = sightings, tracklets, fps
+        self._favoured = np.zeros(len(sightings.frame), bool) if favoured is None else favoured
+        self._together = cache(self._seconds_together)
+        self._jump = cache(Jumps(sightings, tracklets, fps).implausibility)
+
+    def of(self, number: int, own: int, other: int) -> float | None:
+        """Worth of giving tracklet `number` to the person whose last one is `own`.
+
+        None if the person would be at two places at once.
+        """
+        tracklet = self._tracklets[number]
+        if own >= 0 and self._tracklets[own].end >= tracklet.start:
+            return None
+        scores = self._sightings.scores[tracklet.detections]
+        worth = ALONE_VALUE * float(scores.sum()) / self._fps
+        worth += FAVOUR_S * float(self._favoured[tracklet.detections].sum())
+        if other >= 0:
+            worth += self._together(number, other)
+        price = self._jump(own, number) if own >= 0 else NEW_PERSON_PRICE
+        return worth - JUMP_PRICE_S * price
+
+    def _seconds_together(self, number: int, other: int) -> float:
+        """Time that both are in the picture, weighted by how close they are."""
+        one, two = self._tracklets[number].detections, self._tracklets[other].detections
+        frame, boxes = self._sightings.frame, self._sightings.boxes_xyxy
+        _, first, second = np.intersect1d(frame[one], frame[two], return_indices=True)
+        near = closeness(boxes[one[first]], boxes[two[second]])
+        return float((FAR_VALUE + (1.0 - FAR_VALUE) * near).sum()) / self._fps
 
 
 def closeness(

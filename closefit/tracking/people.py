@@ -40,6 +40,15 @@ class PairDetections:
             colours=exchange(self.colours, frames),
         )
 
+    def without(self, dropped: Bool[np.ndarray, "frame person"]) -> "PairDetections":
+        """Return the detections but for the dropped ones."""
+        return replace(
+            self,
+            boxes_xyxy=np.where(dropped[..., None], np.nan, self.boxes_xyxy),
+            keypoints=np.where(dropped[..., None, None], 0.0, self.keypoints),
+            colours=np.where(dropped[..., None], np.nan, self.colours),
+        )
+
 
 def exchange(
     values: Shaped[np.ndarray, "frame person *rest"], frames: Bool[np.ndarray, " frame"]

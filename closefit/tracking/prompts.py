@@ -17,11 +17,13 @@ def choose_prompts(
     seen: Bool[np.ndarray, "frame 2"],
     identity_confidence: Float[np.ndarray, "frame 2"],
     fps: float,
+    stated: Bool[np.ndarray, "frame 2"] | None = None,
 ) -> Float[np.ndarray, "frame 2 4"]:
     """Return the boxes to give to the segmenter, NaN elsewhere.
 
     Each person's first box is always given; after that, about once a second, both boxes of the
     frame in which the two overlap least, if they are hardly overlapping and their identity is sure.
+    Boxes that a correction has `stated` are given too.
     """
     prompted = np.zeros_like(seen)
     for person in np.flatnonzero(seen.any(axis=0)):
@@ -34,4 +36,6 @@ def choose_prompts(
         best = start + int(cost[start : start + step].argmin())
         if cost[best] <= MAX_OVERLAP:
             prompted[best] = True
+    if stated is not None:
+        prompted |= stated & seen
     return np.where(prompted[..., None], boxes_xyxy, np.nan)

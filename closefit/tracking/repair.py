@@ -6,9 +6,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from closefit.tracking.gaps import fill_gaps
-from closefit.tracking.identity import find_exchanged
+from closefit.tracking.identity import Told, find_exchanged
 from closefit.tracking.joints import doubt_jumps
 from closefit.tracking.people import PairDetections, usual_height_px
+
+DOUBTFUL = 0.9
+"""A person with a lower identity confidence in a frame is listed as doubtful."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +40,8 @@ def repair(
     time_s: Float[np.ndarray, " frame"],
     fps: float,
     max_gap_s: float,
-    *,
-    identities_known: bool = False,
+    told: Told | None = None,
+    dropped: Bool[np.ndarray, "frame person"] | None = None,
 ) -> RepairedPair:
     """Undo exchanged identities, doubt keypoints that jump, fill short gaps.
 
@@ -47,13 +50,13 @@ def repair(
         time_s: Time stamp of each frame.
         fps: Mean number of frames per second.
         max_gap_s: Longest gap to fill, from detection to detection.
-        identities_known: Somebody else has told the two apart, and is believed.
+        told: Who is who in some frames, as somebody said who has looked.
+        dropped: False detections, by the person whom they would be taken for.
     """
-    if identities_known:
-        exchanged, confidence = np.zeros(len(time_s), dtype=bool), np.ones(len(time_s))
-    else:
-        exchanged, confidence = find_exchanged(pair, fps)
+    exchanged, confidence = find_exchanged(pair, fps, told)
     pair = pair.exchanged(exchanged)
+    if dropped is not None:
+        pair = pair.without(dropped)
     keypoints = doubt_jumps(pair.keypoints, pair.height_px, fps)
     boxes, keypoints, filled = fill_gaps(pair.boxes_xyxy, keypoints, time_s, max_gap_s)
     known = pair.seen | filled
@@ -65,6 +68,15 @@ def repair(
         identity_confidence=np.where(known, confidence[:, None], 0.0),
         exchanged=exchanged,
     )
+
+
+def doubtful_frames(repaired: RepairedPair) -> Bool[np.ndarray, " frame"]:
+    """Frames in which a person who is known may be the other one."""
+    known = repaired.seen | repaired.filled
+    doubtful: Bool[np.ndarray, " frame"] = (known & (repaired.identity_confidence < DOUBTFUL)).any(
+        axis=1
+    )
+    return doubtful
 
 
 def with_keypoints(

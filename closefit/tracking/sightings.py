@@ -6,7 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from closefit.detectors.detections import Detections
+from closefit.records import DetectedPeople
 from closefit.tracking.colours import describe_clothes
+from closefit.tracking.people import PairDetections
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,26 @@ class MaskCrop:
         rows, columns = _extent(np.any(mask, axis=1)), _extent(np.any(mask, axis=0))
         return cls(rows, columns, np.packbits(mask[rows, columns]))
 
+    @classmethod
+    def empty(cls) -> "MaskCrop":
+        """Return a mask without pixels."""
+        return cls(slice(0, 0), slice(0, 0), np.zeros(0, dtype=np.uint8))
+
+    @property
+    def corners(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom."""
+        return self.columns.start, self.rows.start, self.columns.stop, self.rows.stop
+
+    def covers(self, x: float, y: float) -> bool:
+        """Whether the point lies on the mask."""
+        row, column = int(np.floor(y)) - self.rows.start, int(np.floor(x)) - self.columns.start
+        height = self.rows.stop - self.rows.start
+        width = self.columns.stop - self.columns.start
+        if not (0 <= row < height and 0 <= column < width):
+            return False
+        bit = row * width + column
+        return bool(self.bits[bit // 8] >> (7 - bit % 8) & 1)
+
     def add_to(self, mask: Bool[np.ndarray, "height width"]) -> None:
         """Set this mask's pixels in a mask of the whole image."""
         part = mask[self.rows, self.columns]
@@ -48,6 +70,7 @@ class Sightings:
         colours: Description of the clothes; NaN where unknown.
         masks: Pixels of the person; an empty crop where the detector gave none.
         identity: Number of the person as an import knows it; -1 where unknown.
+        landmarks_3d_m: Metric 3D keypoints and confidence; size 0 where the detector has none.
     """
 
     num_frames: int
@@ -58,6 +81,7 @@ class Sightings:
     colours: Float[np.ndarray, "detection colour"]
     masks: list[MaskCrop]
     identity: Int[np.ndarray, " detection"]
+    landmarks_3d_m: Float[np.ndarray, "detection landmark 4"]
 
     @property
     def height_px(self) -> Float[np.ndarray, " detection"]:
@@ -76,6 +100,65 @@ class Sightings:
             colours=self.colours[detections],
             masks=[self.masks[number] for number in detections],
             identity=self.identity[detections],
+            landmarks_3d_m=self.landmarks_3d_m[detections],
+        )
+
+    @classmethod
+    def of_pair(cls, pair: PairDetections) -> "Sightings":
+        """Return two people's detections as sightings whose identities are given."""
+        frame, person = np.nonzero(pair.seen)
+        return cls(
+            num_frames=len(pair.seen),
+            frame=frame,
+            boxes_xyxy=pair.boxes_xyxy[frame, person],
+            scores=np.ones(len(frame)),
+            keypoints=pair.keypoints[frame, person],
+            colours=pair.colours[frame, person],
+            masks=[MaskCrop.empty()] * len(frame),
+            identity=person,
+            landmarks_3d_m=np.zeros((len(frame), 0, 4)),
+        )
+
+    def to_record(
+        self, time_s: Float[np.ndarray, " frame"], size_wh: tuple[int, int]
+    ) -> DetectedPeople:
+        """Return everything as it is kept on disk; `size_wh` is that of the pictures."""
+        corners = np.array([mask.corners for mask in self.masks], dtype=np.int64).reshape(-1, 4)
+        bits = [np.zeros(0, dtype=np.uint8), *(mask.bits for mask in self.masks)]
+        return DetectedPeople(
+            time_s=time_s,
+            size_wh=np.array(size_wh),
+            frame=self.frame,
+            boxes_xyxy=self.boxes_xyxy,
+            scores=self.scores,
+            keypoints=self.keypoints,
+            landmarks_3d_m=self.landmarks_3d_m,
+            colours=self.colours,
+            identity=self.identity,
+            mask_corners=corners,
+            mask_bits=np.concatenate(bits),
+        )
+
+    @classmethod
+    def from_record(cls, record: DetectedPeople) -> "Sightings":
+        """Inverse of `to_record`."""
+        sides = record.mask_corners[:, 2:] - record.mask_corners[:, :2]
+        ends = np.cumsum(-(-np.prod(sides, axis=1) // 8))
+        bits = np.split(record.mask_bits, ends[:-1]) if len(ends) else []
+        masks = [
+            MaskCrop(slice(int(top), int(bottom)), slice(int(left), int(right)), packed)
+            for (left, top, right, bottom), packed in zip(record.mask_corners, bits, strict=True)
+        ]
+        return cls(
+            num_frames=len(record.time_s),
+            frame=record.frame,
+            boxes_xyxy=record.boxes_xyxy,
+            scores=record.scores,
+            keypoints=record.keypoints,
+            colours=record.colours,
+            masks=masks,
+            identity=record.identity,
+            landmarks_3d_m=record.landmarks_3d_m,
         )
 
 
@@ -110,6 +193,7 @@ class SightingsBuilder:
             colours=np.concatenate(self._colours),
             masks=self._masks,
             identity=np.full(sum(counts), -1),
+            landmarks_3d_m=np.zeros((sum(counts), 0, 4)),
         )
 
 

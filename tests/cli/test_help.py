@@ -17,11 +17,12 @@ PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS = {
     "--preset", "--perception", "--observations", "--device", "--weights", "--offline", "--seed",
     "--fov", "--focal", "--camera", "--start", "--end", "--physics", "--config", "--set",
+    "--people", "--corrections",
 }  # fmt: skip
 
 FLAGS = {
     "run": SETTINGS | {"--out", "--from", "--until", "--force", "--json", "--verbose"},
-    "stage": SETTINGS | {"--out", "--force", "--json", "--verbose"},
+    "stage": SETTINGS | {"--out", "--preview", "--force", "--json", "--verbose"},
     "status": {"--json"},
     "doctor": {"--weights", "--json"},
     "demo": {"--out", "--frames", "--device", "--weights", "--seed", "--json", "--verbose"},

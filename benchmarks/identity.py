@@ -1,0 +1,298 @@
+"""Score who is who: simulated detections under stress, and real detectors, on clips with truth.
+
+    python benchmarks/identity.py CLIPS [--seeds 0 1 2] [--detectors yolo] [--weights DIR]
+
+CLIPS is a folder of clips (`NAME/video.mp4`, `observations.npz`, `truth.npz`). A detected person in
+a frame is right if the detection is of the true person of that number, after one global assignment
+of numbers to people per clip. Chance is one half.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from measuring import publish, run_closefit, table
+
+from closefit import artifacts, video
+from closefit.demo.detections import VisiblePeople, simulate_detections
+from closefit.records import Track
+from closefit.tracking.colours import describe_clothes
+from closefit.tracking.people import PairDetections
+from closefit.tracking.repair import DOUBTFUL, repair
+
+FPS = 30.0
+OCCLUSION_S = 1.0
+MAX_GAP_S = 0.5
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True, eq=False)
+class Simulated:
+    """Detections whose mistakes are known.
+
+    Attributes:
+        pair: As a detector would give it.
+        exchanged: Frames in which the two people are the other way round.
+    """
+
+    pair: PairDetections
+    exchanged: np.ndarray
+
+
+@dataclass(frozen=True)
+class Score:
+    """Detected person-frames of one clip: how many, right, doubtful, and wrong but doubtful."""
+
+    detected: int
+    right: int
+    doubtful: int
+    wrong_doubtful: int
+
+    def __add__(self, other: "Score") -> "Score":
+        """Sum of two clips."""
+        return Score(*(a + b for a, b in zip(self.row, other.row, strict=True)))
+
+    @property
+    def row(self) -> tuple[int, int, int, int]:
+        """All four numbers."""
+        return self.detected, self.right, self.doubtful, self.wrong_doubtful
+
+    @property
+    def cells(self) -> list[object]:
+        """Shares, for a table."""
+        wrong = self.detected - self.right
+        caught = self.wrong_doubtful / wrong if wrong else None
+        return [
+            self.detected,
+            100.0 * self.right / max(self.detected, 1),
+            wrong,
+            100.0 * self.doubtful / max(self.detected, 1),
+            None if caught is None else 100.0 * caught,
+        ]
+
+
+COLUMNS = ["person-frames", "right (%)", "wrong", "doubtful (%)", "of the wrong, doubtful (%)"]
+
+
+def main() -> None:
+    """Simulate, detect, score, publish."""
+    options = _options()
+    clips = sorted(path.parent for path in options.clips.glob("*/truth.npz"))
+    tables, data = [], {}
+    if not options.no_simulation:
+        raw, solved = _simulations(clips, options.seeds)
+        rows = [[name, 100.0 * raw[name], *score.cells] for name, score in solved.items()]
+        tables.append(table(["simulated detections", "right as given (%)", *COLUMNS], rows))
+        data["simulated"] = {name: score.row for name, score in solved.items()}
+    for detector in options.detectors:
+        scores = {clip.name: _detected(clip, detector, options) for clip in clips}
+        rows = [[name, *score.cells] for name, score in scores.items()]
+        tables.append(table([f"detector {detector}", *COLUMNS], rows))
+        data[detector] = {name: score.row for name, score in scores.items()}
+    publish("identity", {"seeds": options.seeds, "scores": data}, tables)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", type=Path, help="folder of clips")
+    parser.add_argument("--out", type=Path, default=Path("results/bench-identity"))
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--detectors", nargs="*", default=["yolo"], help="values of --perception")
+    parser.add_argument("--weights", help="folder of the detectors' weights")
+    parser.add_argument("--no-simulation", action="store_true")
+    return parser.parse_args()
+
+
+def _simulations(clips: list[Path], seeds: list[int]) -> tuple[dict[str, float], dict[str, Score]]:
+    """Share that is right as given, and the score after repair, of every kind of stress."""
+    kinds: dict[str, list[tuple[Simulated, float]]] = {"observations.npz": []}
+    for clip in clips:
+        truth = dict(np.load(clip / "truth.npz"))
+        images = list(video.frames(video.probe(clip / "video.mp4")))
+        given = dict(np.load(clip / "observations.npz"))
+        kinds["observations.npz"].append((_of_arrays(given, truth, images), FPS))
+        people = VisiblePeople.from_truth(truth)
+        for seed in seeds:
+            simulated = _of_arrays(simulate_detections(people, seed), truth, images)
+            for name, stress in STRESSES.items():
+                harder = stress(simulated, people, np.random.default_rng(seed))
+                kinds.setdefault(name, []).append((harder, people.fps))
+    scores = {
+        name: [_score_simulated(simulated, fps) for simulated, fps in cases]
+        for name, cases in kinds.items()
+    }
+    raw = {
+        name: float(np.mean([_share_as_given(simulated) for simulated, _ in cases]))
+        for name, cases in kinds.items()
+    }
+    return raw, {name: _total(of_kind) for name, of_kind in scores.items()}
+
+
+def _of_arrays(
+    arrays: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], images: list[np.ndarray]
+) -> Simulated:
+    keypoints = np.nan_to_num(arrays["keypoints"].astype(float))
+    boxes = arrays["boxes"].astype(float)
+    colours = np.stack([describe_clothes(*frame) for frame in zip(images, keypoints, strict=True)])
+    return Simulated(PairDetections(boxes, keypoints, colours), _exchanged(boxes, keypoints, truth))
+
+
+def _exchanged(
+    boxes: np.ndarray, keypoints: np.ndarray, truth: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Frames in which the given people fit the truth's better the other way round."""
+    distance = np.linalg.norm(keypoints[:, :, None, :, :2] - truth["keypoints2d"][:, None], axis=-1)
+    apart = np.median(distance, axis=-1)
+    apart = apart + np.abs(boxes[:, :, None] - truth["boxes"][:, None]).mean(axis=-1)
+    apart = np.where(np.isfinite(apart), apart, 0.0)
+    crossed: np.ndarray = apart[:, 0, 1] + apart[:, 1, 0] < apart[:, 0, 0] + apart[:, 1, 1]
+    return crossed
+
+
+def _as_given(simulated: Simulated, _people: VisiblePeople, _rng: Rng) -> Simulated:
+    return simulated
+
+
+def _long_swaps(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulated:
+    """Exchange stretches of a sixth to two thirds of a second where the boxes overlap."""
+    near = np.flatnonzero(_overlap(people))
+    frames = np.zeros(len(simulated.exchanged), dtype=bool)
+    for first in rng.choice(near, size=2, replace=False):
+        frames[first : first + rng.integers(5, 21)] = True
+    return _exchange(simulated, frames)
+
+
+def _tracker_switches(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulated:
+    """From a frame with overlap on, the tracker goes on with the two exchanged; twice."""
+    frames = np.zeros(len(simulated.exchanged), dtype=bool)
+    for first in rng.choice(np.flatnonzero(_overlap(people)), size=2, replace=False):
+        frames[first:] ^= True
+    return _exchange(simulated, frames)
+
+
+def _missed(simulated: Simulated, _people: VisiblePeople, rng: Rng) -> Simulated:
+    """Miss a fifth of all detections, in runs of 3 to 8 frames."""
+    lost = np.zeros(simulated.pair.seen.shape, dtype=bool)
+    while lost.mean() < 0.2:
+        first, person = rng.integers(len(lost)), rng.integers(2)
+        lost[first : first + rng.integers(3, 9), person] = True
+    return _lose(simulated, lost)
+
+
+def _occluded(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulated:
+    """Who is covered most is not seen for a second; the tracker then has the two exchanged."""
+    frames = len(simulated.exchanged)
+    length = round(OCCLUSION_S * people.fps)
+    first = int(np.clip(_overlap_px(people).argmax() - length // 2, 3, frames - length - 3))
+    areas = people.masks[first : first + length].sum(axis=(0, 2, 3))
+    hidden = int(areas.argmin())
+    lost = np.zeros((frames, 2), dtype=bool)
+    lost[first : first + length, hidden] = True
+    correct = _exchange(simulated, simulated.exchanged)
+    switched = np.arange(frames) >= first + length
+    jittered = rng.random(frames) < 0.1  # and now and then in between
+    return _exchange(_lose(correct, lost), switched ^ jittered)
+
+
+def _everything(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulated:
+    for stress in (_long_swaps, _tracker_switches, _missed):
+        simulated = stress(simulated, people, rng)
+    return simulated
+
+
+STRESSES: dict[str, Callable[[Simulated, VisiblePeople, Rng], Simulated]] = {
+    "simulated as in the demo": _as_given,
+    "long swaps in the clinch": _long_swaps,
+    "tracker goes on exchanged": _tracker_switches,
+    "a fifth missed, in runs": _missed,
+    "one hidden for 1 s, then exchanged": _occluded,
+    "swaps, switches and misses": _everything,
+}
+
+
+def _exchange(simulated: Simulated, frames: np.ndarray) -> Simulated:
+    return Simulated(simulated.pair.exchanged(frames), simulated.exchanged ^ frames)
+
+
+def _lose(simulated: Simulated, lost: np.ndarray) -> Simulated:
+    """Drop detections; `lost` counts true people."""
+    columns = np.where(simulated.exchanged[:, None], lost[:, ::-1], lost)
+    pair = simulated.pair
+    pair = replace(
+        pair,
+        boxes_xyxy=np.where(columns[..., None], np.nan, pair.boxes_xyxy),
+        keypoints=np.where(columns[..., None, None], 0.0, pair.keypoints),
+        colours=np.where(columns[..., None], np.nan, pair.colours),
+    )
+    return replace(simulated, pair=pair)
+
+
+def _overlap_px(people: VisiblePeople) -> np.ndarray:
+    boxes = people.boxes_xyxy
+    low = np.maximum(boxes[:, 0, :2], boxes[:, 1, :2])
+    high = np.minimum(boxes[:, 0, 2:], boxes[:, 1, 2:])
+    return np.prod(np.maximum(high - low, 0.0), axis=-1)
+
+
+def _overlap(people: VisiblePeople) -> np.ndarray:
+    overlap: np.ndarray = _overlap_px(people) > 0
+    return overlap
+
+
+def _share_as_given(simulated: Simulated) -> float:
+    seen = simulated.pair.seen
+    right = (seen & ~simulated.exchanged[:, None]).sum() / seen.sum()
+    return max(float(right), 1.0 - float(right))
+
+
+def _score_simulated(simulated: Simulated, fps: float) -> Score:
+    frames = len(simulated.exchanged)
+    repaired = repair(simulated.pair, np.arange(frames) / fps, fps, MAX_GAP_S)
+    wrong = repaired.exchanged ^ simulated.exchanged
+    return _score(wrong[:, None] & repaired.seen, repaired.seen, repaired.identity_confidence)
+
+
+def _score(wrong: np.ndarray, seen: np.ndarray, confidence: np.ndarray) -> Score:
+    if wrong.sum() > 0.5 * seen.sum():  # one global assignment per clip
+        wrong = seen & ~wrong
+    doubtful = seen & (confidence < DOUBTFUL)
+    return Score(
+        detected=int(seen.sum()),
+        right=int((seen & ~wrong).sum()),
+        doubtful=int(doubtful.sum()),
+        wrong_doubtful=int((wrong & doubtful).sum()),
+    )
+
+
+def _total(scores: list[Score]) -> Score:
+    total = scores[0]
+    for score in scores[1:]:
+        total = total + score
+    return total
+
+
+def _detected(clip: Path, detector: str, options: argparse.Namespace) -> Score:
+    """Run a real detector on a clip and score what `track` makes of it."""
+    folder = options.out / f"{clip.name}-{detector}"
+    arguments = ["stage", "track", str(clip / "video.mp4"), "--out", str(folder)]
+    arguments += ["--perception", detector]
+    if options.weights:
+        arguments += ["--weights", options.weights]
+    run_closefit(arguments)
+    track = artifacts.read(folder / "artifacts" / "track.npz", Track)
+    truth = np.load(clip / "truth.npz")
+    weight = track.keypoints[..., 2][:, :, None]
+    distance = np.linalg.norm(
+        track.keypoints[:, :, None, :, :2] - truth["keypoints2d"][:, None], axis=-1
+    )
+    apart = (weight * distance).sum(axis=-1) / np.maximum(weight.sum(axis=-1), 1e-9)
+    nearest = apart.argmin(axis=-1)
+    wrong = track.seen & (nearest != np.arange(2))
+    return _score(wrong, track.seen, track.identity_confidence)
+
+
+if __name__ == "__main__":
+    main()

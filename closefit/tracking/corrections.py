@@ -1,0 +1,292 @@
+"""Reads a file of corrections, and checks it completely.
+
+The file is JSON; every part may be left out, and the order of entries means nothing:
+
+    {
+      "swap":   [120, 133],
+      "box":    [{"person": 1, "frame": 97, "xyxy": [310, 80, 420, 410]}],
+      "point":  [{"person": 0, "frame": 40, "xy": [212, 260]}],
+      "ignore": [[150, 158]],
+      "drop":   [{"person": 1, "frame": 88}, {"person": 1, "frames": [90, 95]}]
+    }
+
+Frames count from 0 at the start of the chosen part, as in `preview.mp4`; ranges include both ends.
+Pixels are those of the upright source video. Person 0 and 1 are those of the results.
+"""
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from closefit.errors import CorrectionsError, FileMissingError
+
+NAME = "corrections.json"
+PEOPLE = (0, 1)
+HINT = "docs/tracking.md describes the file, with an example"
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a person is in a frame: a box (x0, y0, x1, y1) or a point (x, y), in pixels."""
+
+    person: int
+    frame: int
+    pixels: tuple[float, ...]
+
+    @property
+    def is_box(self) -> bool:
+        """Whether it is a box."""
+        return len(self.pixels) == 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drop:
+    """Frames in which a person's detection is of nobody, or of somebody else."""
+
+    person: int
+    frames: Range
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corrections:
+    """What a person who has looked at the preview says.
+
+    Attributes:
+        swaps: From each of these frames on, until the next one, the two people are exchanged.
+        places: Where people are.
+        ignored: Frames in which no detection counts, first and last.
+        drops: False detections.
+    """
+
+    swaps: tuple[int, ...] = ()
+    places: tuple[Place, ...] = ()
+    ignored: tuple[Range, ...] = ()
+    drops: tuple[Drop, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Number of entries."""
+        return sum(map(len, (self.swaps, self.places, self.ignored, self.drops)))
+
+    def scaled(self, across: float, down: float) -> "Corrections":
+        """Return the same with places in pixels of pictures of another size."""
+        factors = (across, down, across, down)
+        places = tuple(
+            replace(p, pixels=tuple(v * f for v, f in zip(p.pixels, factors, strict=False)))
+            for p in self.places
+        )
+        return replace(self, places=places)
+
+
+NO_CORRECTIONS = Corrections()
+
+
+def find(video: Path, named: Path | None) -> Path | None:
+    """Return the corrections that belong to a video: the named file, or the one beside it.
+
+    Beside `dance.mp4` that is `dance.corrections.json` or `corrections.json`.
+
+    Raises:
+        CorrectionsError: There is more than one, so nobody knows which is meant.
+    """
+    beside = [
+        path
+        for path in (video.with_name(f"{video.stem}.{NAME}"), video.with_name(NAME))
+        if path.is_file()
+    ]
+    if named is None:
+        if len(beside) > 1:
+            raise CorrectionsError(
+                f"beside `{video}` lie both `{beside[0].name}` and `{beside[1].name}`",
+                hint="keep one of the two files",
+            )
+        return beside[0] if beside else None
+    others = [path for path in beside if path.absolute() != named.absolute()]
+    if others:
+        raise CorrectionsError(
+            f"corrections are given twice: `{named}` by --corrections, and `{others[0]}` beside "
+            "the video",
+            hint="move one of the two files away, or take back the setting with "
+            "--set track.corrections=none",
+        )
+    return named
+
+
+def read(path: Path, num_frames: int, size_wh: tuple[int, int]) -> Corrections:
+    """Read and check corrections for a clip of `num_frames` frames of a video of this size.
+
+    Raises:
+        FileMissingError: There is no such file.
+        CorrectionsError: It does not follow the format or does not fit the clip.
+    """
+    return _Reader(path, num_frames, size_wh).read()
+
+
+class _Reader:
+    """Reads one file; every complaint names the file and the entry."""
+
+    def __init__(self, path: Path, num_frames: int, size_wh: tuple[int, int]) -> None:
+        self._path, self._num_frames, self._size_wh = path, num_frames, size_wh
+
+    def read(self) -> Corrections:
+        content = self._json()
+        if not isinstance(content, dict):
+            self._refuse("the file", f"is {_kind(content)} instead of an object {{...}}")
+        parts = ("swap", "box", "point", "ignore", "drop")
+        self._check_keys("the file", content, parts, ())
+        lists = {part: content.get(part, []) for part in parts}
+        for part, entries in lists.items():
+            if not isinstance(entries, list):
+                self._refuse(f"`{part}`", f"is {_kind(entries)} instead of a list [...]")
+        swaps = [self._frame(f"`swap` {n}", frame) for n, frame in enumerate(lists["swap"])]
+        boxes = [self._place("box", n, entry) for n, entry in enumerate(lists["box"])]
+        points = [self._place("point", n, entry) for n, entry in enumerate(lists["point"])]
+        ignored = [self._range(f"`ignore` {n}", entry) for n, entry in enumerate(lists["ignore"])]
+        drops = [self._drop(n, entry) for n, entry in enumerate(lists["drop"])]
+        corrections = Corrections(
+            swaps=tuple(sorted(swaps)),
+            places=tuple(boxes + points),
+            ignored=tuple(ignored),
+            drops=tuple(drops),
+        )
+        self._check_contradictions(corrections)
+        return corrections
+
+    def _json(self) -> Any:
+        try:
+            text = self._path.read_text(encoding="utf-8-sig")
+        except FileNotFoundError as error:
+            raise FileMissingError(
+                f"there is no file of corrections `{self._path}`",
+                hint="check the path after --corrections",
+            ) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise CorrectionsError(f"`{self._path}` is not a readable text file", HINT) from error
+        try:
+            return json.loads(text, object_pairs_hook=self._object)
+        except json.JSONDecodeError as error:
+            raise CorrectionsError(
+                f"`{self._path}` is not JSON: {error.msg} in line {error.lineno}, "
+                f"column {error.colno}",
+                HINT,
+            ) from error
+
+    def _object(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        for key, count in Counter(key for key, _ in pairs).items():
+            if count > 1:
+                self._refuse(f"`{key}`", "is given twice in one object")
+        return dict(pairs)
+
+    def _place(self, part: str, number: int, entry: Any) -> Place:
+        where = f"`{part}` {number}"
+        key, sides = ("xyxy", 4) if part == "box" else ("xy", 2)
+        self._check_entry(where, entry, ("person", "frame", key))
+        pixels = entry[key]
+        if (
+            not isinstance(pixels, list)
+            or len(pixels) != sides
+            or not all(_is_number(value) for value in pixels)
+        ):
+            names = "left, top, right, bottom" if sides == 4 else "x, y"
+            self._refuse(where, f"has `{key}` {json.dumps(pixels)} instead of [{names}]")
+        width, height = self._size_wh
+        limits = (width, height) * (sides // 2)
+        if not all(0 <= value <= limit for value, limit in zip(pixels, limits, strict=True)):
+            self._refuse(where, f"lies outside the image of {width}x{height} pixels: {pixels}")
+        if sides == 4 and not (pixels[0] < pixels[2] and pixels[1] < pixels[3]):
+            self._refuse(where, f"has `xyxy` {pixels}, which is not (left, top, right, bottom)")
+        return Place(
+            person=self._person(where, entry["person"]),
+            frame=self._frame(where, entry["frame"]),
+            pixels=tuple(float(value) for value in pixels),
+        )
+
+    def _drop(self, number: int, entry: Any) -> Drop:
+        where = f"`drop` {number}"
+        several = isinstance(entry, dict) and "frames" in entry
+        self._check_entry(where, entry, ("person", "frames" if several else "frame"))
+        frames = (
+            self._range(where, entry["frames"])
+            if several
+            else (self._frame(where, entry["frame"]),) * 2
+        )
+        return Drop(person=self._person(where, entry["person"]), frames=frames)
+
+    def _range(self, where: str, value: Any) -> Range:
+        if not isinstance(value, list) or len(value) != 2:
+            self._refuse(where, f"is {json.dumps(value)} instead of [first frame, last frame]")
+        first, last = (self._frame(where, frame) for frame in value)
+        if first > last:
+            self._refuse(where, f"ends at frame {last}, before it begins at {first}")
+        return first, last
+
+    def _frame(self, where: str, value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            self._refuse(where, f"names frame {json.dumps(value)} instead of a whole number")
+        if not 0 <= value < self._num_frames:
+            self._refuse(
+                where,
+                f"names frame {value}, but the clip has {self._num_frames} frames "
+                f"(0-{self._num_frames - 1})",
+            )
+        return int(value)
+
+    def _person(self, where: str, value: Any) -> int:
+        if isinstance(value, bool) or value not in PEOPLE:
+            self._refuse(where, f"names person {json.dumps(value)}; there are 0 and 1")
+        return int(value)
+
+    def _check_entry(self, where: str, entry: Any, keys: tuple[str, ...]) -> None:
+        if not isinstance(entry, dict):
+            self._refuse(where, f"is {_kind(entry)} instead of an object with {_listed(keys)}")
+        self._check_keys(where, entry, keys, required=keys)
+
+    def _check_keys(
+        self, where: str, entry: Mapping[str, Any], known: Sequence[str], required: Sequence[str]
+    ) -> None:
+        for key in entry:
+            if key not in known:
+                nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+                self._refuse(where, f"has an unknown key `{key}`; the nearest is `{nearest}`")
+        for key in required:
+            if key not in entry:
+                self._refuse(where, f"lacks `{key}`")
+
+    def _check_contradictions(self, corrections: Corrections) -> None:
+        for frame, count in Counter(corrections.swaps).items():
+            if count > 1:
+                self._refuse("`swap`", f"names frame {frame} twice")
+        told = Counter((place.person, place.frame) for place in corrections.places)
+        for (person, frame), count in told.items():
+            where = f"person {person} in frame {frame}"
+            if count > 1:
+                self._refuse(where, "is placed twice, by `box` or `point`")
+            if any(first <= frame <= last for first, last in corrections.ignored):
+                self._refuse(where, "is both placed and in a range to `ignore`")
+            if any(
+                drop.person == person and drop.frames[0] <= frame <= drop.frames[1]
+                for drop in corrections.drops
+            ):
+                self._refuse(where, "is both placed and dropped")
+
+    def _refuse(self, where: str, problem: str) -> NoReturn:
+        raise CorrectionsError(f"{where} in `{self._path}` {problem}", HINT)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
+    return "nothing" if value is None else names.get(type(value), "a number")
+
+
+def _listed(keys: Sequence[str]) -> str:
+    return ", ".join(f"`{key}`" for key in keys)
