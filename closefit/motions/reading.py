@@ -115,8 +115,15 @@ def find_motions(
     loader = _Loader(body or Body.load(weights.locate("closefit_body")), unit_m)
     sources = list(_found(path, loader))
     if not sources:
-        raise InputError(f"there is no motion in `{path}`", hint=f"closefit reads {FORMATS}")
+        raise InputError(f"there is no motion in `{path}`", hint=_what_there_could_be(path))
     return sources
+
+
+def _what_there_could_be(path: Path) -> str:
+    archives = sorted(entry for entry in path.iterdir() if entry.name.lower().endswith(ARCHIVES))
+    if archives:
+        return f"archives in a folder are not opened: name them, for example `{archives[0]}`"
+    return f"closefit reads {FORMATS}"
 
 
 @dataclass(frozen=True, eq=False)

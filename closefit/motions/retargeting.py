@@ -11,6 +11,7 @@ heights are scaled by the ratio of leg lengths (`floor` then sets the soles on y
 """
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ from closefit.body import Body
 from closefit.body.skeleton import JOINT_INDEX, PARENTS
 from closefit.errors import InputError
 from closefit.motions.skeletons import match_layout
-from closefit.motions.source import SourceMotion
+from closefit.motions.source import Z_UP_TO_Y_UP, SourceMotion
 from closefit.records import PairMotion
 
 GUESSED_UNITS_M = (1.0, 0.01, 0.001)
@@ -33,6 +34,9 @@ LEG_LENGTHS_M = (0.35, 1.2)
 """Hip to ankle of a small child and of a very tall adult, with some room."""
 
 SIDES = ("left", "right")
+
+STANDING_SHARE = 0.8
+"""Least share of the vertical in the direction from the ankles to the neck of a rest pose."""
 
 LEG_SHARE = 0.48
 """Leg length over stature."""
@@ -79,7 +83,7 @@ def retarget(source: SourceMotion, body: Body, unit_m: float | None = None) -> P
     """Carry one person's motion over to `body`.
 
     Args:
-        source: World y up, in any unit.
+        source: World y or z up, as the rest pose stands; in any unit.
         body: The free body or SMPL.
         unit_m: Metres per unit of the source; None: what the file or its kind implies, else
             metres, centimetres or millimetres, whichever makes a person.
@@ -149,6 +153,7 @@ def local_rotations(world: Float[Tensor, "*batch 24 3 3"]) -> Float[Tensor, "*ba
 def _figure(source: SourceMotion, unit_m: float | None) -> _Figure:
     """Bring the source into our joint order and metres, and check it."""
     layout, found = match_layout(source.joint_names, source.origin)
+    source = _with_y_up(source, source.rest_joints[found["neck"]] - _mid_ankles(source, found))
     has = {JOINT_INDEX[name]: index for name, index in found.items()}
     frames = len(source.joints)
     rest = torch.full((24, 3), torch.nan, dtype=torch.float64)
@@ -168,6 +173,30 @@ def _figure(source: SourceMotion, unit_m: float | None) -> _Figure:
     unit = unit_m or source.unit_m or layout.unit_m or guess_unit(leg)
     check_leg_length(leg * unit, source.origin)
     return _Figure(rest=rest * unit, rotations=rotations, joints=joints * unit, has=frozenset(has))
+
+
+def _mid_ankles(source: SourceMotion, found: Mapping[str, int]) -> Float[np.ndarray, "3"]:
+    """Point between the ankles of the rest pose."""
+    middle: np.ndarray = source.rest_joints[[found[f"{side}_ankle"] for side in SIDES]].mean(axis=0)
+    return middle
+
+
+def _with_y_up(source: SourceMotion, upright: Float[np.ndarray, "3"]) -> SourceMotion:
+    """Turn a file whose rest pose stands along z, as some programs write them.
+
+    Raises:
+        InputError: The rest pose does not stand, so it says nothing about the figure.
+    """
+    share = upright / max(float(np.linalg.norm(upright)), 1e-12)
+    if share[1] > STANDING_SHARE:
+        return source
+    if share[2] > STANDING_SHARE:
+        return source.turned(Z_UP_TO_Y_UP)
+    raise InputError(
+        f"the rest pose of `{source.origin}` does not stand (ankles to neck: "
+        f"{', '.join(f'{value:.3g}' for value in upright)})",
+        hint="export the motion with a standing rest pose, arms stretched out or hanging",
+    )
 
 
 def guess_unit(leg_length: float) -> float:

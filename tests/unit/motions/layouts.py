@@ -15,6 +15,9 @@ from closefit.records import PairMotion
 Y_UP_FROM_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 SMPL_PELVIS = np.array([-0.0018, -0.2233, 0.0282])
+SMPL_BESIDE_PELVIS = np.array(
+    [[0.0695, -0.0914, -0.0068], [-0.0677, -0.0905, -0.0043], [-0.0025, 0.1090, -0.0267]]
+)
 SMPLX_PELVIS = np.array([0.0031, -0.3514, 0.0120])
 
 
@@ -62,9 +65,11 @@ def write_interhuman_raw(path: Path, motion: PairMotion) -> Path:
 def write_interhuman_processed(
     root: Path, name: str, motion: PairMotion, joints: np.ndarray
 ) -> Path:
-    """`joints` (frame, 2, 24, 3) with y up."""
-    rotations, _ = in_world(motion, "z")
+    """`joints` (frame, 2, 24, 3) with y up; those beside the pelvis become SMPL's."""
+    rotations, pelvis = in_world(motion, "z")
     positions = joints[:, :, :22] @ Y_UP_FROM_Z_UP
+    beside = np.einsum("fpxy,jy->fpjx", rotations[:, :, 0], SMPL_BESIDE_PELVIS)
+    positions[:, :, 1:4] = pelvis[:, :, None] + beside
     for person in range(2):
         rows = np.zeros((len(joints), 492), np.float32)
         rows[:, :66] = positions[:, person].reshape(-1, 66)

@@ -131,8 +131,15 @@ def test_turning_the_world_turns_the_result(source: SourceMotion, body: Body) ->
 def test_axes_with_z_up_become_y_up(source: SourceMotion, body: Body) -> None:
     z_up = source.turned(Z_UP_TO_Y_UP.T)
     assert z_up.joints[..., 2].max() > 1.4
-    back = retarget(z_up.turned(Z_UP_TO_Y_UP), body)
-    assert rotations_agree(back, retarget(source, body))
+    result, expected = retarget(z_up, body), retarget(source, body)
+    assert rotations_agree(result, expected)
+    np.testing.assert_allclose(result.pelvis_m, expected.pelvis_m, atol=1e-5)
+
+
+def test_rest_pose_that_does_not_stand_is_refused(source: SourceMotion, body: Body) -> None:
+    lying = source.turned(Rotation.from_euler("z", 90, degrees=True).as_matrix())
+    with pytest.raises(InputError, match=r"rest pose of `known.bvh` does not stand"):
+        retarget(lying, body)
 
 
 @pytest.mark.parametrize("units_per_m", [1.0, 100.0, 1000.0])

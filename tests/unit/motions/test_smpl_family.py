@@ -74,8 +74,8 @@ def test_two_people_come_back(
     (result,) = read_motion(tmp_path, body)
     assert str(result.name) == name
     assert float(result.fps) == pytest.approx(fps)
-    # The pelvis of processed InterHuman is rebuilt from joints of a body of other proportions.
-    root_tolerance = 0.25 if layout == "interhuman processed" else 1e-3
+    # The pelvis' rotation in processed InterHuman is rebuilt from the joints beside it.
+    root_tolerance = 0.02 if layout == "interhuman processed" else 1e-3
     root = result.rotations[:, :, 0] - truth.rotations[:, :, 0]
     assert np.abs(root).max() < root_tolerance
     np.testing.assert_allclose(result.rotations[:, :, 1:], truth.rotations[:, :, 1:], atol=1e-5)
