@@ -147,16 +147,31 @@ def _from_yolo(clip: Clip) -> Evidence:
 
 
 def _from_full(clip: Clip) -> Evidence:
-    """Boxes and identities from YOLO, keypoints and features from ViTPose, masks from SAM 2.1."""
+    """Boxes and identities from YOLO, keypoints and features from ViTPose, masks from SAM 2.1.
+
+    Networks are asked only for what an import lacks.
+    """
+    identified = _choose(clip, lambda: _detect(clip, masks=False))
+    people, given = identified.repaired, clip.given
+    features = np.zeros((*people.seen.shape, 0))
+    if given is None or not given.has_keypoints:
+        people, features = _with_vitpose(clip, people)
+    if given is not None and given.has_masks:
+        masks = chosen_masks(identified.sightings, identified.chosen, clip.size_wh)
+    else:
+        masks = _sam2_masks(clip, identified, people)
+    return _from_masks(clip, identified, people, masks, features)
+
+
+def _with_vitpose(
+    clip: Clip, people: RepairedPair
+) -> tuple[RepairedPair, Float[np.ndarray, "frame person feature"]]:
+    """Keypoints of people whose boxes are known, and an image feature of each."""
     # Imported here: transformers is slow to import, and the other backends do without.
-    from closefit.detectors.sam2 import Sam2Segmenter
     from closefit.detectors.vitpose import VitPoseEstimator
 
-    job, fps = clip.job, clip.job.video.fps
+    job = clip.job
     estimator = VitPoseEstimator(locate("vitpose-base-simple", job.config.weights_dir), job.device)
-    segmenter = Sam2Segmenter(locate("sam2.1-hiera-tiny", job.config.weights_dir), job.device)
-    identified = _choose(clip, lambda: _detect(clip, masks=False))
-    people = identified.repaired
     keypoints = np.zeros((*people.seen.shape, 17, 3))
     features = np.zeros((*people.seen.shape, estimator.feature_size))
     for frame, picture in enumerate(clip.images("keypoints")):
@@ -164,12 +179,24 @@ def _from_full(clip: Clip) -> Evidence:
         keypoints[frame, seen], features[frame, seen] = estimator.estimate(
             picture, people.boxes_xyxy[frame, seen]
         )
-    people = with_keypoints(people, keypoints, clip.time_s, fps, job.config.track.max_gap_s)
+    max_gap_s = job.config.track.max_gap_s
+    return with_keypoints(people, keypoints, clip.time_s, job.video.fps, max_gap_s), features
+
+
+def _sam2_masks(clip: Clip, identified: Identified, people: RepairedPair) -> Iterator[PairMask]:
+    """Masks of people who are followed by SAM 2.1."""
+    from closefit.detectors.sam2 import Sam2Segmenter
+
+    job = clip.job
+    segmenter = Sam2Segmenter(locate("sam2.1-hiera-tiny", job.config.weights_dir), job.device)
     prompts = choose_prompts(
-        people.boxes_xyxy, people.seen, people.identity_confidence, fps, identified.stated
+        people.boxes_xyxy,
+        people.seen,
+        people.identity_confidence,
+        job.video.fps,
+        identified.stated,
     )
-    masks = segmenter.follow(clip.images("masks"), prompts)
-    return _from_masks(clip, identified, people, masks, features)
+    return segmenter.follow(clip.images("masks"), prompts)
 
 
 BACKENDS: dict[Backend, Callable[[Clip], Evidence]] = {

@@ -28,6 +28,7 @@ from closefit.stages.job import Job
 from closefit.workspace import Workspace
 from tests.clips import make_video, number_in, remux
 from tests.unit.detectors.snapshots import save_sam2, save_vitpose
+from tests.unit.tracking.imports import writers
 from tests.unit.tracking.scenes import HEIGHT_PX, walk
 
 FRAMES = 40
@@ -370,6 +371,31 @@ class TestFull:
         assert inside.max() < SIZE_WH[0]
         tasks = [event.task for event in events if isinstance(event, Step)]
         assert [tasks.count(task) for task in ("people", "keypoints", "masks")] == [9, 9, 9]
+
+    def test_networks_are_asked_only_for_what_an_import_lacks(
+        self,
+        tmp_path: Path,
+        clip: VideoInfo,
+        events: list[Event],
+        detector: StubDetector,
+        weights: Path,
+    ) -> None:
+        """There are no networks for keypoints and masks here, and none are needed."""
+        people = detector.people
+        masks = np.zeros((FRAMES, 2, *SIZE_WH[::-1]), dtype=bool)
+        masks[:, 0, 100:250, 150:230] = masks[:, 1, 100:250, 290:370] = True
+        who = writers.People(people.boxes_xyxy, people.keypoints, masks)
+        paths = (
+            writers.openpose(tmp_path / "openpose", who),
+            writers.masks_labelled(tmp_path / "masks", who),
+        )
+        observations = tuple(str(path) for path in paths)
+        settings = {"perception": "full", "observations": observations}
+        written, _ = run(tmp_path, clip, events, weights, **settings)
+        np.testing.assert_allclose(written.keypoints[..., :2], people.keypoints[..., :2], atol=0.01)
+        given = unpack_masks(written.person_masks, written.mask_size_wh)
+        np.testing.assert_array_equal(given, masks)
+        assert written.features.shape == (FRAMES, 2, 0)
 
 
 def test_yolo_on_a_rendered_clip(tmp_path: Path, shared: Path, events: list[Event]) -> None:
