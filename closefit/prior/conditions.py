@@ -1,0 +1,59 @@
+"""What the network is told: keypoints of both people in the view, and how the view was taken."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from closefit.prior.view import View
+
+KEYPOINT_SET = "coco17"
+NUM_KEYPOINTS = 17
+REACH = 3.0
+"""Keypoints farther than this from the middle of the view, in apparent sizes, are clamped."""
+
+
+class Conditions(NamedTuple):
+    """Observations of a batch of windows.
+
+    Attributes:
+        keypoints: x, y in the view (unit: apparent size) and confidence; 0, 0, 0 where unknown.
+        known: The person is observed in this frame; where False the network sees a mask token.
+        view: log apparent size and pitch of the view.
+        features: Image feature per person; size 0 for a prior without image features.
+        features_known: Whether `features` hold anything.
+    """
+
+    keypoints: Float[Tensor, "*batch frame person 17 3"]
+    known: Bool[Tensor, "*batch frame person"]
+    view: Float[Tensor, "*batch 2"]
+    features: Float[Tensor, "*batch frame person feature"]
+    features_known: Bool[Tensor, "*batch frame person"]
+
+    @classmethod
+    def of(
+        cls,
+        rays: Float[Tensor, "*batch frame person 17 3"],
+        view: View,
+        features: Float[Tensor, "*batch frame person feature"] | None = None,
+        features_known: Bool[Tensor, "*batch frame person"] | None = None,
+    ) -> "Conditions":
+        """Express camera rays (x/z, y/z, confidence) in their view.
+
+        A person all of whose keypoints have confidence 0 in a frame is unknown there. Features are
+        known where the person is, unless `features_known` says otherwise.
+        """
+        keypoints = view.rays(rays)
+        seen = keypoints[..., 2:] > 0
+        xy = torch.where(seen, keypoints[..., :2].clamp(-REACH, REACH), 0.0)
+        known = seen[..., 0].any(-1)
+        if features is None:
+            features = keypoints.new_zeros(*known.shape, 0)
+        return cls(
+            keypoints=torch.cat([xy, torch.where(seen, keypoints[..., 2:], 0.0)], dim=-1),
+            known=known,
+            view=torch.stack([view.size.log(), view.pitch], dim=-1),
+            features=features,
+            features_known=known if features_known is None else known & features_known,
+        )

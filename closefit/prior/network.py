@@ -1,0 +1,198 @@
+"""The denoiser: a small transformer over two people's frames (paper section 3.2).
+
+Both people go through the same weights; each block attends to the own frames, then to the other
+person's, both read from the block's input so that neither person comes first. Swapping the people
+of the input therefore swaps the output.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm
+
+from closefit.prior.conditions import NUM_KEYPOINTS, Conditions
+from closefit.prior.diffusion import NUM_LEVELS
+from closefit.prior.state import STATE_SIZE
+
+WINDOW = 16
+VIEW_SIZE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Size of the network; the defaults are the paper's (release: 5.8 M parameters)."""
+
+    width: int = 256
+    blocks: int = 4
+    heads: int = 8
+    feed_forward: int = 512
+    dropout: float = 0.1
+    feature_size: int = 0
+
+
+class Denoiser(nn.Module):
+    """Predicts the clean state of a window from a noisy one, its level and the observations."""
+
+    state_mean: Tensor
+    state_std: Tensor
+    _positions: Tensor
+
+    def __init__(self, config: NetworkConfig) -> None:
+        """Start with random weights and a unit normalisation."""
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.register_buffer("state_mean", torch.zeros(STATE_SIZE))
+        self.register_buffer("state_std", torch.ones(STATE_SIZE))
+        self.register_buffer("_positions", sinusoids(WINDOW, width), persistent=False)
+        self.state_in = nn.Linear(STATE_SIZE, width)
+        self.hidden_state = nn.Parameter(torch.zeros(width))
+        self.observation_in = _Observations(config)
+        self.level_in = nn.Sequential(
+            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, STATE_SIZE))
+        nn.init.zeros_(self.head[1].weight)
+        nn.init.zeros_(self.head[1].bias)
+
+    def normalise(
+        self, state: Float[Tensor, "*batch frame person 157"]
+    ) -> Float[Tensor, "*batch frame person 157"]:
+        """Centre and scale each dimension as over the training data."""
+        return (state - self.state_mean) / self.state_std
+
+    def denormalise(
+        self, state: Float[Tensor, "*batch frame person 157"]
+    ) -> Float[Tensor, "*batch frame person 157"]:
+        """Invert `normalise`."""
+        return state * self.state_std + self.state_mean
+
+    def forward(
+        self,
+        noisy: Float[Tensor, "batch 16 2 157"],
+        level: Int[Tensor, " batch"],
+        conditions: Conditions,
+        state_hidden: Bool[Tensor, "batch 16 2"] | None = None,
+    ) -> Float[Tensor, "batch 16 2 157"]:
+        """Predict the clean normalised state.
+
+        Args:
+            noisy: Normalised states with noise of `level`.
+            level: Noise level of each window.
+            conditions: Observations; what is hidden in them cannot reach the output.
+            state_hidden: Frames whose input state is replaced by a mask token (training).
+        """
+        observed = self.observation_in(conditions)
+        tokens = self.state_in(noisy)
+        if state_hidden is not None:
+            tokens = torch.where(state_hidden[..., None], self.hidden_state, tokens)
+        tokens = (tokens + observed + self._positions[:, None]).transpose(1, 2)
+        steps = self.level_in(sinusoids(NUM_LEVELS, self.config.width).to(noisy)[level])
+        modulation = nn.functional.silu(observed + steps[:, None, None]).transpose(1, 2)
+        for block in self.blocks:
+            tokens = block(tokens, modulation)
+        head: Tensor = self.head(tokens.transpose(1, 2))
+        return head
+
+
+class _Observations(nn.Module):
+    """Embeds the conditions of every frame and person; mask tokens stand for what is unknown."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.keypoints = nn.Sequential(
+            nn.Linear(NUM_KEYPOINTS * 3 + VIEW_SIZE, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.view = nn.Linear(VIEW_SIZE, width)
+        self.unknown = nn.Parameter(torch.randn(width) * 0.02)
+        self.features = nn.Linear(config.feature_size, width) if config.feature_size else None
+
+    def forward(self, conditions: Conditions) -> Float[Tensor, "batch frame person width"]:
+        view = conditions.view[:, None, None].expand(*conditions.known.shape, VIEW_SIZE)
+        described = torch.cat([conditions.keypoints.flatten(-2), view], dim=-1)
+        embedded = self.keypoints(described)
+        known = conditions.known[..., None]
+        embedded = torch.where(known, embedded, self.unknown + self.view(view))
+        if self.features is not None:
+            told = self.features(conditions.features)
+            embedded = embedded + torch.where(conditions.features_known[..., None], told, 0.0)
+        return embedded
+
+
+class _Block(nn.Module):
+    """Attention to the own frames, to the other person's, feed-forward; each after AdaLN."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.modulation = nn.Linear(width, 6 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        self.own = _Attention(config)
+        self.other = _Attention(config)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, config.feed_forward),
+            nn.GELU(),
+            nn.Linear(config.feed_forward, width),
+        )
+        nn.init.zeros_(self.feed_forward[2].weight)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "batch person frame width"],
+        modulation: Float[Tensor, "batch person frame width"],
+    ) -> Float[Tensor, "batch person frame width"]:
+        scales_shifts = self.modulation(modulation).chunk(6, dim=-1)
+        inputs = _modulated(tokens, *scales_shifts[:2])
+        tokens = tokens + self.dropout(self.own(inputs, inputs))
+        inputs = _modulated(tokens, *scales_shifts[2:4])
+        tokens = tokens + self.dropout(self.other(inputs, inputs.flip(1)))
+        inputs = _modulated(tokens, *scales_shifts[4:])
+        return tokens + self.dropout(self.feed_forward(inputs))
+
+
+class _Attention(nn.Module):
+    """Multi-head attention of one set of frames to another."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.heads = config.heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self,
+        asking: Float[Tensor, "batch person frame width"],
+        asked: Float[Tensor, "batch person frame width"],
+    ) -> Float[Tensor, "batch person frame width"]:
+        query = self._split(self.query(asking))
+        key, value = (self._split(part) for part in self.key_value(asked).chunk(2, dim=-1))
+        # Written out: for 16 frames the fused kernel's backward pass is many times slower on a CPU.
+        scores = query @ key.mT * (query.shape[-1] ** -0.5)
+        mixed = scores.softmax(-1) @ value
+        mixed = mixed.transpose(1, 2).flatten(-2).unflatten(0, asking.shape[:2])
+        out: Tensor = self.out(mixed)
+        return out
+
+    def _split(self, tokens: Tensor) -> Float[Tensor, "sequence head frame channel"]:
+        return tokens.flatten(0, 1).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def _modulated(tokens: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Adaptive layer normalisation."""
+    return layer_norm(tokens, tokens.shape[-1:]) * (1.0 + scale) + shift
+
+
+def sinusoids(count: int, width: int) -> Float[Tensor, "count width"]:
+    """Sine and cosine codes of the numbers 0 to count - 1."""
+    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    angles = torch.arange(count)[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)

@@ -1,0 +1,122 @@
+"""The training loss of the prior (paper Eq. 3 to 5)."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from closefit.body.keypoints import KeypointRegressor
+from closefit.body.model import Body
+from closefit.body.skeleton import EVALUATION_JOINTS, JOINT_INDEX
+from closefit.prior.conditions import KEYPOINT_SET
+from closefit.prior.state import PairPose
+
+HIPS = [JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]]
+FPS = 30.0
+CLOSE_M = 1.0
+"""Joint pairs of the two people nearer than this count fully in the interaction loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """Weights of the terms; the paper publishes none. Lengths in metres, rotations as matrices."""
+
+    state: float = 1.0
+    reprojection: float = 20.0
+    pose: float = 1.0
+    shape: float = 0.01
+    joint: float = 20.0
+    velocity: float = 0.2
+    interaction: float = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class PairGeometry:
+    """Joints of both people in camera metres, and their keypoints on the plane z = 1."""
+
+    joints: Float[Tensor, "*batch frame 2 24 3"]
+    rays: Float[Tensor, "*batch frame 2 17 2"]
+
+
+class GeometryOf:
+    """Forward kinematics from pose and place, for one body."""
+
+    def __init__(self, body: Body) -> None:
+        """Prepare on the device of `body`."""
+        self._body = body
+        self._regressor = KeypointRegressor(body, KEYPOINT_SET)
+        self._points = body.subset(self._regressor.vertex_indices)
+
+    def __call__(self, pose: PairPose) -> PairGeometry:
+        """Pose the skeleton and the face points."""
+        rest = self._body.joints_template[0] + pose.betas @ self._body.joints_dirs[0].T
+        posed = self._points.pose(pose.rotations, pose.betas, pose.pelvis_m - rest)
+        keypoints = self._regressor(posed.joints, posed.vertices)
+        return PairGeometry(posed.joints, keypoints[..., :2] / keypoints[..., 2:].clamp_min(0.1))
+
+
+def prior_loss(
+    predicted: PairPose,
+    truth: PairPose,
+    shown: PairGeometry,
+    target: PairGeometry,
+    size: Float[Tensor, " batch"],
+    weights: LossWeights,
+) -> dict[str, Float[Tensor, ""]]:
+    """Weighted terms of Eq. 3 except the state's own error.
+
+    Args:
+        predicted: What the network says, in camera axes.
+        truth: What is true.
+        shown: Geometry of `predicted`.
+        target: Geometry of `truth`.
+        size: Apparent size of each window's view, the unit of the reprojection error.
+        weights: Weights of the terms.
+    """
+    pixels = (shown.rays - target.rays) / size[:, None, None, None, None]
+    return {
+        "reprojection": weights.reprojection * _robust(pixels.square().sum(-1)).mean(),
+        "pose": weights.pose
+        * (predicted.rotations - truth.rotations).square().sum((-2, -1)).mean(),
+        "shape": weights.shape * (predicted.betas - truth.betas).square().sum(-1).mean(),
+        "joint": weights.joint
+        * (hip_centred(shown.joints) - hip_centred(target.joints)).square().sum(-1).mean(),
+        "velocity": weights.velocity
+        * (velocity(shown.joints) - velocity(target.joints)).square().sum(-1).mean(),
+        "interaction": weights.interaction * interaction_loss(shown.joints, target.joints),
+    }
+
+
+def interaction_loss(
+    joints: Float[Tensor, "*batch 2 24 3"], truth: Float[Tensor, "*batch 2 24 3"]
+) -> Float[Tensor, ""]:
+    """Squared error of all distances between the two people's joints (Eq. 5).
+
+    Near pairs matter most: what is said of contact depends on them.
+    """
+    found, expected = pair_distances(joints), pair_distances(truth)
+    weight = 0.1 + 0.9 * torch.sigmoid((CLOSE_M - expected) / 0.15)
+    return (weight * (found - expected).square()).mean()
+
+
+def pair_distances(joints: Float[Tensor, "*batch 2 24 3"]) -> Float[Tensor, "*batch joint other"]:
+    """Distances from each evaluation joint of person 0 to each of person 1, metres."""
+    chosen = joints[..., list(EVALUATION_JOINTS), :]
+    difference = chosen[..., 0, :, None, :] - chosen[..., 1, None, :, :]
+    return (difference.square().sum(-1) + 1e-8).sqrt()
+
+
+def hip_centred(joints: Float[Tensor, "*batch 24 3"]) -> Float[Tensor, "*batch 24 3"]:
+    """Joints about the own hip midpoint."""
+    return joints - joints[..., HIPS, :].mean(-2, keepdim=True)
+
+
+def velocity(joints: Float[Tensor, "*batch frame 2 24 3"]) -> Float[Tensor, "*batch step 2 24 3"]:
+    """Joint velocity in metres a second."""
+    return (joints[..., 1:, :, :, :] - joints[..., :-1, :, :, :]) * FPS
+
+
+def _robust(squared: Tensor) -> Tensor:
+    """Levels off for errors far beyond a body's size: early in training depths are wild."""
+    return squared / (1.0 + squared)

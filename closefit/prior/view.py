@@ -1,0 +1,140 @@
+"""The view of a window: a camera turned towards the pair, with the pair's apparent size as unit.
+
+Pixels become rays (x/z, y/z); a yaw and then a pitch turn the mean ray onto the optical axis, and
+lengths on the plane z = 1 are divided by the apparent size of a person. What CLIFF's box
+information tells a network about the crop (where it lies, how large it is) is here the pitch and
+the logarithm of that size.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+SPREAD_PER_STATURE = 0.27
+"""Root mean square distance of COCO keypoints from their mean, over the stature, standing."""
+
+MIN_WEIGHT = 0.05
+"""Keypoints of less confidence say nothing about the view."""
+
+MIN_RAY_DEPTH = 0.2
+"""Smallest z of a unit-depth ray after turning; points farther off the axis are clamped."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Views of a batch of windows.
+
+    Attributes:
+        turn: Rotation matrices from the camera frame to the view frame.
+        size: Apparent size of a person: about stature over depth.
+        pitch: Angle in radians by which the axis lies below the camera's (positive: down).
+    """
+
+    turn: Float[Tensor, "*batch 3 3"]
+    size: Float[Tensor, "*batch"]
+    pitch: Float[Tensor, "*batch"]
+
+    @classmethod
+    def of(cls, rays: Float[Tensor, "*batch frame person keypoint 3"]) -> "View":
+        """Find the view from keypoint rays (x/z, y/z, confidence) of a window.
+
+        It is symmetric in the two people, and follows a camera that pans or zooms.
+        """
+        weight = torch.where(rays[..., 2] > MIN_WEIGHT, rays[..., 2], 0.0)
+        xy = torch.where(weight[..., None] > 0, rays[..., :2], 0.0)
+        turn, pitch = _towards(_centre(xy, weight))
+        turned, depth = _turned(xy, turn[..., None, None, :, :])
+        weight = weight * (depth > MIN_RAY_DEPTH)
+        return cls(turn, _apparent_size(turned, weight), pitch)
+
+    def rays(
+        self, rays: Float[Tensor, "*batch frame person keypoint 3"]
+    ) -> Float[Tensor, "*batch frame person keypoint 3"]:
+        """Express keypoint rays (x/z, y/z, confidence) in the view; confidence is kept."""
+        xy, depth = _turned(rays[..., :2], self.turn[..., None, None, :, :])
+        confidence = rays[..., 2] * (depth > MIN_RAY_DEPTH)
+        xy = xy / self.size[..., None, None, None, None]
+        return torch.cat([xy, confidence[..., None]], dim=-1)
+
+    def place(
+        self, pelvis_m: Float[Tensor, "*batch frame person 3"]
+    ) -> Float[Tensor, "*batch frame person 3"]:
+        """Encode positions in the camera frame as x/z and y/z over the size, log(z times size)."""
+        inside = (self.turn[..., None, None, :, :] @ pelvis_m[..., None])[..., 0]
+        size = self.size[..., None, None, None]
+        depth = inside[..., 2:].clamp_min(1e-3)
+        return torch.cat([inside[..., :2] / depth / size, (depth * size).log()], dim=-1)
+
+    def position(
+        self, place: Float[Tensor, "*batch frame person 3"]
+    ) -> Float[Tensor, "*batch frame person 3"]:
+        """Invert `place`: metres in the camera frame."""
+        size = self.size[..., None, None, None]
+        depth = place[..., 2:].exp() / size
+        inside = torch.cat([place[..., :2] * size * depth, depth], dim=-1)
+        return (self.turn[..., None, None, :, :].mT @ inside[..., None])[..., 0]
+
+
+def rays_from_pixels(
+    keypoints: Float[Tensor, "*batch frame person keypoint 3"], K: Float[Tensor, "*batch frame 3 3"]
+) -> Float[Tensor, "*batch frame person keypoint 3"]:
+    """Turn pixels and confidences into rays x/z, y/z and confidences."""
+    focal, centre = K[..., (0, 1), (0, 1)], K[..., :2, 2]
+    xy = (keypoints[..., :2] - centre[..., None, None, :]) / focal[..., None, None, :]
+    return torch.cat([xy, keypoints[..., 2:]], dim=-1)
+
+
+def _centre(
+    xy: Float[Tensor, "*batch frame person keypoint 2"],
+    weight: Float[Tensor, "*batch frame person keypoint"],
+) -> Float[Tensor, "*batch 2"]:
+    """Mean ray of each person, then the mean over those who are seen."""
+    total = weight.sum((-3, -1))
+    mean = (xy * weight[..., None]).sum((-4, -2)) / total.clamp_min(1e-6)[..., None]
+    seen = (total > 0).to(xy)[..., None]
+    return (mean * seen).sum(-2) / seen.sum(-2).clamp_min(1.0)
+
+
+def _towards(
+    centre: Float[Tensor, "*batch 2"],
+) -> tuple[Float[Tensor, "*batch 3 3"], Float[Tensor, "*batch"]]:
+    """Rotation that takes the ray onto the z axis by a yaw, then a pitch; and that pitch."""
+    yaw = torch.atan(centre[..., 0])
+    pitch = torch.atan2(centre[..., 1], (1.0 + centre[..., 0].square()).sqrt())
+    one, zero = torch.ones_like(yaw), torch.zeros_like(yaw)
+    turn_yaw = torch.stack(
+        [yaw.cos(), zero, -yaw.sin(), zero, one, zero, yaw.sin(), zero, yaw.cos()], -1
+    ).unflatten(-1, (3, 3))
+    turn_pitch = torch.stack(
+        [one, zero, zero, zero, pitch.cos(), -pitch.sin(), zero, pitch.sin(), pitch.cos()], -1
+    ).unflatten(-1, (3, 3))
+    return turn_pitch @ turn_yaw, pitch
+
+
+def _turned(
+    xy: Float[Tensor, "*batch frame person keypoint 2"], turn: Float[Tensor, "*batch 1 1 3 3"]
+) -> tuple[
+    Float[Tensor, "*batch frame person keypoint 2"], Float[Tensor, "*batch frame person keypoint"]
+]:
+    """Rays in the turned frame, and the z of the turned unit-depth ray."""
+    homogeneous = torch.nn.functional.pad(xy, (0, 1), value=1.0)
+    inside = homogeneous @ turn.mT
+    depth = inside[..., 2]
+    return inside[..., :2] / depth.clamp_min(MIN_RAY_DEPTH)[..., None], depth
+
+
+def _apparent_size(
+    xy: Float[Tensor, "*batch frame person keypoint 2"],
+    weight: Float[Tensor, "*batch frame person keypoint"],
+) -> Float[Tensor, "*batch"]:
+    """Stature on the plane z = 1, from the spread of the better seen person's keypoints."""
+    total = weight.sum(-1).clamp_min(1e-6)
+    mean = (xy * weight[..., None]).sum(-2) / total[..., None]
+    squared = (xy - mean[..., None, :]).square().sum(-1)
+    spread = ((squared * weight).sum(-1) / total).sqrt()  # (*batch, frame, person)
+    seen = weight.sum(-1)
+    typical = (spread * seen).sum(-2) / seen.sum(-2).clamp_min(1e-6)
+    size = typical.amax(-1) / SPREAD_PER_STATURE
+    return torch.where(size > 1e-4, size, torch.ones_like(size))

@@ -1,0 +1,134 @@
+"""Windows of world motion, drawn at random from memory-mapped shards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor
+
+from closefit.body.skeleton import MIRROR
+from closefit.geometry.rotations import matrix_from_6d
+from closefit.prior.network import WINDOW
+from closefit.prior.state import PairPose
+
+
+class Shard(Protocol):
+    """What a folder of motion offers (see `motions.shards.MotionShards`): 30 fps, y up, metres."""
+
+    rotations_6d: np.ndarray
+    """(frame, 2, 24, 6), columns 0 and 1 of the local rotations."""
+    pelvis_m: np.ndarray
+    """(frame, 2, 3)."""
+    starts: np.ndarray
+    stops: np.ndarray
+    betas: np.ndarray
+    """(clip, 2, 10)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Changes to a window that keep it a plausible motion.
+
+    Attributes:
+        pace: Range of factors on the speed.
+        mirror_probability: Left and right exchanged.
+        shape_std: Standard deviation added to every shape coefficient but the first.
+    """
+
+    pace: tuple[float, float] = (0.7, 1.35)
+    mirror_probability: float = 0.5
+    shape_std: float = 0.5
+
+
+class WindowSource:
+    """Draws windows from several shards, each with its own share of the draws."""
+
+    def __init__(self, shards: Sequence[Shard], shares: Sequence[float]) -> None:
+        """Prepare.
+
+        Args:
+            shards: At least one, none empty.
+            shares: How often each is drawn from; any positive scale.
+        """
+        self._shards = shards
+        self._shares = torch.tensor(shares, dtype=torch.float64)
+        self._lengths = [torch.as_tensor(s.stops - s.starts, dtype=torch.float64) for s in shards]
+
+    @property
+    def hours(self) -> float:
+        """Hours of motion at 30 fps in all shards."""
+        return sum(float(lengths.sum()) for lengths in self._lengths) / 30.0 / 3600.0
+
+    def draw(
+        self, count: int, augmentation: Augmentation, generator: torch.Generator
+    ) -> PairPose:
+        """Draw windows (`batch 16 2 ...`) in the world frame, the pair's first place at x = z = 0."""
+        which = torch.multinomial(self._shares, count, replacement=True, generator=generator)
+        parts = []
+        for index in which.unique().tolist():
+            parts.append(
+                self._draw_from(index, int((which == index).sum()), augmentation, generator)
+            )
+        return PairPose(
+            rotations=torch.cat([part.rotations for part in parts]),
+            betas=torch.cat([part.betas for part in parts]),
+            pelvis_m=torch.cat([part.pelvis_m for part in parts]),
+        )
+
+    def _draw_from(
+        self, index: int, count: int, augmentation: Augmentation, generator: torch.Generator
+    ) -> PairPose:
+        shard, lengths = self._shards[index], self._lengths[index]
+        clip = torch.multinomial(lengths, count, replacement=True, generator=generator)
+        low, high = augmentation.pace
+        pace = low + (high - low) * torch.rand(count, generator=generator)
+        room = (lengths[clip] - 1.0).float()
+        span = torch.minimum(pace * (WINDOW - 1), room)
+        first = (room - span) * torch.rand(count, generator=generator)
+        times = first[:, None] + span[:, None] * torch.linspace(0.0, 1.0, WINDOW)
+        times = torch.minimum(times, room[:, None])  # rounding must not leave the clip
+        starts = torch.as_tensor(shard.starts, dtype=torch.int64)[clip]
+        pose_6d, pelvis = interpolate(shard, starts, times)
+        rotations = matrix_from_6d(pose_6d)
+        betas = torch.as_tensor(np.asarray(shard.betas), dtype=torch.float32)[clip]
+        betas = betas + augmentation.shape_std * torch.randn(
+            count, 2, 10, generator=generator
+        ) * (torch.arange(10) > 0)
+        flip = torch.rand(count, generator=generator) < augmentation.mirror_probability
+        rotations, pelvis = mirrored(rotations, pelvis, flip)
+        pelvis = pelvis - pelvis[:, :1].mean(2, keepdim=True) * torch.tensor([1.0, 0.0, 1.0])
+        return PairPose(rotations, betas[:, None].expand(-1, WINDOW, -1, -1), pelvis)
+
+
+def interpolate(
+    shard: Shard, starts: Int[Tensor, " batch"], times: Float[Tensor, "batch frame"]
+) -> tuple[Float32[Tensor, "batch frame 2 24 6"], Float32[Tensor, "batch frame 2 3"]]:
+    """Read a shard at fractional frames, counted from `starts`; neighbours are blended."""
+    below = times.floor()
+    share = (times - below)[..., None, None]
+    rows = (starts[:, None] + below.long()).numpy()
+    next_rows = rows + (share[..., 0, 0].numpy() > 0)
+
+    def read(array: np.ndarray, row: np.ndarray) -> Float32[Tensor, "..."]:
+        return torch.as_tensor(np.asarray(array[row], dtype=np.float32))
+
+    pose = torch.lerp(
+        read(shard.rotations_6d, rows), read(shard.rotations_6d, next_rows), share[..., None]
+    )
+    return pose, torch.lerp(read(shard.pelvis_m, rows), read(shard.pelvis_m, next_rows), share)
+
+
+def mirrored(
+    rotations: Float[Tensor, "batch *rest 24 3 3"],
+    pelvis_m: Float[Tensor, "batch *rest 3"],
+    flip: Tensor,
+) -> tuple[Float[Tensor, "batch *rest 24 3 3"], Float[Tensor, "batch *rest 3"]]:
+    """Reflect the chosen windows in the plane x = 0: left limbs move as right ones did."""
+    sign = torch.tensor([-1.0, 1.0, 1.0])
+    reflected = rotations[..., list(MIRROR), :, :] * sign[:, None] * sign
+    turned = torch.where(flip.reshape(-1, *[1] * (rotations.ndim - 1)), reflected, rotations)
+    moved = torch.where(flip.reshape(-1, *[1] * (pelvis_m.ndim - 1)), pelvis_m * sign, pelvis_m)
+    return turned, moved
