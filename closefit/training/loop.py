@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,11 +12,14 @@ from torch import Tensor
 
 from closefit.body.model import Body
 from closefit.prior.diffusion import diffuse
+from closefit.prior.masking import MaskingConfig
 from closefit.prior.network import Denoiser, NetworkConfig
 from closefit.prior.objective import GeometryOf, LossWeights, prior_loss
 from closefit.prior.state import PLACE_SIZE, POSE_SIZE, SHAPE_SIZE, decode
 from closefit.training.batches import Batch, DataRanges, draw_batch
-from closefit.training.windows import WindowSource
+from closefit.training.cameras import CameraRanges
+from closefit.training.detections import DetectorRanges
+from closefit.training.windows import Augmentation, WindowSource
 
 STATISTICS_WINDOWS = 4096
 SMALLEST_STD = 0.02
@@ -39,7 +42,20 @@ class TrainingConfig:
     validate_every: int = 1000
     network: NetworkConfig = NetworkConfig(dropout=0.0)
     loss: LossWeights = LossWeights()
-    data: DataRanges = DataRanges()
+    augmentation: Augmentation = Augmentation()
+    cameras: CameraRanges = CameraRanges()
+    detector: DetectorRanges = DetectorRanges()
+    masking: MaskingConfig = MaskingConfig()
+
+    @property
+    def data(self) -> DataRanges:
+        """What batches are drawn from."""
+        return DataRanges(
+            augmentation=self.augmentation,
+            cameras=self.cameras,
+            detector=self.detector,
+            masking=self.masking,
+        )
 
 
 @dataclass
@@ -90,6 +106,22 @@ class Trainer:
             weight_decay=config.weight_decay,
         )
         self._network, self._optimizer = fabric.setup(network, optimizer)
+
+    @property
+    def is_first(self) -> bool:
+        """This process is the one that validates and writes files."""
+        return bool(self._fabric.is_global_zero)
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process trains."""
+        device: torch.device = self._fabric.device
+        return device
+
+    def start_from(self, network: Denoiser) -> None:
+        """Begin with the weights (and normalisation) of a trained network of the same size."""
+        self._network.load_state_dict(network.state_dict())
+        self.average.load_state_dict(network.state_dict())
 
     def steps(self) -> Iterator[dict[str, float]]:
         """Train from the current step to the last; yields the terms of each step."""
@@ -200,6 +232,3 @@ def moved(batch: Any, device: torch.device | str) -> Any:
         return type(batch)(*(moved(value, device) for value in batch))
     values = {f.name: moved(getattr(batch, f.name), device) for f in dataclasses.fields(batch)}
     return dataclasses.replace(batch, **values)
-
-
-Precision = Literal["auto", "float32", "bf16"]

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
+from closefit.body.model import Body
 from closefit.body.skeleton import MIRROR
 from closefit.geometry.rotations import matrix_from_6d
 from closefit.prior.network import WINDOW
@@ -35,25 +36,32 @@ class Augmentation:
     Attributes:
         pace: Range of factors on the speed.
         mirror_probability: Left and right exchanged.
-        shape_std: Standard deviation added to every shape coefficient but the first.
+        shape_std: Standard deviation added to every shape coefficient of motion whose people all
+            have one shape (retargeted from a generic skeleton); motion with shapes of its own
+            keeps them.
+        partner_std: Standard deviation of what is added to one person's shape only.
     """
 
     pace: tuple[float, float] = (0.7, 1.35)
     mirror_probability: float = 0.5
-    shape_std: float = 0.5
+    shape_std: float = 1.0
+    partner_std: float = 0.4
 
 
 class WindowSource:
     """Draws windows from several shards, each with its own share of the draws."""
 
-    def __init__(self, shards: Sequence[Shard], shares: Sequence[float]) -> None:
+    def __init__(self, shards: Sequence[Shard], shares: Sequence[float], body: Body) -> None:
         """Prepare.
 
         Args:
             shards: At least one, none empty.
             shares: How often each is drawn from; any positive scale.
+            body: Body that the motion is for.
         """
         self._shards = shards
+        self._height = PelvisHeight(body)
+        self._one_shape = [bool(np.ptp(s.betas.reshape(-1, 10), axis=0).max() < 1e-3) for s in shards]
         self._shares = torch.tensor(shares, dtype=torch.float64)
         self._lengths = [torch.as_tensor(s.stops - s.starts, dtype=torch.float64) for s in shards]
 
@@ -94,13 +102,42 @@ class WindowSource:
         pose_6d, pelvis = interpolate(shard, starts, times)
         rotations = matrix_from_6d(pose_6d)
         betas = torch.as_tensor(np.asarray(shard.betas), dtype=torch.float32)[clip]
-        betas = betas + augmentation.shape_std * torch.randn(
-            count, 2, 10, generator=generator
-        ) * (torch.arange(10) > 0)
+        if self._one_shape[index]:
+            betas, pelvis = self._reshaped(betas, pelvis, augmentation, generator)
         flip = torch.rand(count, generator=generator) < augmentation.mirror_probability
         rotations, pelvis = mirrored(rotations, pelvis, flip)
         pelvis = pelvis - pelvis[:, :1].mean(2, keepdim=True) * torch.tensor([1.0, 0.0, 1.0])
         return PairPose(rotations, betas[:, None].expand(-1, WINDOW, -1, -1), pelvis)
+
+    def _reshaped(
+        self,
+        betas: Float[Tensor, "batch 2 10"],
+        pelvis_m: Float[Tensor, "batch 16 2 3"],
+        augmentation: Augmentation,
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, "batch 2 10"], Float[Tensor, "batch 16 2 3"]]:
+        """Give both people other shapes; the scene grows with the mean of their legs."""
+        both = augmentation.shape_std * torch.randn(len(betas), 1, 10, generator=generator)
+        each = augmentation.partner_std * torch.randn(len(betas), 2, 10, generator=generator)
+        changed = betas + both + each
+        growth = self._height(changed) / self._height(betas)
+        ground = growth.mean(1, keepdim=True).expand_as(growth)
+        factor = torch.stack([ground, growth, ground], dim=-1)
+        return changed, pelvis_m * factor[:, None]
+
+
+class PelvisHeight:
+    """Height of the pelvis above the soles of a standing body, as a function of its shape."""
+
+    def __init__(self, body: Body) -> None:
+        """Find the lowest vertex once."""
+        lowest = int(body.v_template[:, 1].argmin())
+        self._mean = body.joints_template[0, 1] - body.v_template[lowest, 1]
+        self._directions = body.joints_dirs[0, 1] - body.shapedirs[lowest, 1]
+
+    def __call__(self, betas: Float[Tensor, "*batch 10"]) -> Float[Tensor, "*batch"]:
+        """Height in metres."""
+        return self._mean + betas @ self._directions
 
 
 def interpolate(

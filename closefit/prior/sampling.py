@@ -1,0 +1,150 @@
+"""Sampling both people's motion for a whole clip: all windows in one batch, one result."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from closefit.prior.conditions import Conditions
+from closefit.prior.diffusion import sample
+from closefit.prior.network import Denoiser
+from closefit.prior.state import STATE_SIZE, PairPose, decode, encode
+from closefit.prior.view import View
+from closefit.prior.windows import Windows, pad_frames
+
+CHUNK = 256
+"""Windows per call of the network: memory must not grow with the clip."""
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """People whose motion is known and to be kept while the others are sampled.
+
+    Attributes:
+        pose: Motion of the clip (`frame person`), camera axes; unknown people may hold anything.
+        known: Which people are known.
+    """
+
+    pose: PairPose
+    known: Bool[Tensor, " person"]
+
+
+class ClipSampler:
+    """The prior applied to one clip at 30 fps."""
+
+    def __init__(
+        self,
+        network: Denoiser,
+        rays: Float[Tensor, "frame 2 17 3"],
+        view: View | None = None,
+        features: Float[Tensor, "frame 2 feature"] | None = None,
+    ) -> None:
+        """Prepare windows, views and conditions.
+
+        Args:
+            network: Trained network.
+            rays: Observed keypoints (x/z, y/z, confidence), COCO order; confidence 0: unknown.
+            view: Where the people are expected, where nothing is observed (batch axis of 1).
+            features: Image features, if the network was trained with them.
+        """
+        self.network = network
+        self.num_frames = rays.shape[0]
+        self.windows = Windows.of(self.num_frames, rays.device)
+        rays = self.windows.cut(pad_frames(rays, self.windows.length), 0)
+        if features is not None:
+            features = self.windows.cut(pad_frames(features, self.windows.length), 0)
+        self.view = self._views(rays, view)
+        self.conditions = Conditions.of(rays, self.view, features)
+
+    @torch.no_grad()
+    def sample(
+        self, count: int, generator: torch.Generator, given: Given | None = None
+    ) -> PairPose:
+        """Draw several motions (`sample frame person`) in camera axes; one shape per person."""
+        noise = self.noise(count, generator)
+        blended: PairPose | None = None
+
+        def denoise(x: Float[Tensor, "sample window 16 2 157"], level: int) -> Tensor:
+            nonlocal blended
+            predicted = self.predict(x, level)
+            blended = self.windows.blend(self.decode(predicted))
+            if given is not None:
+                blended = _kept(blended, given)
+            return self.encode(blended)
+
+        sample(denoise, noise)
+        assert blended is not None
+        return dataclasses.replace(
+            blended,
+            rotations=blended.rotations[:, : self.num_frames],
+            betas=blended.betas[:, : self.num_frames],
+            pelvis_m=blended.pelvis_m[:, : self.num_frames],
+        )
+
+    def noise(
+        self, count: int, generator: torch.Generator
+    ) -> Float[Tensor, "sample window 16 2 157"]:
+        """Unit normal noise that is the same for a frame in all windows that hold it."""
+        device = self.windows.frames.device
+        shape = (count, self.windows.length, 2, STATE_SIZE)
+        noise = torch.randn(shape, generator=generator).to(device)
+        return self.windows.cut(noise, 1)
+
+    def predict(
+        self, noisy: Float[Tensor, "sample window 16 2 157"], level: int
+    ) -> Float[Tensor, "sample window 16 2 157"]:
+        """Let the network say what the clean states are, window by window."""
+        count, windows = noisy.shape[:2]
+        parts = []
+        for chunk in torch.arange(count * windows, device=noisy.device).split(CHUNK):
+            conditions = Conditions(*(value[chunk % windows] for value in self.conditions))
+            levels = torch.full((len(chunk),), level, device=noisy.device)
+            parts.append(self.network(noisy.flatten(0, 1)[chunk], levels, conditions))
+        return torch.cat(parts).unflatten(0, (count, windows))
+
+    def decode(self, state: Float[Tensor, "sample window 16 2 157"]) -> PairPose:
+        """Turn normalised states of windows into people in camera axes."""
+        return decode(self.network.denormalise(state), self.view)
+
+    def encode(self, pose: PairPose) -> Float[Tensor, "sample window 16 2 157"]:
+        """Turn a clip in camera axes (`sample frame person`) into normalised states of windows."""
+        return self.network.normalise(encode(self.windows.cut_pose(pose), self.view))
+
+    @staticmethod
+    def _views(rays: Float[Tensor, "window 16 2 17 3"], fallback: View | None) -> View:
+        view = View.of(rays)
+        seen = (rays[..., 2] > 0).flatten(1).any(1)
+        if bool(seen.all()):
+            return view
+        if fallback is None and bool(seen.any()):
+            # A window in which nobody is seen looks where the nearest one that sees somebody does.
+            index = torch.arange(len(rays), device=rays.device)
+            distance = (index[:, None] - index[None, :]).abs().float()
+            nearest = torch.where(seen[None, :], distance, torch.inf).argmin(1)
+            return View(view.turn[nearest], view.size[nearest], view.pitch[nearest])
+        if fallback is None:
+            return view
+        return View(
+            torch.where(seen[:, None, None], view.turn, fallback.turn),
+            torch.where(seen, view.size, fallback.size),
+            torch.where(seen, view.pitch, fallback.pitch),
+        )
+
+
+def _kept(pose: PairPose, given: Given) -> PairPose:
+    """Put the known people's motion back."""
+
+    def put(values: Tensor, known: Tensor) -> Tensor:
+        mask = given.known.reshape(-1, *[1] * (known.ndim - 2))
+        length = values.shape[1]
+        missing = length - known.shape[0]
+        padded = torch.cat([known, known[-1:].expand(missing, *known.shape[1:])])
+        return torch.where(mask, padded, values)
+
+    return PairPose(
+        rotations=put(pose.rotations, given.pose.rotations),
+        betas=put(pose.betas, given.pose.betas),
+        pelvis_m=put(pose.pelvis_m, given.pose.pelvis_m),
+    )

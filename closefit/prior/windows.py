@@ -1,0 +1,86 @@
+"""Clips of any length as overlapping windows, and back: what keeps seams consistent."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
+from closefit.prior.network import WINDOW
+from closefit.prior.state import PairPose
+
+STRIDE = WINDOW // 2
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Overlapping windows of a clip; the last one ends with the clip.
+
+    Attributes:
+        frames: Clip frame of every window position; a clip shorter than a window is padded with
+            frames after its end, for which `length` is too small.
+        length: Frames of the padded clip.
+        weight: What each position contributes to its frame: least at the window's ends, and all
+            contributions to a frame sum to 1.
+    """
+
+    frames: Int[Tensor, "window 16"]
+    length: int
+    weight: Float[Tensor, "window 16"]
+
+    @classmethod
+    def of(cls, num_frames: int, device: torch.device | str = "cpu") -> "Windows":
+        """Cut a clip of at least one frame."""
+        length = max(num_frames, WINDOW)
+        starts = torch.arange(0, length - WINDOW, STRIDE, device=device)
+        starts = torch.cat([starts, starts.new_tensor([length - WINDOW])])
+        frames = starts[:, None] + torch.arange(WINDOW, device=device)
+        rise = torch.arange(1, WINDOW + 1, device=device, dtype=torch.float32)
+        weight = torch.minimum(rise, rise.flip(0)).expand(frames.shape)
+        total = torch.zeros(length, device=device).index_add_(0, frames.flatten(), weight.flatten())
+        return cls(frames, length, weight / total[frames])
+
+    def cut(self, values: Shaped[Tensor, "*batch frame rest"], axis: int) -> Tensor:
+        """Take windows out of a (padded) clip: the frame axis becomes `window 16`."""
+        axis %= values.ndim
+        return values.index_select(axis, self.frames.flatten()).unflatten(axis, self.frames.shape)
+
+    def blend(self, pose: PairPose) -> PairPose:
+        """Merge windows (`*batch window 16 person`) into a clip (`*batch frame person`).
+
+        Rotations are averaged as 6D, positions in metres; shapes over the whole clip.
+        """
+        pose_6d = self._mean(matrix_to_6d(pose.rotations).flatten(-2))
+        pelvis = self._mean(pose.pelvis_m)
+        betas = pose.betas.flatten(-4, -3).mean(-3, keepdim=True)
+        return PairPose(
+            rotations=matrix_from_6d(pose_6d.unflatten(-1, (24, 6))),
+            betas=betas.expand(*pelvis.shape[:-1], 10),
+            pelvis_m=pelvis,
+        )
+
+    def cut_pose(self, pose: PairPose) -> PairPose:
+        """Invert `blend` for a motion without seams."""
+        return PairPose(
+            rotations=self.cut(pose.rotations, -5),
+            betas=self.cut(pose.betas, -3),
+            pelvis_m=self.cut(pose.pelvis_m, -3),
+        )
+
+    def _mean(
+        self, values: Float[Tensor, "*batch window 16 person channel"]
+    ) -> Float[Tensor, "*batch frame person channel"]:
+        weighted = (values * self.weight[..., None, None]).flatten(-4, -3)
+        shape = (*weighted.shape[:-3], self.length, *weighted.shape[-2:])
+        return weighted.new_zeros(shape).index_add_(
+            weighted.ndim - 3, self.frames.flatten(), weighted
+        )
+
+
+def pad_frames(values: Tensor, length: int) -> Tensor:
+    """Append zeros to the first axis: frames in which nothing is observed."""
+    missing = length - values.shape[0]
+    if missing <= 0:
+        return values
+    return torch.cat([values, values.new_zeros(missing, *values.shape[1:])])
