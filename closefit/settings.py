@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -46,13 +46,8 @@ def build_config(
         ConfigError: A key is unknown, a value has the wrong type or lies out of range.
         FileMissingError: There is no such `config_file`.
     """
-    known = _known_fields()
-    given: Settings = {}
-    if config_file is not None:
-        given.update(_from_toml(config_file))
-    given.update(_from_assignment(text) for text in assignments)
-    given.update({key: value for key, value in (flags or {}).items() if value is not None})
-
+    known = _known_fields(Config)
+    given = _given(config_file, assignments, flags)
     preset = given.get("preset")
     settings = {key: value for key, value in (recorded or {}).items() if key in known}
     if recorded is None or preset is not None:
@@ -61,6 +56,40 @@ def build_config(
     checked = {key: _checked(known, key, value) for key, value in settings.items()}
     config: Config = _construct(Config, checked, "")
     return config
+
+
+S = TypeVar("S")
+
+
+def build_section(
+    section: type[S],
+    *,
+    config_file: Path | None = None,
+    assignments: Iterable[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> S:
+    """Merge settings of another dataclass (with sections of its own) and check every value.
+
+    Raises:
+        ConfigError: A key is unknown, or a value has the wrong type or lies out of range.
+        FileMissingError: There is no such `config_file`.
+    """
+    known = _known_fields(section)
+    given = _given(config_file, assignments, flags)
+    built: S = _construct(section, {key: _checked(known, key, v) for key, v in given.items()}, "")
+    return built
+
+
+def _given(
+    config_file: Path | None, assignments: Iterable[str], flags: Mapping[str, Any] | None
+) -> Settings:
+    """What a user gave, the later source winning."""
+    given: Settings = {}
+    if config_file is not None:
+        given.update(_from_toml(config_file))
+    given.update(_from_assignment(text) for text in assignments)
+    given.update({key: value for key, value in (flags or {}).items() if value is not None})
+    return given
 
 
 def flatten(config: Config) -> Settings:
@@ -77,7 +106,7 @@ def flatten(config: Config) -> Settings:
 
 def affecting(config: Config, sections: Iterable[str]) -> Settings:
     """Settings of these sections (or top-level settings) that can change a result."""
-    known = _known_fields()
+    known = _known_fields(Config)
     wanted = set(sections)
     return {
         key: value
@@ -88,13 +117,13 @@ def affecting(config: Config, sections: Iterable[str]) -> Settings:
 
 def file_settings() -> frozenset[str]:
     """Names of the settings that name an input file."""
-    return frozenset(key for key, f in _known_fields().items() if f.metadata.get("file", False))
+    return frozenset(key for key, f in _known_fields(Config).items() if f.metadata.get("file", False))
 
 
-def _known_fields() -> dict[str, Field[Any]]:
+def _known_fields(root: Any) -> dict[str, Field[Any]]:
     """Every setting's field by dotted name."""
     known: dict[str, Field[Any]] = {}
-    for f in fields(Config):
+    for f in fields(root):
         if isinstance(f.type, type) and is_dataclass(f.type):
             known.update({f"{f.name}.{sub.name}": sub for sub in fields(f.type)})
         else:
@@ -166,14 +195,30 @@ def _checked(known: Mapping[str, Field[Any]], key: str, value: Any) -> Any:
         elif option is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         elif get_origin(option) is tuple:
-            if isinstance(value, tuple) and all(type(v) is get_args(option)[0] for v in value):
-                return value
+            entries = _entries(option, value)
+            if entries is not None:
+                return entries
         elif type(value) is option:
             return value
     raise ConfigError(
         f"`{key}` is `{value}` ({_type_name(type(value))}), but must be {_expected(annotation)}",
         hint=HELP_HINT,
     )
+
+
+def _entries(option: Any, value: Any) -> tuple[Any, ...] | None:
+    """Return a list as the tuple that `option` declares, or None where it does not fit."""
+    if not isinstance(value, list | tuple):
+        return None
+    kinds = get_args(option)
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(value)
+    if len(kinds) != len(value):
+        return None
+    numbers = [float(v) if k is float and type(v) is int else v
+               for k, v in zip(kinds, value, strict=True)]  # fmt: skip
+    fits = all(type(v) is k for k, v in zip(kinds, numbers, strict=True))
+    return tuple(numbers) if fits else None
 
 
 def _absolute(value: Any, *, several: bool) -> Any:
@@ -207,7 +252,9 @@ def _expected(annotation: Any) -> str:
         if get_origin(option) is Literal:
             words.append(f"one of {_options(get_args(option))}")
         elif get_origin(option) is tuple:
-            words.append("a list of texts")
+            kinds = get_args(option)
+            count = "" if kinds[-1] is Ellipsis else f"{len(kinds)} "
+            words.append(f"a list of {count}{'texts' if kinds[0] is str else 'numbers'}")
         else:
             words.append(_type_name(option))
     return " or ".join(words)

@@ -95,6 +95,24 @@ def train(
     return out / PRIOR_FILE
 
 
+def named_folders(texts: Sequence[str]) -> dict[str, Path]:
+    """Read `name=folder` texts.
+
+    Raises:
+        ConfigError: A text is not of that form.
+    """
+    named = {}
+    for text in texts:
+        name, separator, folder = text.partition("=")
+        if not separator or not name.isidentifier():
+            raise ConfigError(
+                f"`--validate {text}` is not of the form name=folder",
+                hint="write for example --validate salsa=shards/salsa",
+            )
+        named[name] = Path(folder)
+    return named
+
+
 def _loop(
     trainer: Trainer,
     checks: Mapping[str, WindowSource],
