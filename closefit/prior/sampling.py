@@ -104,6 +104,24 @@ class ClipSampler:
             parts.append(self.network(noisy.flatten(0, 1)[chunk], levels, conditions))
         return torch.cat(parts).unflatten(0, (count, windows))
 
+    def stretch(
+        self, noisy: Float[Tensor, "1 window 16 2 157"], level: int, start: int, stop: int
+    ) -> PairPose:
+        """Predict the frames from `start` to `stop` (`frame person`), with gradients."""
+        chosen, windows = self.windows.covering(start, stop)
+        conditions = Conditions(*(value[chosen] for value in self.conditions))
+        levels = torch.full((len(chosen),), level, device=noisy.device)
+        state = self.network(noisy[0, chosen], levels, conditions)
+        view = View(self.view.turn[chosen], self.view.size[chosen], self.view.pitch[chosen])
+        pose = windows.blend(decode(self.network.denormalise(state), view))
+        inside = slice(start - int(self.windows.frames[chosen[0], 0]), None)
+        count = stop - start
+        return PairPose(
+            rotations=pose.rotations[inside][:count],
+            betas=pose.betas[inside][:count],
+            pelvis_m=pose.pelvis_m[inside][:count],
+        )
+
     def decode(self, state: Float[Tensor, "sample window 16 2 157"]) -> PairPose:
         """Turn normalised states of windows into people in camera axes."""
         return decode(self.network.denormalise(state), self.view)

@@ -41,6 +41,16 @@ class Windows:
         total = torch.zeros(length, device=device).index_add_(0, frames.flatten(), weight.flatten())
         return cls(frames, length, weight / total[frames])
 
+    def covering(self, start: int, stop: int) -> tuple[Int[Tensor, " chosen"], "Windows"]:
+        """The windows that hold any of the frames from `start` to `stop`.
+
+        Their frames are counted from the first frame of the first of them.
+        """
+        touches = (self.frames[:, 0] < stop) & (self.frames[:, -1] >= start)
+        chosen = touches.nonzero()[:, 0]
+        frames = self.frames[chosen] - self.frames[chosen[0], 0]
+        return chosen, Windows(frames, int(frames[-1, -1]) + 1, self.weight[chosen])
+
     def cut(self, values: Shaped[Tensor, "*batch frame rest"], axis: int) -> Tensor:
         """Take windows out of a (padded) clip: the frame axis becomes `window 16`."""
         axis %= values.ndim

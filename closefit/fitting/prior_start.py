@@ -1,0 +1,172 @@
+"""First motion from the learned prior: several samples for the clip, compared with the keypoints."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from closefit.body.keypoints import KEYPOINT_SETS
+from closefit.body.model import Body
+from closefit.fitting.reprojection import KeypointProjector
+from closefit.fitting.targets import KeypointTargets
+from closefit.fitting.variables import MotionVariables, rest_pelvis
+from closefit.geometry.camera import project
+from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
+from closefit.losses import reprojection_loss
+from closefit.prior.conditions import KEYPOINT_SET
+from closefit.prior.network import Denoiser
+from closefit.prior.objective import FPS
+from closefit.prior.sampling import ClipSampler
+from closefit.prior.state import PairPose
+from closefit.prior.view import rays_from_pixels
+
+SAME_RATE = 0.02
+"""Frame rates that differ by less than this share count as the prior's own."""
+
+LEAST_SIGMA_RAD = 0.12
+"""Samples agree where the prior is sure of itself; it is never surer than this."""
+
+
+@dataclass(frozen=True, eq=False)
+class PriorStart:
+    """What the prior says about a clip.
+
+    Attributes:
+        variables: The sample that agrees best with the keypoints.
+        rotations: Mean rotations of all samples.
+        sigma_rad: How far the samples lie about that mean, per joint.
+        energies: Robust keypoint error of each sample.
+    """
+
+    variables: MotionVariables
+    rotations: Float[Tensor, "frame person 24 3 3"]
+    sigma_rad: Float[Tensor, "frame person 24"]
+    energies: Float[Tensor, " sample"]
+
+
+def sample_start(
+    network: Denoiser, body: Body, targets: KeypointTargets, samples: int, seed: int
+) -> PriorStart:
+    """Draw motions of the clip and choose the one that the keypoints like best.
+
+    Args:
+        network: Trained prior, on the device of `targets`.
+        body: Body that the motion is for; with another body than the prior's, shapes are dropped.
+        targets: Observed keypoints, at any frame rate.
+        samples: Number of motions.
+        seed: Same seed, same motions.
+    """
+    times = clip_times(targets.num_frames, targets.fps)
+    rays = rays_at(targets, times)
+    sampler = ClipSampler(network, rays)
+    drawn = sampler.sample(samples, torch.Generator().manual_seed(seed))
+    drawn = pose_at(drawn, frame_times(targets.num_frames, len(times)))
+    if body.name != "closefit":
+        drawn = dataclasses.replace(drawn, betas=torch.zeros_like(drawn.betas))
+    energies = _energies(body, targets, drawn)
+    best = int(energies.argmin())
+    mean = matrix_from_6d(matrix_to_6d(drawn.rotations).mean(0))
+    # Half the squared chord between two rotations is their squared angle, for small angles.
+    spread = 0.5 * (drawn.rotations - mean).square().sum((-2, -1)).mean(0)
+    return PriorStart(
+        variables=_variables(drawn, best),
+        rotations=mean,
+        sigma_rad=(spread + LEAST_SIGMA_RAD**2).sqrt(),
+        energies=energies,
+    )
+
+
+def clip_times(num_frames: int, fps: float) -> Float[Tensor, " sampled"]:
+    """Frame numbers, with fractions, of a clip's frames at the prior's rate."""
+    if abs(fps / FPS - 1.0) < SAME_RATE or num_frames == 1:
+        return torch.arange(num_frames, dtype=torch.float32)
+    count = round((num_frames - 1) / fps * FPS) + 1
+    return torch.linspace(0.0, num_frames - 1.0, max(count, 2))
+
+
+def rays_at(
+    targets: KeypointTargets, times: Float[Tensor, " sampled"]
+) -> Float[Tensor, "sampled 2 17 3"]:
+    """Keypoint rays in the prior's order, between frames where need be.
+
+    Between two frames a keypoint is as sure as the surer of those that know it.
+    """
+    names = KEYPOINT_SETS[targets.set_name].names
+    wanted = KEYPOINT_SETS[KEYPOINT_SET].names
+    # A set without the face still says most of what matters.
+    order = [names.index(name) if name in names else -1 for name in wanted]
+    pixels = torch.cat([targets.points_px, targets.weight[..., None]], -1)
+    rays = rays_from_pixels(pixels, targets.K)
+    rays = torch.nn.functional.pad(rays, (0, 0, 0, 1))[:, :, order]
+    below, above, share = _between(times, targets.num_frames)
+    share = share[:, None, None].to(rays)
+    first, second = rays[below], rays[above]
+    weights = torch.stack([(1 - share) * (first[..., 2] > 0), share * (second[..., 2] > 0)])
+    total = weights.sum(0)
+    mixed = (first * weights[0, ..., None] + second * weights[1, ..., None]) / total.clamp_min(
+        1e-6
+    )[..., None]
+    return torch.where(total[..., None] > 0, mixed, 0.0)
+
+
+def frame_times(num_frames: int, num_sampled: int) -> Float[Tensor, " frame"]:
+    """Where the frames of a clip lie among its frames at the prior's rate; inverts `clip_times`."""
+    return torch.linspace(0.0, num_sampled - 1.0, num_frames)
+
+
+def pose_at(pose: PairPose, times: Float[Tensor, " time"]) -> PairPose:
+    """Motion (`*batch frame person`) at fractional frame numbers: neighbours are blended."""
+    below, above, share = _between(times, pose.pelvis_m.shape[-3])
+    share = share.to(pose.pelvis_m)
+
+    def mix(values: Tensor, axis: int) -> Tensor:
+        weight = share.reshape(-1, *[1] * (-axis - 1))
+        first, second = values.index_select(axis, below), values.index_select(axis, above)
+        return torch.lerp(first, second, weight)
+
+    return PairPose(
+        rotations=matrix_from_6d(mix(matrix_to_6d(pose.rotations), -4)),
+        betas=mix(pose.betas, -3),
+        pelvis_m=mix(pose.pelvis_m, -3),
+    )
+
+
+def _between(
+    times: Float[Tensor, " time"], count: int
+) -> tuple[Int[Tensor, " time"], Int[Tensor, " time"], Float[Tensor, " time"]]:
+    below = times.floor().long().clamp(0, count - 1)
+    above = (below + 1).clamp_max(count - 1)
+    return below, above, times - below
+
+
+@torch.no_grad()
+def _energies(
+    body: Body, targets: KeypointTargets, drawn: PairPose
+) -> Float[Tensor, " sample"]:
+    """Robust keypoint error of each sample over the clip."""
+    projector = KeypointProjector(body, targets.set_name)
+    energies = []
+    for index in range(drawn.pelvis_m.shape[0]):
+        betas = drawn.betas[index, 0]
+        transl = drawn.pelvis_m[index] - rest_pelvis(body, betas)
+        _, keypoints = projector.keypoints(drawn.rotations[index], betas, transl)
+        projected = project(keypoints, targets.K[:, None, None])
+        energies.append(
+            reprojection_loss(
+                projected, targets.points_px, targets.weight, targets.sigma_px, 8.0
+            ).mean()
+        )
+    return torch.stack(energies)
+
+
+def _variables(drawn: PairPose, index: int) -> MotionVariables:
+    pelvis = drawn.pelvis_m[index]
+    depth = pelvis[..., 2].clamp_min(0.3)
+    return MotionVariables(
+        pose_6d=matrix_to_6d(drawn.rotations[index]),
+        pelvis_ray=pelvis[..., :2] / depth[..., None],
+        log_depth=depth.log(),
+        betas=drawn.betas[index, 0],
+    )
