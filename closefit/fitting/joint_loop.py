@@ -13,6 +13,7 @@ from closefit.appearance.avatar import Avatars
 from closefit.config import OptimizeConfig
 from closefit.fitting.floor import FloorPlane
 from closefit.fitting.joint_objective import CroppedFrames, JointObjective
+from closefit.fitting.motion_model import MotionModel
 from closefit.fitting.schedule import Visit
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables
@@ -21,12 +22,12 @@ MAX_RISE = 5.0
 """A joint step whose loss is this many times the best so far counts as diverged."""
 
 MAX_BACKOFFS = 3
-DEPTH_LR = 0.5
-"""Learning rates of depth and of shape over that of the pose."""
-SHAPE_LR = 0.5
+FLOOR_LR = 0.5
+"""Learning rate of the floor over that of the pose."""
 SETTLED = 0.01
 RAMP_STEPS = 15
-MOTION_GROUPS = 4
+PART = 64
+"""Frames of the motion that are computed at once when all are wanted."""
 FINAL_LR = 0.1
 """Learning rates end at this share of their start (cosine)."""
 
@@ -57,39 +58,53 @@ class JointLoop:
         self,
         objective: JointObjective,
         avatars: Avatars,
-        start: MotionVariables,
+        motion: MotionModel,
         floor: Float[Tensor, "4"],
         targets: KeypointTargets,
         crops: CroppedFrames | None,
         visits: list[Visit],
         config: OptimizeConfig,
     ) -> None:
-        """Start at `start`; without `crops` only the motion terms are optimised."""
+        """Start where `motion` is; without `crops` only the motion terms are optimised."""
         self.state = LoopState()
         self.avatars = avatars
-        self.variables = start.detached()
+        self.motion = motion
         self.floor = FloorPlane.from_plane(floor)
         self.rejected = torch.zeros_like(targets.weight, dtype=torch.bool)
         self.curves: list[dict[str, float]] = []
         self._objective = objective
-        self._start = MotionVariables(*(tensor.detach() for tensor in start.tensors()))
-        self._touching = objective.touching(self._start)
         self._targets = targets
+        self._start = self.variables
+        self._touching = objective.touching(self._start)
         self._crops = crops
         self._visits = visits
-        v, lr = self.variables, config.lr_motion
+        moving = [
+            *motion.groups(),
+            {"params": self._floor_tensors(), "lr": config.lr_motion * FLOOR_LR},
+        ]
+        self._moving_groups = len(moving)
         self._optimizer = torch.optim.Adam(
             [
-                {"params": [v.pose_6d], "lr": lr},
-                {"params": [v.pelvis_ray, v.log_depth], "lr": lr * DEPTH_LR},
-                {"params": [v.betas], "lr": lr * SHAPE_LR},
-                {"params": [self.floor.slopes, self.floor.offset], "lr": lr * DEPTH_LR},
+                *moving,
                 {"params": list(avatars.decoder.parameters()), "lr": config.lr_appearance},
                 {"params": [avatars.latent], "lr": config.lr_latent},
             ]
         )
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._best = self._tensors()
+
+    @property
+    def variables(self) -> MotionVariables:
+        """The motion of the whole clip as it is now, without gradients."""
+        frames = self._targets.num_frames
+        with torch.no_grad():
+            parts = [
+                self.motion.at(first, min(first + PART, frames))
+                for first in range(0, frames, PART)
+            ]
+        columns = zip(*(part.tensors()[:3] for part in parts), strict=True)
+        pose_6d, ray, depth = (torch.cat(column).detach() for column in columns)
+        return MotionVariables(pose_6d, ray, depth, parts[0].betas.detach())
 
     @property
     def num_steps(self) -> int:
@@ -130,7 +145,7 @@ class JointLoop:
         loss = torch.stack(list(terms.values())).sum()
         loss.backward()
         if visit.phase == "appearance":
-            for tensor in [*self.variables.tensors(), self.floor.slopes, self.floor.offset]:
+            for tensor in [*self.motion.tensors(), *self._floor_tensors()]:
                 tensor.grad = None
         self.state.step += 1
         self.state.joint_steps += visit.phase == "joint"
@@ -144,9 +159,11 @@ class JointLoop:
 
     def _terms(self, visit: Visit) -> dict[str, Float[Tensor, ""]]:
         stretch = slice(visit.start, visit.stop)
-        rendered = torch.tensor(visit.rendered, device=self.variables.pose_6d.device)
+        rendered = torch.tensor(visit.rendered, device=self._targets.K.device)
         frames = rendered + visit.start
-        motion, start = self.variables.cut(stretch), self._start.cut(stretch)
+        start = self._start.cut(stretch)
+        with torch.set_grad_enabled(visit.phase == "joint"):
+            motion = self.motion.at(visit.start, visit.stop)
         targets = self._targets.cut(stretch)
         kept = targets.weight * (~self.rejected[stretch])
         filtered = dataclasses.replace(targets, weight=kept)
@@ -184,7 +201,7 @@ class JointLoop:
         for number, (group, rate) in enumerate(
             zip(self._optimizer.param_groups, self._rates, strict=True)
         ):
-            group["lr"] = rate * factor * (ramp if number < MOTION_GROUPS else 1.0)
+            group["lr"] = rate * factor * (ramp if number < self._moving_groups else 1.0)
 
     def _rises(self, loss: float) -> bool:
         """Update the running loss; tell whether the loop has left its basin."""
@@ -210,8 +227,10 @@ class JointLoop:
                 tensor.copy_(saved)
 
     def _live(self) -> list[Tensor]:
-        floor = [self.floor.slopes, self.floor.offset]
-        return [*self.variables.tensors(), *floor, *self.avatars.parameters()]
+        return [*self.motion.tensors(), *self._floor_tensors(), *self.avatars.parameters()]
+
+    def _floor_tensors(self) -> list[Tensor]:
+        return [self.floor.slopes, self.floor.offset]
 
     def _tensors(self) -> list[Tensor]:
         return [tensor.detach().clone() for tensor in self._live()]

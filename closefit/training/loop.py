@@ -32,7 +32,7 @@ class TrainingConfig:
 
     steps: int = 12_000
     batch: int = 64
-    lr: float = 6e-4
+    lr: float = 1e-3
     warmup: int = 300
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.98)
@@ -197,14 +197,12 @@ class Trainer:
                 for _ in range(STATISTICS_WINDOWS // 256)
             ]
         )
-        # The median and the middle 68 %: a few views of almost hidden people are far out.
-        low, middle, high = torch.quantile(
-            states[torch.randperm(len(states), generator=generator)[:40_000]],
-            torch.tensor([0.16, 0.5, 0.84]),
-            dim=0,
-        )
-        network.state_mean.copy_(middle)
-        network.state_std.copy_((0.5 * (high - low)).clamp_min(SMALLEST_STD))
+        # A few views of almost hidden people are far out: they must not stretch the scale.
+        some = states[torch.randperm(len(states), generator=generator)[:40_000]]
+        low, high = torch.quantile(some, torch.tensor([0.005, 0.995]), dim=0)
+        some = some.clamp(low, high)
+        network.state_mean.copy_(some.mean(0))
+        network.state_std.copy_(some.std(0).clamp_min(SMALLEST_STD))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue exactly."""
