@@ -146,21 +146,33 @@ class TrackConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class InitConfig:
-    """The first estimate: both bodies fitted to the keypoints over the whole clip."""
+    """The first estimate: sampled from the prior, or lifted; then fitted to the whole clip.
 
+    Without the prior every frame is lifted from several facing directions, and the fit takes
+    `steps`; after the prior it takes `prior_steps`.
+    """
+
+    prior: bool = True
+    prior_file: str | None = _file()
+    prior_samples: int = 8
+    prior_steps: int = 150
+    prior_trust: float = 0.5
+    prior_pose: float = 0.1
     steps: int = 400
     keypoint_confidence: float = 0.3
 
     def __post_init__(self) -> None:
         """Check ranges."""
         _check_range(self, "steps", 1, 100_000)
+        _check_range(self, "prior_steps", 1, 100_000)
+        _check_range(self, "prior_samples", 1, 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizeConfig:
     """The joint optimisation of motion and appearance (paper section 3.3, Eq. 10)."""
 
-    motion: Literal["direct"] = "direct"
+    motion: Literal["direct", "prior"] = "direct"
     appearance: bool = True
     physics: float = 0.5
     passes: int = 60
@@ -172,6 +184,7 @@ class OptimizeConfig:
     latent_channels: int = 16
     decoder_width: int = 16
     lr_motion: float = 3e-3
+    lr_prior: float = 2e-5
     lr_appearance: float = 3e-3
     lr_latent: float = 3e-3
     # Weights against the motion terms, which are log likelihoods per frame.

@@ -278,10 +278,20 @@ def required_models(stage: Stage, situation: Situation) -> tuple[str, ...]:
 def _needed(stage: Stage, situation: Situation, before: Mapping[str, str]) -> tuple[str, ...]:
     config = situation.config
     if stage.name != "track":
-        return (weights.body_model(config.body, config.weights_dir),)
+        body = weights.body_model(config.body, config.weights_dir)
+        return (body, weights.PRIOR) if _uses_prior(stage, config) else (body,)
     if config.track.perception == "auto" and before:
         return tuple(before)  # chosen by device once; another device is no reason to run again
     return weights.backend_models(config.track.backend(situation.device))
+
+
+def _uses_prior(stage: Stage, config: Config) -> bool:
+    """Whether the stage reads the checkpoint that ships (another one is a setting)."""
+    if config.init.prior_file is not None:
+        return False
+    if stage.name == "init":
+        return config.init.prior
+    return stage.name == "optimize" and config.optimize.motion == "prior"
 
 
 def _optional(stage: Stage) -> tuple[str, ...]:

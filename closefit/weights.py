@@ -21,6 +21,9 @@ from closefit.hashing import sha256_of
 BodyChoice = Literal["auto", "closefit", "smpl"]
 State = Literal["here", "own", "missing", "damaged"]
 
+PRIOR = "closefit_prior"
+"""Name of the shipped checkpoint of the proxemics prior."""
+
 PACKAGE = Path(__file__).resolve().parent
 MB = 1_000_000
 

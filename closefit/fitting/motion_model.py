@@ -5,7 +5,7 @@ can move it. Own variables move every frame by itself; weights of the prior move
 along what it knows of people (paper section 3.3).
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,7 @@ SHAPE_LR = 0.5
 CHUNK = 64
 
 
+@runtime_checkable
 class MotionModel(Protocol):
     """A motion of the whole clip that an optimiser can move."""
 

@@ -8,11 +8,12 @@ from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
 from closefit.events import Step
 from closefit.fitting.clip_fit import ClipFit
+from closefit.fitting.from_prior import PriorFit, fit_from_prior
 from closefit.fitting.hypotheses import fit_best
 from closefit.fitting.reprojection import KeypointProjector
 from closefit.fitting.targets import KeypointTargets, targets_from_track
 from closefit.records import Motion, Track
-from closefit.stages.inputs import camera_intrinsics, load_body
+from closefit.stages.inputs import camera_intrinsics, load_body, load_network
 from closefit.stages.job import Job
 
 REVISION = 1
@@ -33,7 +34,19 @@ def run(job: Job) -> None:
     def on_step(done: int, total: int) -> None:
         job.emit(Step("init", done, total))
 
-    fit, order = fit_best(body, targets, prior, job.config.init.steps, on_step)
+    settings = job.config.init
+    if settings.prior:
+        how = PriorFit(
+            samples=settings.prior_samples,
+            steps=settings.prior_steps,
+            trust=settings.prior_trust,
+            pose=settings.prior_pose,
+            seed=job.config.seed,
+        )
+        fit = fit_from_prior(body, targets, prior, load_network(job), how, on_step)
+        order = "as sampled"
+    else:
+        fit, order = fit_best(body, targets, prior, settings.steps, on_step)
     motion = motion_from_fit(body, targets, fit, K, f"depth order: {order}")
     job.save(motion)
     job.report({"init_energy": round(fit.energy, 3), "depth_order_start": order})

@@ -10,8 +10,11 @@ from closefit.body.model import Body
 from closefit.config import CameraConfig
 from closefit.errors import FileMissingError, InputError
 from closefit.geometry.camera import focal_from_fov, intrinsics
+from closefit.events import Notice
+from closefit.prior.loading import load_prior
+from closefit.prior.network import Denoiser
 from closefit.stages.job import Job
-from closefit.weights import body_model, locate
+from closefit.weights import PRIOR, body_model, locate
 
 
 def load_body(job: Job) -> Body:
@@ -22,6 +25,22 @@ def load_body(job: Job) -> Body:
     """
     name = body_model(job.config.body, job.config.weights_dir)
     return Body.load(locate(name, job.config.weights_dir)).to(job.device)
+
+
+def load_network(job: Job) -> Denoiser:
+    """Load the prior's checkpoint onto the job's device: the named one, or the one that ships.
+
+    Raises:
+        WeightsError: It is missing, damaged or of another architecture.
+    """
+    named = job.config.init.prior_file
+    path = Path(named) if named is not None else locate(PRIOR, job.config.weights_dir)
+    network, facts = load_prior(path, job.device)
+    body = body_model(job.config.body, job.config.weights_dir)
+    if facts.body != body.removesuffix("_body"):
+        text = f"the prior learned on the body `{facts.body}`: its poses are used, its shapes not"
+        job.emit(Notice(text))
+    return network
 
 
 def camera_intrinsics(

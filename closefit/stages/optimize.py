@@ -21,14 +21,15 @@ from closefit.errors import FitDivergedError
 from closefit.events import Notice, Step
 from closefit.fitting.joint_loop import JointLoop, kept_share
 from closefit.fitting.joint_objective import CroppedFrames, JointObjective
+from closefit.fitting.motion_model import DirectMotion, MotionModel, PriorMotion
 from closefit.fitting.motion_objective import MotionObjective, MotionWeights
 from closefit.fitting.schedule import plan_visits
 from closefit.fitting.targets import KeypointTargets, targets_from_track
-from closefit.fitting.variables import variables_from_motion
+from closefit.fitting.variables import MotionVariables, variables_from_motion
 from closefit.geometry.penetration import PenetrationProxy
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.crops import crop_frames, remove_crops
-from closefit.stages.inputs import load_body
+from closefit.stages.inputs import load_body, load_network
 from closefit.stages.job import Job
 from closefit.weights import find, locate
 
@@ -120,7 +121,25 @@ def _build_loop(
         tensor(start.rotations), tensor(start.betas), tensor(start.transl), body
     )
     return JointLoop(
-        objective, avatars, variables, tensor(start.floor), targets, crops, visits, config
+        objective,
+        avatars,
+        _motion_model(job, variables, targets),
+        tensor(start.floor),
+        targets,
+        crops,
+        visits,
+        config,
+    )
+
+
+def _motion_model(job: Job, start: MotionVariables, targets: KeypointTargets) -> MotionModel:
+    """What the optimiser moves: poses themselves, or the weights of the prior."""
+    config = job.config.optimize
+    if config.motion == "direct":
+        return DirectMotion(start, config.lr_motion)
+    network = load_network(job)
+    return PriorMotion(
+        network, start, targets, config.lr_prior, config.lr_motion, job.config.seed
     )
 
 

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from closefit.prior.state import PairPose
@@ -45,7 +45,7 @@ class Cameras:
 
     def inside(
         self, rays: Float[Tensor, "batch frame person keypoint 2"]
-    ) -> Float[Tensor, "batch frame person keypoint"]:
+    ) -> Bool[Tensor, "batch frame person keypoint"]:
         """Whether rays hit the image."""
         pixels = rays * self.focal[:, None, None, None, None]
         edge = torch.stack([0.5 * self.aspect, torch.full_like(self.aspect, 0.5)], dim=-1)

@@ -195,7 +195,9 @@ def correlated_noise(
     return torch.einsum("ij,bjpkc->bipkc", torch.linalg.cholesky(covariance), white)
 
 
-def _held(batch: int, frames: int, generator: torch.Generator) -> Float[Tensor, "b f 2 17"]:
+def _held(
+    batch: int, frames: int, generator: torch.Generator
+) -> Float[Tensor, "batch frame 2 17"]:
     """Uniform draws that keep their value for some frames."""
     blocks = torch.rand(batch, frames // JUMP_FRAMES + 2, 2, 17, generator=generator)
     shift = torch.randint(JUMP_FRAMES, (batch, 1), generator=generator)

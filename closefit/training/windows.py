@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from closefit.prior.network import WINDOW
 from closefit.prior.state import PairPose
 
 
+@runtime_checkable
 class Shard(Protocol):
     """What a folder of motion offers (see `motions.shards.MotionShards`): 30 fps, y up, metres."""
 

@@ -12,6 +12,7 @@ from closefit.config import OptimizeConfig
 from closefit.fitting.floor import typical_up
 from closefit.fitting.joint_loop import JointLoop, kept_share
 from closefit.fitting.joint_objective import CroppedFrames, JointObjective
+from closefit.fitting.motion_model import DirectMotion
 from closefit.fitting.motion_objective import MotionObjective, MotionWeights
 from closefit.fitting.schedule import plan_visits
 from closefit.fitting.variables import MotionVariables
@@ -75,7 +76,7 @@ def _loop(
     return JointLoop(
         objective,
         Avatars(texels, config.latent_channels, config.decoder_width),
-        _shaken(known.variables),
+        DirectMotion(_shaken(known.variables), config.lr_motion),
         torch.cat([up, -lowest[None]]),
         known.targets,
         crops,
