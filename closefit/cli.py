@@ -349,7 +349,7 @@ def train_prior(
         path = train(
             folders, named_folders(held_out or []), out, config, machines, emit, start_from
         )
-    console.say(f"the prior is in `{path}`; use it with --set init.prior={path}")
+    console.say(f"the prior is in `{path}`; use it with --set init.prior_file={path}")
 
 
 @contextmanager

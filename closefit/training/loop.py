@@ -39,6 +39,7 @@ class TrainingConfig:
     gradient_clip: float = 1.0
     ema: float = 0.998
     seed: int = 0
+    share_exponent: float = 0.25
     validate_every: int = 1000
     network: NetworkConfig = NetworkConfig(dropout=0.0)
     loss: LossWeights = LossWeights()

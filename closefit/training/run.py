@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import logging
-import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -54,8 +53,8 @@ def train(
 ) -> Path:
     """Train a prior on shards of motion, or go on with a training that was stopped.
 
-    Small folders are drawn from more often than their length says (by its square root), so that an
-    hour of real motion is not drowned by ten of generated.
+    Small folders are drawn from more often than their length says (`share_exponent`), so that
+    minutes of real motion are not drowned by hours of generated.
 
     Args:
         folders: Shards to train on.
@@ -77,8 +76,8 @@ def train(
     fabric = _fabric(machines)
     body = Body.load(locate("closefit_body"))
     shards = _open(folders)
-    lengths = [math.sqrt(shard.seconds) for shard in shards]
-    source = WindowSource(shards, lengths, body)
+    shares = [shard.seconds**config.share_exponent for shard in shards]
+    source = WindowSource(shards, shares, body)
     checks = {name: WindowSource(_open([path]), [1.0], body) for name, path in held_out.items()}
     trainer = Trainer(config, body, source, fabric)
     facts = _facts(config, source, folders)

@@ -27,7 +27,7 @@ def validate(
     sources: dict[str, WindowSource],
     geometry_of: GeometryOf,
     ranges: DataRanges,
-    count: int = 256,
+    count: int = 128,
     seed: int = 1234,
 ) -> dict[str, float]:
     """Score one sample per window with noisy detections, millimetres.

@@ -1,0 +1,174 @@
+"""Score init with and without the prior on motion that the prior never saw.
+
+    python benchmarks/prior_init.py NAME=SHARDS... [--prior FILE] [--clips 6] [--frames 96]
+
+SHARDS are folders of held-out motion (`closefit prior prepare`). Each clip is filmed by a virtual
+camera and badly detected, three times: as it is (`seen`); with most keypoints of person 0 hidden
+during the middle half (`hidden`); with person 0 never detected (`unseen`). Depth of the camera is
+known, as with the true focal length.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import publish, table
+
+from closefit.body.model import Body
+from closefit.body.pose_prior import PosePrior
+from closefit.body.skeleton import EVALUATION_JOINTS
+from closefit.fitting.clip_fit import ClipFit
+from closefit.fitting.from_prior import PriorFit, fit_from_prior
+from closefit.fitting.hypotheses import fit_best
+from closefit.fitting.targets import MIN_NOISE_PX, NOISE_PER_HEIGHT, KeypointTargets
+from closefit.metrics import interaction_error, mpjpe, pa_mpjpe
+from closefit.motions.shards import MotionShards
+from closefit.prior.loading import load_prior
+from closefit.prior.network import Denoiser
+from closefit.prior.objective import GeometryOf
+from closefit.prior.state import PairPose
+from closefit.training.cameras import CameraRanges, film
+from closefit.training.detections import DetectorRanges, detect
+from closefit.weights import PRIOR, locate
+
+CASES = ("seen", "hidden", "unseen")
+MIN_CONFIDENCE = 0.3
+SURE = 0.5
+HEIGHT_PX = 720.0
+
+
+def main() -> None:
+    """Fit, score, publish."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("shards", nargs="+", metavar="NAME=SHARDS")
+    parser.add_argument("--prior", type=Path, default=None)
+    parser.add_argument("--clips", type=int, default=6, help="clips of each kind")
+    parser.add_argument("--frames", type=int, default=96)
+    parser.add_argument("--without-direct", action="store_true", help="only init with the prior")
+    options = parser.parse_args()
+    body = Body.load(locate("closefit_body"))
+    network, facts = load_prior(options.prior or locate(PRIOR))
+    rows, entries = [], []
+    for text in options.shards:
+        name, _, folder = text.partition("=")
+        for case in CASES:
+            scores = score(name, Path(folder), case, body, network, options)
+            entries.append({"motion": name, "case": case, **scores})
+            rows.append([name, case, *scores.values()])
+    header = ["motion", "case", *(key.replace("_", " ") for key in entries[0] if key not in
+                                  ("motion", "case"))]  # fmt: skip
+    publish("prior_init", {"prior": facts.data, "rows": entries}, [table(header, rows)])
+
+
+def score(
+    name: str,
+    folder: Path,
+    case: str,
+    body: Body,
+    network: Denoiser,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """Errors of both inits over the clips of one kind of motion."""
+    shards = MotionShards.open(folder)
+    found: dict[str, list[dict[str, float]]] = {"prior": [], "direct": []}
+    for index in range(options.clips):
+        pose, targets, masked = make_clip(shards, index, case, body, options.frames)
+        truth = GeometryOf(body)(pose).joints.numpy()
+        ranges = PosePrior.create("cpu", torch.float32)
+        started = time.perf_counter()
+        fit = fit_from_prior(body, targets, ranges, network, PriorFit(), lambda *_: None)
+        seconds = time.perf_counter() - started
+        found["prior"].append(errors(fit, body, truth, masked) | {"seconds": seconds})
+        if not options.without_direct and case != "unseen":
+            started = time.perf_counter()
+            fit, _ = fit_best(body, targets, ranges, 400, lambda *_: None)
+            seconds = time.perf_counter() - started
+            found["direct"].append(errors(fit, body, truth, masked) | {"seconds": seconds})
+    scores: dict[str, Any] = {}
+    for kind, results in found.items():
+        for key in ("mpjpe_mm", "pa_mpjpe_mm", "interaction_mm", "masked_mpjpe_mm", "seconds"):
+            scores[f"{kind}_{key}"] = (
+                float(np.nanmean([result[key] for result in results])) if results else None
+            )
+    return scores
+
+
+def make_clip(
+    shards: MotionShards, index: int, case: str, body: Body, frames: int
+) -> tuple[PairPose, KeypointTargets, np.ndarray]:
+    """Film and detect a stretch of held-out motion; returns truth, targets, masked frames."""
+    generator = torch.Generator().manual_seed(index)
+    clip = index % len(shards.starts)
+    start, stop = int(shards.starts[clip]), int(shards.stops[clip])
+    room = max(stop - start - frames, 0)
+    start += int(room * ((index // len(shards.starts) * 0.37 + 0.2) % 1.0))
+    rows = slice(start, min(start + frames, stop))
+    columns = torch.as_tensor(np.asarray(shards.rotations_6d[rows], np.float32))
+    from closefit.geometry.rotations import matrix_from_6d
+
+    pelvis = torch.as_tensor(np.array(shards.pelvis_m[rows]))
+    betas = torch.as_tensor(np.asarray(shards.betas[clip])).expand(len(pelvis), 2, 10)
+    world = PairPose(matrix_from_6d(columns)[None], betas[None], pelvis[None])
+    pose, cameras = film(world, CameraRanges(stature_share=(0.45, 0.8)), generator)
+    rays = detect(pose, GeometryOf(body)(pose), cameras, DetectorRanges(clean_probability=0.0),
+                  generator)[0]  # fmt: skip
+    masked = np.zeros(len(pelvis), bool)
+    if case == "hidden":
+        quarter = len(pelvis) // 4
+        masked[quarter : 3 * quarter] = True
+        hidden = torch.rand(17, generator=generator).argsort() < 11
+        rays[quarter : 3 * quarter, 0, hidden] = 0.0
+    elif case == "unseen":
+        masked[:] = True
+        rays[:, 0] = 0.0
+    truth = PairPose(pose.rotations[0], pose.betas[0], pose.pelvis_m[0])
+    return truth, targets_of(rays, float(cameras.focal[0]), float(cameras.aspect[0])), masked
+
+
+def targets_of(rays: torch.Tensor, focal: float, aspect: float) -> KeypointTargets:
+    """Rays as fit targets of a 720 px high video."""
+    K = torch.tensor([[focal * HEIGHT_PX, 0.0, 0.5 * aspect * HEIGHT_PX],
+                      [0.0, focal * HEIGHT_PX, 0.5 * HEIGHT_PX], [0.0, 0.0, 1.0]])  # fmt: skip
+    points = rays[..., :2] * K[0, 0] + K[:2, 2]
+    weight = torch.where(rays[..., 2] >= MIN_CONFIDENCE, rays[..., 2], 0.0)
+    shown = torch.where(weight[..., None] > 0, points, torch.nan)[..., 1]
+    spread = (
+        torch.nan_to_num(shown, nan=-1e9).amax(-1) - torch.nan_to_num(shown, nan=1e9).amin(-1)
+    ).clamp_min(0.0)
+    height = spread.quantile(0.8, dim=0).clamp_min(60.0).expand(len(rays), 2)
+    return KeypointTargets(
+        points_px=torch.where(weight[..., None] > 0, points, 0.0),
+        weight=weight,
+        sigma_px=NOISE_PER_HEIGHT * height + MIN_NOISE_PX,
+        height_px=height,
+        landmarks_m=torch.zeros(len(rays), 2, 0, 4),
+        seen=(weight > 0).sum(-1) >= 4,
+        K=K.expand(len(rays), 3, 3),
+        fps=30.0,
+        set_name="coco17",
+    )
+
+
+def errors(fit: ClipFit, body: Body, truth: np.ndarray, masked: np.ndarray) -> dict[str, float]:
+    """Measures of a fit; `masked` ones are of person 0 in the frames that were masked."""
+    v = fit.variables
+    with torch.no_grad():
+        joints = body.joints(v.rotations(), v.betas, v.transl(body)).numpy()
+    chosen = list(EVALUATION_JOINTS)
+    found, expected = joints[:, :, chosen], truth[:, :, chosen]
+    everything = np.ones(found.shape[:2], bool)
+    first = np.zeros_like(everything)
+    first[masked, 0] = True
+    return {
+        "mpjpe_mm": mpjpe(found, expected, everything),
+        "pa_mpjpe_mm": pa_mpjpe(found, expected, everything),
+        "interaction_mm": interaction_error(found, expected, everything),
+        "masked_mpjpe_mm": mpjpe(found, expected, first) if masked.any() else float("nan"),
+    }
+
+
+if __name__ == "__main__":
+    main()
