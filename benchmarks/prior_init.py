@@ -55,7 +55,7 @@ def main() -> None:
     for text in options.shards:
         name, _, folder = text.partition("=")
         for case in CASES:
-            scores = score(name, Path(folder), case, body, network, options)
+            scores = score(Path(folder), case, body, network, options)
             entries.append({"motion": name, "case": case, **scores})
             rows.append([name, case, *scores.values()])
     header = ["motion", "case", *(key.replace("_", " ") for key in entries[0] if key not in
@@ -64,7 +64,6 @@ def main() -> None:
 
 
 def score(
-    name: str,
     folder: Path,
     case: str,
     body: Body,

@@ -306,9 +306,12 @@ def import_smpl(
 @app.command()
 def train_prior(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="SHARDS...", help="Motion from `closefit prior prepare`.")
+        list[Path],
+        typer.Argument(metavar="SHARDS...", help="Motion from `closefit prior prepare`."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the training.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the training.")
+    ],
     held_out: Annotated[
         list[str] | None,
         typer.Option("--validate", metavar="NAME=SHARDS", help="Motion to score on; repeatable."),

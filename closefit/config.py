@@ -152,7 +152,7 @@ class InitConfig:
     `steps`; after the prior it takes `prior_steps`.
     """
 
-    prior: bool = True
+    prior: bool = False
     prior_file: str | None = _file()
     prior_samples: int = 8
     prior_steps: int = 150

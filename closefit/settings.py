@@ -117,7 +117,9 @@ def affecting(config: Config, sections: Iterable[str]) -> Settings:
 
 def file_settings() -> frozenset[str]:
     """Names of the settings that name an input file."""
-    return frozenset(key for key, f in _known_fields(Config).items() if f.metadata.get("file", False))
+    return frozenset(
+        key for key, f in _known_fields(Config).items() if f.metadata.get("file", False)
+    )
 
 
 def _known_fields(root: Any) -> dict[str, Field[Any]]:

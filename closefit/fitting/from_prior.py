@@ -1,7 +1,8 @@
 """Starts the fit of a clip from the learned prior instead of lifting the keypoints.
 
-The prior says how the people move; where exactly they stand, how tall they are and where the floor
-is, the fit finds with the keypoints, staying as near the prior's poses as the prior is sure of them.
+The prior says how the people move. Where exactly they stand, how tall they are and where the floor
+is, the fit finds with the keypoints; it stays as near the prior's poses as the prior is sure of
+them.
 """
 
 from collections.abc import Callable

@@ -99,8 +99,7 @@ class JointLoop:
         frames = self._targets.num_frames
         with torch.no_grad():
             parts = [
-                self.motion.at(first, min(first + PART, frames))
-                for first in range(0, frames, PART)
+                self.motion.at(first, min(first + PART, frames)) for first in range(0, frames, PART)
             ]
         columns = zip(*(part.tensors()[:3] for part in parts), strict=True)
         pose_6d, ray, depth = (torch.cat(column).detach() for column in columns)

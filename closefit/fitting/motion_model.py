@@ -1,8 +1,8 @@
-"""Where a motion comes from during the joint optimisation: its own variables, or the prior's weights.
+"""Where a motion comes from during the joint optimisation: own variables, or the prior's weights.
 
 Both start exactly at the motion that init found; they differ in the directions in which the losses
-can move it. Own variables move every frame by itself; weights of the prior move all frames together,
-along what it knows of people (paper section 3.3).
+can move it. Own variables move every frame by itself; weights of the prior move all frames
+together, along what it knows of people (paper section 3.3).
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -151,7 +151,9 @@ class PriorMotion:
         """Pose 6D, pelvis ray and log depth of a stretch, from the windows that hold it."""
         where = frame_times(self._num_frames, len(self._times))[start:stop]
         first, last = int(where[0]), min(int(where[-1]) + 1, len(self._times) - 1)
-        pose = pose_at(self._sampler.stretch(self._x1, LOWEST_LEVEL, first, last + 1), where - first)
+        pose = pose_at(
+            self._sampler.stretch(self._x1, LOWEST_LEVEL, first, last + 1), where - first
+        )
         depth = pose.pelvis_m[..., 2:].clamp_min(0.1)
         return (
             matrix_to_6d(pose.rotations),

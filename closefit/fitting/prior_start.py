@@ -1,4 +1,4 @@
-"""First motion from the learned prior: several samples for the clip, compared with the keypoints."""
+"""First motion from the learned prior: several samples of the clip, compared with keypoints."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -142,9 +142,7 @@ def _between(
 
 
 @torch.no_grad()
-def _energies(
-    body: Body, targets: KeypointTargets, drawn: PairPose
-) -> Float[Tensor, " sample"]:
+def _energies(body: Body, targets: KeypointTargets, drawn: PairPose) -> Float[Tensor, " sample"]:
     """Robust keypoint error of each sample over the clip."""
     projector = KeypointProjector(body, targets.set_name)
     energies = []

@@ -1,6 +1,5 @@
 """A clip fit that stays near poses found before, as far as these are to be trusted."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

@@ -4,6 +4,7 @@
 (Nichol and Dhariwal 2021, s = 0.008, beta at most 0.999), as the paper's release has it.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -70,6 +71,6 @@ def sample(
         levels: Levels to visit, falling.
     """
     x = noise
-    for level, next_level in zip(levels, levels[1:], strict=False):
+    for level, next_level in itertools.pairwise(levels):
         x = ddim_step(x, denoise(x, level), level, next_level)
     return denoise(x, levels[-1])

@@ -51,13 +51,12 @@ class Denoiser(nn.Module):
         self.state_in = nn.Linear(STATE_SIZE, width)
         self.hidden_state = nn.Parameter(torch.zeros(width))
         self.observation_in = _Observations(config)
-        self.level_in = nn.Sequential(
-            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
-        )
+        self.level_in = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
-        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, STATE_SIZE))
-        nn.init.zeros_(self.head[1].weight)
-        nn.init.zeros_(self.head[1].bias)
+        last = nn.Linear(width, STATE_SIZE)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.head = nn.Sequential(nn.LayerNorm(width), last)
 
     def normalise(
         self, state: Float[Tensor, "*batch frame person 157"]
@@ -121,7 +120,8 @@ class _Observations(nn.Module):
         if self.features is not None:
             told = self.features(conditions.features)
             embedded = embedded + torch.where(conditions.features_known[..., None], told, 0.0)
-        return embedded
+        out: Tensor = embedded
+        return out
 
 
 class _Block(nn.Module):
@@ -135,12 +135,9 @@ class _Block(nn.Module):
         nn.init.zeros_(self.modulation.bias)
         self.own = _Attention(config)
         self.other = _Attention(config)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(width, config.feed_forward),
-            nn.GELU(),
-            nn.Linear(config.feed_forward, width),
-        )
-        nn.init.zeros_(self.feed_forward[2].weight)
+        last = nn.Linear(config.feed_forward, width)
+        nn.init.zeros_(last.weight)
+        self.feed_forward = nn.Sequential(nn.Linear(width, config.feed_forward), nn.GELU(), last)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
@@ -154,7 +151,8 @@ class _Block(nn.Module):
         inputs = _modulated(tokens, *scales_shifts[2:4])
         tokens = tokens + self.dropout(self.other(inputs, inputs.flip(1)))
         inputs = _modulated(tokens, *scales_shifts[4:])
-        return tokens + self.dropout(self.feed_forward(inputs))
+        out: Tensor = tokens + self.dropout(self.feed_forward(inputs))
+        return out
 
 
 class _Attention(nn.Module):
@@ -183,7 +181,8 @@ class _Attention(nn.Module):
         return out
 
     def _split(self, tokens: Tensor) -> Float[Tensor, "sequence head frame channel"]:
-        return tokens.flatten(0, 1).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        split: Tensor = tokens.flatten(0, 1).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return split
 
 
 def _modulated(tokens: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -102,7 +102,8 @@ class ClipSampler:
             conditions = Conditions(*(value[chunk % windows] for value in self.conditions))
             levels = torch.full((len(chunk),), level, device=noisy.device)
             parts.append(self.network(noisy.flatten(0, 1)[chunk], levels, conditions))
-        return torch.cat(parts).unflatten(0, (count, windows))
+        predicted: Tensor = torch.cat(parts).unflatten(0, (count, windows))
+        return predicted
 
     def stretch(
         self, noisy: Float[Tensor, "1 window 16 2 157"], level: int, start: int, stop: int

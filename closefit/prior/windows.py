@@ -54,7 +54,9 @@ class Windows:
     def cut(self, values: Shaped[Tensor, "*batch frame rest"], axis: int) -> Tensor:
         """Take windows out of a (padded) clip: the frame axis becomes `window 16`."""
         axis %= values.ndim
-        return values.index_select(axis, self.frames.flatten()).unflatten(axis, self.frames.shape)
+        chosen = values.index_select(axis, self.frames.flatten())
+        windows: Tensor = chosen.unflatten(axis, self.frames.shape)
+        return windows
 
     def blend(self, pose: PairPose) -> PairPose:
         """Merge windows (`*batch window 16 person`) into a clip (`*batch frame person`).

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from closefit.body.model import Body
 from closefit.config import CameraConfig
 from closefit.errors import FileMissingError, InputError
-from closefit.geometry.camera import focal_from_fov, intrinsics
 from closefit.events import Notice
+from closefit.geometry.camera import focal_from_fov, intrinsics
 from closefit.prior.loading import load_prior
 from closefit.prior.network import Denoiser
 from closefit.stages.job import Job

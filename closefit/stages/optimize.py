@@ -138,9 +138,7 @@ def _motion_model(job: Job, start: MotionVariables, targets: KeypointTargets) ->
     if config.motion == "direct":
         return DirectMotion(start, config.lr_motion)
     network = load_network(job)
-    return PriorMotion(
-        network, start, targets, config.lr_prior, config.lr_motion, job.config.seed
-    )
+    return PriorMotion(network, start, targets, config.lr_prior, config.lr_motion, job.config.seed)
 
 
 def _perceptual(job: Job) -> PerceptualLoss | None:

@@ -79,7 +79,9 @@ def film(
     focal = (1.0 + aspect.square()).sqrt() / (2.0 * (0.5 * fov).tan())
     share = torch.exp(uniform(*(math.log(value) for value in ranges.stature_share)))
     distance = focal * 1.7 / share
-    ray = torch.stack([0.5 * aspect * normal(0.0, 0.3), 0.5 * normal(0.0, 0.2)], -1) / focal[:, None]
+    ray = (
+        torch.stack([0.5 * aspect * normal(0.0, 0.3), 0.5 * normal(0.0, 0.2)], -1) / focal[:, None]
+    )
     root = turn[:, None, None] @ world.rotations[..., 0, :, :]
     rotations = torch.cat([root[..., None, :, :], world.rotations[..., 1:, :, :]], dim=-3)
     middle = world.pelvis_m.mean((1, 2), keepdim=True)
@@ -99,7 +101,8 @@ def camera_from_world(
     one, zero = torch.ones_like(yaw), torch.zeros_like(yaw)
 
     def matrix(*entries: Tensor) -> Tensor:
-        return torch.stack(entries, -1).unflatten(-1, (3, 3))
+        rows: Tensor = torch.stack(entries, -1).unflatten(-1, (3, 3))
+        return rows
 
     cos, sin = yaw.cos(), yaw.sin()
     turned = matrix(cos, zero, sin, zero, one, zero, -sin, zero, cos)

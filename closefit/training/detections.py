@@ -195,9 +195,7 @@ def correlated_noise(
     return torch.einsum("ij,bjpkc->bipkc", torch.linalg.cholesky(covariance), white)
 
 
-def _held(
-    batch: int, frames: int, generator: torch.Generator
-) -> Float[Tensor, "batch frame 2 17"]:
+def _held(batch: int, frames: int, generator: torch.Generator) -> Float[Tensor, "batch frame 2 17"]:
     """Uniform draws that keep their value for some frames."""
     blocks = torch.rand(batch, frames // JUMP_FRAMES + 2, 2, 17, generator=generator)
     shift = torch.randint(JUMP_FRAMES, (batch, 1), generator=generator)
@@ -217,6 +215,8 @@ def _swapped(
     single = torch.rand(batch, frames, generator=generator) < ranges.swap_probability
     run_start = frames * torch.rand(batch, 1, generator=generator)
     index = torch.arange(frames)
-    run = (index >= run_start) & (index < run_start + 2 + 4 * torch.rand(batch, 1, generator=generator))
+    run = (index >= run_start) & (
+        index < run_start + 2 + 4 * torch.rand(batch, 1, generator=generator)
+    )
     run &= torch.rand(batch, 1, generator=generator) < ranges.swap_run_probability
     return overlap & (single | run)

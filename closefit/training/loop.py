@@ -183,7 +183,7 @@ class Trainer:
     def _update_average(self) -> None:
         # Early on the average follows quickly, so that it never carries the random start.
         keep = min(self.config.ema, (1.0 + self.state.step) / (10.0 + self.state.step))
-        average = list(self.average.parameters())
+        average: list[Tensor] = list(self.average.parameters())
         current = [value.to(mine) for mine, value in
                    zip(average, self._network.parameters(), strict=True)]  # fmt: skip
         torch._foreach_lerp_(average, current, 1.0 - keep)

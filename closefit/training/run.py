@@ -147,7 +147,9 @@ def _loop(
             _save(out / STATE_FILE, {"key": key, "trainer": trainer.state_dict()})
             saved = time.monotonic()
     if first and not (out / PRIOR_FILE).is_file():
-        save_prior(out / PRIOR_FILE, trainer.average, dataclasses.replace(facts, steps=config.steps))
+        save_prior(
+            out / PRIOR_FILE, trainer.average, dataclasses.replace(facts, steps=config.steps)
+        )
 
 
 def _fabric(machines: Machines) -> Any:

@@ -20,14 +20,30 @@ from closefit.prior.state import PairPose
 class Shard(Protocol):
     """What a folder of motion offers (see `motions.shards.MotionShards`): 30 fps, y up, metres."""
 
-    rotations_6d: np.ndarray
-    """(frame, 2, 24, 6), columns 0 and 1 of the local rotations."""
-    pelvis_m: np.ndarray
-    """(frame, 2, 3)."""
-    starts: np.ndarray
-    stops: np.ndarray
-    betas: np.ndarray
-    """(clip, 2, 10)."""
+    @property
+    def rotations_6d(self) -> np.ndarray:
+        """Columns 0 and 1 of the local rotations (frame, 2, 24, 6)."""
+        ...
+
+    @property
+    def pelvis_m(self) -> np.ndarray:
+        """Positions of joint 0 (frame, 2, 3)."""
+        ...
+
+    @property
+    def starts(self) -> np.ndarray:
+        """First frame of each clip."""
+        ...
+
+    @property
+    def stops(self) -> np.ndarray:
+        """Frame after the last of each clip."""
+        ...
+
+    @property
+    def betas(self) -> np.ndarray:
+        """Shapes (clip, 2, 10)."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +78,9 @@ class WindowSource:
         """
         self._shards = shards
         self._height = PelvisHeight(body)
-        self._one_shape = [bool(np.ptp(s.betas.reshape(-1, 10), axis=0).max() < 1e-3) for s in shards]
+        self._one_shape = [
+            bool(np.ptp(s.betas.reshape(-1, 10), axis=0).max() < 1e-3) for s in shards
+        ]
         self._shares = torch.tensor(shares, dtype=torch.float64)
         self._lengths = [torch.as_tensor(s.stops - s.starts, dtype=torch.float64) for s in shards]
 
@@ -71,16 +89,13 @@ class WindowSource:
         """Hours of motion at 30 fps in all shards."""
         return sum(float(lengths.sum()) for lengths in self._lengths) / 30.0 / 3600.0
 
-    def draw(
-        self, count: int, augmentation: Augmentation, generator: torch.Generator
-    ) -> PairPose:
-        """Draw windows (`batch 16 2 ...`) in the world frame, the pair's first place at x = z = 0."""
+    def draw(self, count: int, augmentation: Augmentation, generator: torch.Generator) -> PairPose:
+        """Draw windows (`batch 16 2 ...`) in the world frame; the pair starts at x = z = 0."""
         which = torch.multinomial(self._shares, count, replacement=True, generator=generator)
-        parts = []
-        for index in which.unique().tolist():
-            parts.append(
-                self._draw_from(index, int((which == index).sum()), augmentation, generator)
-            )
+        parts = [
+            self._draw_from(index, int((which == index).sum()), augmentation, generator)
+            for index in which.unique().tolist()
+        ]
         return PairPose(
             rotations=torch.cat([part.rotations for part in parts]),
             betas=torch.cat([part.betas for part in parts]),

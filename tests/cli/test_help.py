@@ -29,6 +29,10 @@ FLAGS = {
     "evaluate": {"--truth", "--truth-body", "--joints", "--json"},
     "download-weights": {"--list", "--from", "--weights", "--json"},
     "import-smpl": {"--weights"},
+    "train-prior": {
+        "--out", "--validate", "--start-from", "--steps", "--batch", "--seed", "--device",
+        "--devices", "--nodes", "--config", "--set",
+    },
     "prior prepare": {
         "--out", "--mirror", "--retime", "--exclude", "--generate", "--unit", "--seed",
         "--weights", "--json",

@@ -1,6 +1,5 @@
 """Both sources of motion start where init ended, and what moves them has gradients."""
 
-
 import pytest
 import torch
 
@@ -92,8 +91,8 @@ def test_finetuning_moves_all_frames_together(network: Denoiser, start: MotionVa
         optimizer = torch.optim.Adam(motion.groups())
         motion.at(0, 16).log_depth.sum().backward()
         optimizer.step()
-        moved[kind] = float((motion.at(60, 90).log_depth - start.log_depth[60:]).detach().abs().max())
+        moved[kind] = float(
+            (motion.at(60, 90).log_depth - start.log_depth[60:]).detach().abs().max()
+        )
     assert moved["direct"] == 0.0
     assert moved["prior"] > 0.0
-
-

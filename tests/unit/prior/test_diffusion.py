@@ -42,7 +42,7 @@ def test_a_step_with_the_right_answer_stays_on_the_path() -> None:
 
 def test_sampling_finds_the_only_answer() -> None:
     answer = torch.randn(3, 5)
-    found = sample(lambda x, level: answer.expand_as(x), torch.randn(3, 5))
+    found = sample(lambda x, _: answer.expand_as(x), torch.randn(3, 5))
     assert torch.equal(found, answer)
 
 
@@ -56,7 +56,9 @@ def test_sampling_a_gaussian_gives_its_distribution() -> None:
         return mean + spread**2 * signal.sqrt() / variance * (x - signal.sqrt() * mean)
 
     levels = tuple(range(99, -1, -1))
-    found = sample(denoise, torch.randn(20_000, 1, generator=torch.Generator().manual_seed(1)), levels)
+    found = sample(
+        denoise, torch.randn(20_000, 1, generator=torch.Generator().manual_seed(1)), levels
+    )
     assert float(found.mean()) == pytest.approx(mean, abs=0.02)
     assert float(found.std()) == pytest.approx(spread, abs=0.03)
     assert SAMPLING_LEVELS[-1] == 0
