@@ -17,7 +17,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float16, Float32, Int64
 
-from closefit.artifacts import META_KEY, TEMPORARY_PREFIX, UNREADABLE, disk_full_guard
+from closefit.artifacts import (
+    FULL_DISK_ERRNOS,
+    META_KEY,
+    TEMPORARY_PREFIX,
+    UNREADABLE,
+    disk_full_guard,
+)
 from closefit.errors import (
     ArtifactDamagedError,
     ArtifactMissingError,
@@ -148,9 +154,11 @@ def write_shards(folder: Path, motions: Iterable[PairMotion], *, fps: float = 30
     Raises:
         InputError: There is no motion, a motion has one person or values that are not numbers, or
             bodies differ.
-        OutputFolderError: `folder` holds something else.
+        OutputFolderError: `folder` holds something else, or cannot be made.
         DiskFullError: The disk is full.
     """
+    if folder.is_file():
+        raise OutputFolderError(f"`{folder}` is a file", hint="choose another --out")
     if folder.exists() and any(folder.iterdir()) and not (folder / CLIPS).is_file():
         raise OutputFolderError(
             f"`{folder}` is not empty and holds no motion shards", hint="choose another --out"
@@ -210,10 +218,17 @@ def _append(turns: Any, places: Any, motion: PairMotion) -> dict[str, Any]:
 @contextmanager
 def _replaced_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty sibling that takes the place of `folder` once the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{folder.name}")
     old = folder.with_name(f"{TEMPORARY_PREFIX}old-{os.getpid()}-{folder.name}")
-    temporary.mkdir()
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        if error.errno in FULL_DISK_ERRNOS:
+            raise
+        raise OutputFolderError(
+            f"cannot write to `{folder.parent}`: {error.strerror}",
+            hint="choose a folder that you may write to with --out",
+        ) from error
     try:
         yield temporary
         if folder.exists():

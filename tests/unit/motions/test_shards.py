@@ -87,6 +87,14 @@ def test_other_folders_are_not_replaced(tmp_path: Path, make_motion: MakeMotion)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+def test_a_place_that_cannot_be_a_folder(tmp_path: Path, make_motion: MakeMotion) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputFolderError, match=r"thesis.txt` is a file"):
+        write_shards(tmp_path / "thesis.txt", [make_motion()])
+    with pytest.raises(OutputFolderError, match=r"cannot write to `.*thesis.txt`: Not a directory"):
+        write_shards(tmp_path / "thesis.txt" / "shards", [make_motion()])
+
+
 @pytest.mark.parametrize("name", [ROTATIONS, PELVIS, CLIPS])
 @pytest.mark.parametrize("damage", ["cut", "missing"])
 def test_damage_is_found(folder: Path, name: str, damage: str) -> None:
