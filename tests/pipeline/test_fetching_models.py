@@ -1,0 +1,82 @@
+"""A run brings the models that it lacks, from a real server, unless it is told not to."""
+
+import os
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from benchmarks.fault_injection import Fault, FaultyServer
+from closefit import pipeline, weights
+from closefit.errors import WeightsError, WeightsMissingError
+from closefit.events import Event, Notice, StageStarted, Transferred
+from closefit.settings import build_config
+from tests.stubs import StubStages
+
+CONTENT = bytes(range(256)) * 200
+
+
+@pytest.fixture
+def pose_url(stub_stages: StubStages, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Take the pose network away; `url` in here is where the manifest says that it is."""
+    del stub_stages
+    (Path(os.environ["CLOSEFIT_WEIGHTS"]) / "yolo11n-pose.pt").unlink()
+    known, place = weights.manifest(), {"url": "http://127.0.0.1:9/yolo11n-pose.pt"}
+
+    def manifest() -> dict[str, weights.Model]:
+        file = weights.ModelFile(
+            name="yolo11n-pose.pt",
+            sha256=sha256(CONTENT).hexdigest(),
+            size=len(CONTENT),
+            url=place["url"],
+        )
+        return {**known, "yolo11n-pose": replace(known["yolo11n-pose"], files=(file,))}
+
+    monkeypatch.setattr(weights, "manifest", manifest)
+    return place
+
+
+def run(clip: Path, out: Path, *assignments: str) -> list[Event]:
+    events: list[Event] = []
+    config = build_config(assignments=["device=cpu", *assignments])
+    pipeline.run(clip, out, config, events.append)
+    return events
+
+
+def test_a_run_says_name_size_and_licence_and_fetches(
+    pose_url: dict[str, str], stub_clip: Path, tmp_path: Path
+) -> None:
+    with FaultyServer({"pose": CONTENT}, [Fault.DROP]).running() as server:
+        pose_url["url"] = f"{server.address}/pose"
+        events = run(stub_clip, tmp_path / "out")
+    assert server.record.ranges == 1
+    assert weights.locate("yolo11n-pose").read_bytes() == CONTENT
+    announced, started = (
+        next(index for index, event in enumerate(events) if isinstance(event, kind))
+        for kind in (Notice, StageStarted)
+    )
+    assert announced < started
+    text = events[announced].text  # type: ignore[union-attr]
+    assert "fetching `yolo11n-pose`" in text
+    assert "0.1 MB; licence: AGPL-3.0" in text
+    assert any(isinstance(event, Transferred) for event in events)
+
+
+def test_offline_forbids_it(pose_url: dict[str, str], stub_clip: Path, tmp_path: Path) -> None:
+    with FaultyServer({"pose": CONTENT}).running() as server:
+        pose_url["url"] = f"{server.address}/pose"
+        with pytest.raises(WeightsMissingError, match=r"`yolo11n-pose\.pt`") as error:
+            run(stub_clip, tmp_path / "out", "offline=true")
+    assert server.record.requests == 0
+    assert "closefit download-weights yolo11n-pose" in error.value.hint
+
+
+@pytest.mark.usefixtures("pose_url")
+def test_a_run_without_a_network_ends_in_words(
+    stub_clip: Path, tmp_path: Path, stub_stages: StubStages
+) -> None:
+    with pytest.raises(WeightsError, match="the connection is refused") as error:
+        run(stub_clip, tmp_path / "out")
+    assert error.value.exit_code == 5
+    assert stub_stages.take_runs() == {}
