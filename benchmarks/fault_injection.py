@@ -4,6 +4,7 @@ Used by `benchmarks/downloads.py`, which prints the figures, and by the tests.
 """
 
 import random
+import sys
 import threading
 import time
 from collections import Counter
@@ -24,9 +25,9 @@ from closefit.weights import Model, ModelFile
 
 HTML = b"<!DOCTYPE html><html><body>Please log in to this network.</body></html>"
 NO_HEADERS: Mapping[str, str] = {}
-STALL_S = 0.6
+STALL_S = 1.3
 PIECE_BYTES = 20_000
-HASTY = Patience(first_pause_s=0.001, longest_pause_s=0.005, connect_s=2.0, read_s=0.3)
+HASTY = Patience(first_pause_s=0.001, longest_pause_s=0.005, connect_s=5.0, read_s=1.0)
 """Patience of a client that has no time: the server's faults are as short."""
 
 
@@ -97,7 +98,7 @@ class FaultyServer:
     def running(self) -> Iterator["FaultyServer"]:
         """Serve in threads on a free port of this machine."""
         handler = type("Handler", (_Handler,), {"faulty": self})
-        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        with _Server(("127.0.0.1", 0), handler) as server:
             thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
             thread.start()
             self.address = f"http://127.0.0.1:{server.server_address[1]}"
@@ -110,7 +111,7 @@ class FaultyServer:
         with self._lock:
             self.record.requests += 1
             self.record.ranges += offset > 0
-            self.record.lost += self._held.pop(path, offset) != offset
+            self.record.lost += self._held.pop(path, 0) > 0 and offset == 0
             fault = next(self._plan, None)
             if fault is not None:
                 self.record.faults[fault] += 1
@@ -122,6 +123,13 @@ class FaultyServer:
             self.record.interrupted += interrupted
             if held:
                 self._held[path] = held
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Pass over clients that hang up: they are right to."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -212,7 +220,7 @@ class Figures:
         requests: Requests that the server saw.
         ranges: Of those, how many asked to go on from beyond the first byte.
         interrupted: Answers that broke off and left the client with a part of a file.
-        resumed: Of those, how many were followed by a request for just the rest.
+        resumed: Of those, how many were followed by a request for the rest.
         seconds: Time for all.
     """
 

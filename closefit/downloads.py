@@ -79,6 +79,7 @@ def fetch_all(
         DiskFullError: The disk is full.
     """
     sources.check(source)
+    models = list(dict.fromkeys(models))
     paths = {model.name: _intact(model, folder) for model in models}
     absent = [model for model in models if paths[model.name] is None]
     if absent:
@@ -113,11 +114,11 @@ def _require_space(models: Sequence[Model], folder: Path) -> None:
         for model in models
         for file in model.wanted
     )
-    needed = sum(model.size or 0 for model in models) - arrived
+    needed = sum(model.size or 0 for model in models) - arrived + SPARE_BYTES
     free = shutil.disk_usage(folder).free
-    if free < needed + SPARE_BYTES:
+    if free < needed:
         raise DiskFullError(
-            f"`{folder}` has {free / MB:.0f} MB left, but the files need {needed / MB:.0f} MB",
+            f"`{folder}` has {free / MB:.0f} MB left, but {needed / MB:.0f} MB are needed",
             hint="free some space, or name a folder on another disk with --weights DIR",
         )
 

@@ -378,6 +378,11 @@ class TestSeveralModels:
         assert (tmp_path / "b.bin").read_bytes() == CONTENT
         assert server.record.requests == 1
 
+    def test_one_that_is_named_twice_comes_once(self, serve: Serve, tmp_path: Path) -> None:
+        server = serve({"a.bin": CONTENT})
+        downloads.fetch_all([tiny("a"), tiny("a")], tmp_path, _ignore, server.address, HASTY)
+        assert server.record.requests == 1
+
     def test_a_damaged_folder_is_replaced(self, serve: Serve, tmp_path: Path) -> None:
         server = serve({"tiny-hub/config.json": CONFIG, "tiny-hub/model.safetensors": WEIGHTS})
         (tmp_path / "tiny-hub").mkdir()
@@ -418,7 +423,7 @@ class TestDisks:
         server = serve({"tiny.bin": CONTENT})
         usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
         monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-        with pytest.raises(DiskFullError, match="has 1 MB left, but the files need 0 MB"):
+        with pytest.raises(DiskFullError, match="has 1 MB left, but 10 MB are needed"):
             _fetch(tiny(), tmp_path, server.address)
         assert server.record.requests == 0
 
