@@ -25,9 +25,9 @@ from closefit.weights import Model, ModelFile
 
 HTML = b"<!DOCTYPE html><html><body>Please log in to this network.</body></html>"
 NO_HEADERS: Mapping[str, str] = {}
-STALL_S = 1.3
+STALL_S = 0.8
 PIECE_BYTES = 20_000
-HASTY = Patience(first_pause_s=0.001, longest_pause_s=0.005, connect_s=5.0, read_s=1.0)
+HASTY = Patience(first_pause_s=0.001, longest_pause_s=0.005, connect_s=5.0, read_s=0.5)
 """Patience of a client that has no time: the server's faults are as short."""
 
 
@@ -78,7 +78,8 @@ class FaultyServer:
         files: What it serves; may be changed while it runs.
         redirects: Paths that it sends elsewhere, as a model hub does.
         retry_after: What it asks for with a 429.
-        pace_s: Pause after each piece of a file.
+        pace_s: Pause after each piece of a file, until `hurry` is set.
+        hurry: Ends all such pauses.
         record: What it saw.
     """
 
@@ -88,6 +89,7 @@ class FaultyServer:
         self.redirects: dict[str, str] = {}
         self.retry_after = "0"
         self.pace_s = 0.0
+        self.hurry = threading.Event()
         self.record = Record()
         self._plan = iter(plan)
         self._held: dict[str, int] = {}
@@ -201,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for start in range(0, len(body), PIECE_BYTES):
             self.wfile.write(body[start : start + PIECE_BYTES])
-            time.sleep(self.faulty.pace_s)
+            self.faulty.hurry.wait(self.faulty.pace_s)
 
 
 def _etag(content: bytes) -> str:
