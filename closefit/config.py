@@ -12,7 +12,7 @@ from closefit.errors import ConfigError
 
 Preset = Literal["draft", "default", "paper"]
 Backend = Literal["full", "yolo", "lite", "import"]
-Perception = Literal["auto", "full", "yolo", "import"]
+Perception = Literal["auto", "full", "yolo", "lite", "import"]
 
 
 def _neutral(default: Any) -> Any:

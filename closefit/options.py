@@ -47,8 +47,8 @@ SETTING_OPTIONS: dict[str, Any] = {
         Perception | None,
         typer.Option(
             "--perception",
-            help="How people are found: full (YOLO, SAM 2, ViTPose), yolo (fast), import "
-            "(--observations); auto chooses by device.",
+            help="How people are found: full (YOLO, SAM 2, ViTPose), yolo, lite (RTMDet, "
+            "BlazePose), import (--observations); auto chooses by device.",
         ),
     ],
     "track.observations": Annotated[

@@ -15,12 +15,15 @@ class Detections:
         scores: Confidence that this is a person.
         keypoints: COCO-17 x, y and confidence.
         masks: Pixels of each person; all False where the detector gave none.
+        landmarks_3d_m: Metric 3D keypoints about the person's hip midpoint, in camera axes, and
+            confidence; None where the detector gives none.
     """
 
     boxes_xyxy: Float[np.ndarray, "person 4"]
     scores: Float[np.ndarray, " person"]
     keypoints: Float[np.ndarray, "person 17 3"]
     masks: Bool[np.ndarray, "person height width"]
+    landmarks_3d_m: Float[np.ndarray, "person 17 4"] | None = None
 
 
 def box_iou(

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy.optimize import linear_sum_assignment
 
 from closefit.detectors.detections import Detections, box_iou
+from closefit.detectors.native import silent_stderr
 from closefit.errors import WeightsDamagedError
 
 PERSON_CLASS = 0
@@ -150,8 +151,7 @@ def _contained() -> Iterator[None]:
     """
     threads, variables = torch.get_num_threads(), dict(os.environ)
     printing = np.get_printoptions()
-    error_stream = os.dup(2)
-    with tempfile.TemporaryDirectory() as settings, open(os.devnull, "w") as nowhere:
+    with tempfile.TemporaryDirectory() as settings, silent_stderr():
         os.environ.update(
             YOLO_OFFLINE="true",  # neither telemetry nor update checks nor downloads
             YOLO_AUTOINSTALL="false",
@@ -159,12 +159,9 @@ def _contained() -> Iterator[None]:
             YOLO_CONFIG_DIR=settings,
             ULTRALYTICS_SAFE_LOAD="true",  # .pt files are pickles: load known classes only
         )
-        os.dup2(nowhere.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(error_stream, 2)
-            os.close(error_stream)
             for name in set(os.environ) - set(variables):
                 del os.environ[name]
             os.environ.update(variables)

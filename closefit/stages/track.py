@@ -1,16 +1,19 @@
 """Stage `track`: a video in, two people's boxes, keypoints and masks in every frame out."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from closefit import video
 from closefit.config import Backend
+from closefit.detectors.detections import Detections
+from closefit.detectors.lite import LiteDetector
 from closefit.detectors.yolo import YoloDetector
 from closefit.errors import ObservationsError
 from closefit.events import Notice, Step
@@ -44,6 +47,7 @@ class Evidence:
         person_masks: Packed bits of each person's pixels; size 0 where a backend has none.
         mask_size_wh: Width and height of the masks.
         features: Image feature of each person; size 0 where a backend has none.
+        landmarks_3d_m: As in `Track`; size 0 where a backend has none.
     """
 
     people: Identified
@@ -52,6 +56,7 @@ class Evidence:
     person_masks: UInt8[np.ndarray, "frame person person_bytes"]
     mask_size_wh: Int[np.ndarray, "2"]
     features: Float[np.ndarray, "frame person feature"]
+    landmarks_3d_m: Float[np.ndarray, "frame person landmark 4"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +106,16 @@ class Clip:
             self.job.emit(Step(task, done, len(self.time_s)))
 
 
+@runtime_checkable
+class Detector(Protocol):
+    """Finds everybody in pictures given in order of time, `batch_size` of them at once."""
+
+    batch_size: int
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """Find the people in RGB pictures of one size."""
+
+
 def run(job: Job) -> None:
     """Find and follow the two people, and write `artifacts/track.npz`.
 
@@ -129,9 +144,7 @@ def _from_import(clip: Clip) -> Evidence:
             hint="add `--perception yolo` (or another detector), which finds what is missing",
         )
     people = _choose(clip, lambda: _read_given(clip, given))
-    masks = chosen_masks(people.sightings, people.chosen, clip.size_wh)
-    features = np.zeros((len(clip.time_s), 2, 0))
-    evidence = _from_masks(clip, people, people.repaired, masks, features)
+    evidence = _from_sightings(clip, people)
     if given.has_masks:
         return evidence
     return replace(evidence, person_masks=evidence.person_masks[..., :0])
@@ -140,10 +153,29 @@ def _from_import(clip: Clip) -> Evidence:
 def _from_yolo(clip: Clip) -> Evidence:
     """Everything from YOLO, in one pass over the video."""
     masks_given = clip.given is not None and clip.given.has_masks
-    people = _choose(clip, lambda: _detect(clip, masks=not masks_given))
-    masks = chosen_masks(people.sightings, people.chosen, clip.size_wh)
+    return _from_sightings(
+        clip, _choose(clip, lambda: _detect(clip, _yolo(clip, with_masks=not masks_given)))
+    )
+
+
+def _from_lite(clip: Clip) -> Evidence:
+    """Everything from RTMDet and BlazePose, in one pass over the video."""
+    return _from_sightings(clip, _choose(clip, lambda: _detect(clip, _lite(clip))))
+
+
+def _from_sightings(clip: Clip, people: Identified) -> Evidence:
+    """Masks and landmarks of the detections that were chosen."""
+    sightings, repaired = people.sightings, people.repaired
+    masks = chosen_masks(sightings, people.chosen, clip.size_wh)
+    landmarks_3d_m = np.zeros((*people.chosen.shape, *sightings.landmarks_3d_m.shape[1:]))
+    chosen = people.chosen >= 0
+    landmarks_3d_m[chosen] = sightings.landmarks_3d_m[people.chosen[chosen]]
+    if landmarks_3d_m.shape[2]:
+        # A landmark deserves no more trust than the same detection's keypoint was left with.
+        trust = np.where(repaired.seen[..., None], repaired.keypoints[..., 2], 0.0)
+        landmarks_3d_m[..., 3] = np.minimum(landmarks_3d_m[..., 3], trust)
     features = np.zeros((len(clip.time_s), 2, 0))
-    return _from_masks(clip, people, people.repaired, masks, features)
+    return _from_masks(clip, people, repaired, masks, features, landmarks_3d_m)
 
 
 def _from_full(clip: Clip) -> Evidence:
@@ -151,7 +183,7 @@ def _from_full(clip: Clip) -> Evidence:
 
     Networks are asked only for what an import lacks.
     """
-    identified = _choose(clip, lambda: _detect(clip, masks=False))
+    identified = _choose(clip, lambda: _detect(clip, _yolo(clip, with_masks=False)))
     people, given = identified.repaired, clip.given
     features = np.zeros((*people.seen.shape, 0))
     if given is None or not given.has_keypoints:
@@ -160,7 +192,8 @@ def _from_full(clip: Clip) -> Evidence:
         masks = chosen_masks(identified.sightings, identified.chosen, clip.size_wh)
     else:
         masks = _sam2_masks(clip, identified, people)
-    return _from_masks(clip, identified, people, masks, features)
+    no_landmarks = np.zeros((*people.seen.shape, 0, 4))
+    return _from_masks(clip, identified, people, masks, features, no_landmarks)
 
 
 def _with_vitpose(
@@ -202,6 +235,7 @@ def _sam2_masks(clip: Clip, identified: Identified, people: RepairedPair) -> Ite
 BACKENDS: dict[Backend, Callable[[Clip], Evidence]] = {
     "import": _from_import,
     "yolo": _from_yolo,
+    "lite": _from_lite,
     "full": _from_full,
 }
 
@@ -214,12 +248,27 @@ def _read_given(clip: Clip, given: Given) -> Sightings:
     return builder.finish()
 
 
-def _detect(clip: Clip, masks: bool) -> Sightings:
-    """Detect everybody with YOLO; what an import knows is believed."""
-    job, settings = clip.job, clip.job.config.track
-    pose = locate("yolo11n-pose", job.config.weights_dir)
-    segmentation = locate("yolo11n-seg", job.config.weights_dir) if masks else None
-    detector = YoloDetector(pose, segmentation, job.device, settings.detection_confidence)
+def _yolo(clip: Clip, *, with_masks: bool) -> Detector:
+    weights_dir = clip.job.config.weights_dir
+    return YoloDetector(
+        locate("yolo11n-pose", weights_dir),
+        locate("yolo11n-seg", weights_dir) if with_masks else None,
+        clip.job.device,
+        clip.job.config.track.detection_confidence,
+    )
+
+
+def _lite(clip: Clip) -> Detector:
+    weights_dir = clip.job.config.weights_dir
+    return LiteDetector(
+        locate("rtmdet-nano", weights_dir),
+        locate("blazepose-lite", weights_dir),
+        clip.job.config.track.detection_confidence,
+    )
+
+
+def _detect(clip: Clip, detector: Detector) -> Sightings:
+    """Detect everybody; what an import knows is believed."""
     builder = SightingsBuilder()
     seen = (
         pair
@@ -263,6 +312,7 @@ def _from_masks(
     repaired: RepairedPair,
     masks: Iterable[PairMask],
     features: Float[np.ndarray, "frame person feature"],
+    landmarks_3d_m: Float[np.ndarray, "frame person landmark 4"],
 ) -> Evidence:
     """Pack the masks, doubt the keypoints that they cover, go to pixels of the source video."""
     packed = pack(masks, repaired.boxes_xyxy, repaired.keypoints)
@@ -284,6 +334,7 @@ def _from_masks(
         person_masks=person_masks,
         mask_size_wh=np.array(size_wh),
         features=features,
+        landmarks_3d_m=landmarks_3d_m,
     )
 
 
@@ -296,7 +347,7 @@ def _record(clip: Clip, evidence: Evidence) -> Track:
         boxes_xyxy=repaired.boxes_xyxy.astype(np.float32),
         keypoints=repaired.keypoints.astype(np.float32),
         keypoint_set=np.array("coco17"),
-        landmarks_3d_m=np.zeros((len(clip.time_s), 2, 0, 4), dtype=np.float32),
+        landmarks_3d_m=evidence.landmarks_3d_m.astype(np.float32),
         features=evidence.features.astype(np.float32),
         union_masks=evidence.union_masks,
         person_masks=evidence.person_masks,

@@ -1,6 +1,6 @@
 """Everything a detector found in a clip, kept small enough for any number of people."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -177,9 +177,7 @@ class SightingsBuilder:
         self._colours.append(describe_clothes(image, found.keypoints, masks))
         self._masks.extend(MaskCrop.of(mask) for mask in found.masks)
         nothing = np.zeros((len(found.masks), 0, 0), dtype=bool)
-        self._frames.append(
-            Detections(found.boxes_xyxy, found.scores, found.keypoints, masks=nothing)
-        )
+        self._frames.append(replace(found, masks=nothing))
 
     def finish(self) -> Sightings:
         """Return everything added so far; there must have been at least one picture."""
@@ -193,8 +191,17 @@ class SightingsBuilder:
             colours=np.concatenate(self._colours),
             masks=self._masks,
             identity=np.full(sum(counts), -1),
-            landmarks_3d_m=np.zeros((sum(counts), 0, 4)),
+            landmarks_3d_m=_landmarks(self._frames),
         )
+
+
+def _landmarks(frames: list[Detections]) -> Float[np.ndarray, "detection landmark 4"]:
+    """Landmarks of all frames; none at all where some people have none."""
+    given = [found.landmarks_3d_m for found in frames if len(found.scores)]
+    known = [landmarks for landmarks in given if landmarks is not None]
+    if not known or len(known) < len(given):
+        return np.zeros((sum(len(found.scores) for found in frames), 0, 4))
+    return np.concatenate(known)
 
 
 def _extent(used: Bool[np.ndarray, " side"]) -> slice:

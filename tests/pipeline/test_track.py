@@ -1,6 +1,7 @@
 """The stage `track` on real video files, with each of its backends."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,20 @@ class StubDetector:
         )
 
 
+class LandmarkDetector(StubDetector):
+    """Gives each person's number as the place of all their landmarks."""
+
+    batch_size = 1
+
+    def _detect(self, image: np.ndarray) -> Detections:
+        found = super()._detect(image)
+        number = number_in(image)
+        order = np.flatnonzero(~self.hidden[number])[:: 1 if number % 2 else -1]
+        landmarks = np.full((len(order), 17, 4), 0.8)
+        landmarks[..., :3] = order[:, None, None]
+        return replace(found, landmarks_3d_m=landmarks)
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> VideoInfo:
     return video.probe(make_video(tmp_path_factory.mktemp("clip") / "clip.mp4", FRAMES, SIZE_WH))
@@ -116,6 +131,40 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("yolo11n-pose.pt", "yolo11n-seg.pt"):
         (folder / name).write_bytes(b"a network")
     return folder
+
+
+class TestLite:
+    def test_landmarks_follow_their_person(
+        self,
+        tmp_path: Path,
+        clip: VideoInfo,
+        events: list[Event],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The stub turns the people's order round in every other frame and hides one of them."""
+        hidden = np.zeros((FRAMES, 2), dtype=bool)
+        hidden[10:13, 1] = True
+        stub = LandmarkDetector(hidden)
+        monkeypatch.setattr(track, "LiteDetector", lambda *_: stub)
+        monkeypatch.setattr(track, "locate", lambda name, _folder: Path(name))
+        written, _ = run(tmp_path, clip, events, perception="lite", work_height_px=180)
+        assert written.landmarks_3d_m.shape == (FRAMES, 2, 17, 4)
+        assert written.person_masks.any()
+        for person in range(2):
+            seen = ~hidden[:, person]
+            np.testing.assert_array_equal(written.landmarks_3d_m[seen, person, :, :3], person)
+            trust = np.minimum(written.keypoints[seen, person, :, 2], 0.8)
+            # Masks may lower the trust in a keypoint later; in its landmark they do not.
+            assert (written.landmarks_3d_m[seen, person, :, 3] >= trust - 1e-6).all()
+            assert (written.landmarks_3d_m[seen, person, :, 3] <= np.float32(0.8)).all()
+            assert not written.landmarks_3d_m[~seen, person, :, 3].any()
+
+    def test_missing_weights(
+        self, tmp_path: Path, clip: VideoInfo, events: list[Event], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        with pytest.raises(WeightsMissingError, match=r"rtmdet_nano_person_320\.onnx"):
+            run(tmp_path, clip, events, perception="lite")
 
 
 class TestYolo:
