@@ -158,6 +158,7 @@ class InitConfig:
     prior_steps: int = 150
     prior_trust: float = 0.5
     prior_pose: float = 0.1
+    init_from: str | None = _file()
     steps: int = 400
     keypoint_confidence: float = 0.3
 

@@ -23,6 +23,7 @@ from closefit.errors import (
     ArtifactVersionError,
     FileMissingError,
 )
+from closefit.estimates.files import content_hash
 from closefit.hashing import sha256_of, sha256_of_folder
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.detections import are_kept
@@ -247,6 +248,8 @@ def _settings_by_content(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _content_hash(key: str, path: Path) -> str:
+    if key == "init.init_from":
+        return f"sha256 {content_hash(path)[:16]}"
     if path.is_dir():
         return f"sha256 {sha256_of_folder(path)[:16]}"
     if not path.is_file():

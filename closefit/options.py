@@ -95,6 +95,14 @@ SETTING_OPTIONS: dict[str, Any] = {
         str | None,
         typer.Option("--camera", metavar="FILE", help="An .npz with K, wins over --focal."),
     ],
+    "init.init_from": Annotated[
+        str | None,
+        typer.Option(
+            "--init-from",
+            metavar="FILE",
+            help="Start from the result of 4D-Humans, GVHMR, WHAM, PromptHMR, or AMASS .npz.",
+        ),
+    ],
     "track.start_s": Annotated[
         float | None, typer.Option("--start", metavar="S", help="Begin here, in seconds.")
     ],

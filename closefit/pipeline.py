@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from closefit import __version__, device, downloads, freshness, settings, weights
 from closefit.artifacts import disk_full_guard
 from closefit.config import Config
-from closefit.errors import ClosefitError, ConfigError, FileMissingError, FitDivergedError
+from closefit.errors import ClosefitError, ConfigError, FitDivergedError, InputError
 from closefit.events import Emit, Notice, StageFinished, StageSkipped, StageStarted
 from closefit.freshness import FORCED, STAGE_NAMES, STAGES, Reason, Situation, Stage, StageName
 from closefit.hashing import sha256_of
@@ -244,7 +244,7 @@ def _reason_told(stage: Stage, situation: Situation) -> Reason | None:
     """As `freshness.reason_to_run`, for telling only: a file named by a setting may be gone."""
     try:
         return freshness.reason_to_run(stage, _module(stage.name).REVISION, situation)
-    except FileMissingError as error:
+    except InputError as error:
         return Reason("input changed", error.message)
 
 

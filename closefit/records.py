@@ -202,6 +202,29 @@ class PairMotion:
     name: np.ndarray
 
 
+@dataclass(frozen=True, kw_only=True)
+class PersonEstimates:
+    """People as another tool estimated them; in memory only, not an artifact.
+
+    Attributes:
+        rotations: Local joint rotation matrices; joint 0 maps the body frame (y up, facing +z) into
+            the camera frame. Identity where not `known`.
+        transl_m: Position of the pelvis in the camera frame; NaN where unknown.
+        known: The tool says something about this person in this frame.
+        K: Intrinsics that the tool worked with, in pixels of the source video; NaN where unknown.
+        tool: Name of the tool or of the layout.
+        has_camera: Rotations and positions are relative to the video's camera. If not, joint 0
+            maps into the frame of a made-up level camera that looks any way.
+    """
+
+    rotations: Float[np.ndarray, "frame person 24 3 3"]
+    transl_m: Float[np.ndarray, "frame person 3"]
+    known: Bool[np.ndarray, "frame person"]
+    K: Float[np.ndarray, "3 3"]
+    tool: str
+    has_camera: bool
+
+
 def pack_masks(masks: Bool[np.ndarray, "*batch height width"]) -> UInt8[np.ndarray, "*batch bytes"]:
     """Pack boolean masks into bits, row by row over the flattened image."""
     flat = masks.reshape(*masks.shape[:-2], -1)

@@ -101,7 +101,7 @@ def _from_buffer(
     return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
 
 
-def _allowed() -> dict[tuple[str, str], object]:
+def allowed_names() -> dict[tuple[str, str], object]:
     """Return what each name in a file stands for; names not listed are refused."""
     names: dict[tuple[str, str], object] = {
         ("numpy", "ndarray"): np.ndarray,
@@ -127,12 +127,12 @@ def _allowed() -> dict[tuple[str, str], object]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """An unpickler to which only the names of `_allowed` exist."""
+    """An unpickler to which only the names of `allowed_names` exist."""
 
     def __init__(self, file: BinaryIO) -> None:
         # Python 2 strings, among them the raw bytes of arrays, survive only as latin1.
         super().__init__(file, encoding="latin1")
-        self._names = _allowed()
+        self._names = allowed_names()
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self._names:

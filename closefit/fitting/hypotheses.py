@@ -1,7 +1,7 @@
 """Starting points that lead a whole-clip fit into different basins, and the choice among them."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -42,12 +42,20 @@ def fit_best(
         done += 1
         on_step(done, total)
 
-    lifted = lift(body, targets, prior, told)
-    starts = {"as lifted": lifted}
-    if (lifted.log_depth[:, 0] - lifted.log_depth[:, 1]).mean().abs() < CLOSE_LOG_DEPTH:
-        starts["swapped"] = _swap_depth_order(lifted)
-    else:
-        total -= trial
+    starts = with_swapped_order("as lifted", lift(body, targets, prior, told))
+    total -= (2 - len(starts)) * trial
+    return fit_starts(objective, targets, starts, trial, steps, told)
+
+
+def fit_starts(
+    objective: MotionObjective,
+    targets: KeypointTargets,
+    starts: Mapping[str, MotionVariables],
+    trial: int,
+    steps: int,
+    told: Callable[[int, int], None],
+) -> tuple[ClipFit, str]:
+    """Fit a little from each start, then go on with the best; returns the fit and its start."""
     fits = {
         name: fit_clip(objective, targets, start, trial, told) for name, start in starts.items()
     }
@@ -55,6 +63,14 @@ def fit_best(
     best = fits[chosen]
     final = fit_clip(objective, targets, best.variables, steps, told, floor_start=best.floor)
     return final, chosen
+
+
+def with_swapped_order(name: str, start: MotionVariables) -> dict[str, MotionVariables]:
+    """The start by its name, and its opposite depth order where the order is not clear."""
+    starts = {name: start}
+    if (start.log_depth[:, 0] - start.log_depth[:, 1]).mean().abs() < CLOSE_LOG_DEPTH:
+        starts["swapped"] = _swap_depth_order(start)
+    return starts
 
 
 def _swap_depth_order(variables: MotionVariables) -> MotionVariables:

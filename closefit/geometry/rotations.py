@@ -1,5 +1,6 @@
 """Rotation forms that closefit needs beyond `roma`: the continuous 6D form."""
 
+import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,3 +20,28 @@ def matrix_from_6d(rotation_6d: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*ba
 def matrix_to_6d(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 6"]:
     """Take the first two columns of rotation matrices; inverse of `matrix_from_6d`."""
     return torch.cat([matrix[..., :, 0], matrix[..., :, 1]], dim=-1)
+
+
+def interpolate_rotations(
+    before: Float[Tensor, "*batch 3 3"],
+    after: Float[Tensor, "*batch 3 3"],
+    share: Float[Tensor, "*#batch"],
+) -> Float[Tensor, "*batch 3 3"]:
+    """Rotations on the shortest way from `before` (share 0) to `after` (share 1)."""
+    way = roma.rotmat_to_rotvec(before.mT @ after)
+    turned: Tensor = before @ roma.rotvec_to_rotmat(share[..., None] * way)
+    return turned
+
+
+def rotation_between(
+    start: Float[Tensor, "*batch 3"], end: Float[Tensor, "*batch 3"]
+) -> Float[Tensor, "*batch 3 3"]:
+    """The smallest rotation that turns direction `start` into direction `end`.
+
+    The directions must not be opposite.
+    """
+    start, end = (torch.nn.functional.normalize(value, dim=-1) for value in (start, end))
+    axis = torch.linalg.cross(start, end)
+    angle = torch.atan2(axis.norm(dim=-1), (start * end).sum(-1))[..., None]
+    turn: Tensor = roma.rotvec_to_rotmat(angle * torch.nn.functional.normalize(axis, dim=-1))
+    return turn

@@ -1,20 +1,26 @@
 """Stage `init`: keypoints in, both people's motion in one metric camera frame out."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
 from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
-from closefit.events import Step
+from closefit.estimates.matching import find_pair
+from closefit.estimates.reading import read_estimates
+from closefit.events import Notice, Step
 from closefit.fitting.clip_fit import ClipFit
+from closefit.fitting.from_estimate import fit_from_estimate
 from closefit.fitting.from_prior import PriorFit, fit_from_prior
 from closefit.fitting.hypotheses import fit_best
 from closefit.fitting.reprojection import KeypointProjector
 from closefit.fitting.targets import KeypointTargets, targets_from_track
-from closefit.records import Motion, Track
+from closefit.records import Motion, PersonEstimates, Track
 from closefit.stages.inputs import camera_intrinsics, load_body, load_network
 from closefit.stages.job import Job
+from closefit.video import frame_times
 
 REVISION = 1
 
@@ -23,7 +29,11 @@ VALID_WITHIN_S = 0.5
 
 
 def run(job: Job) -> None:
-    """Fit both bodies to the tracked keypoints and write `artifacts/init.npz`."""
+    """Fit both bodies to the tracked keypoints and write `artifacts/init.npz`.
+
+    Raises:
+        InputError: The camera file or the estimate to start from cannot be used.
+    """
     track = job.load(Track)
     body = load_body(job)
     width, height = (int(n) for n in track.size_wh)
@@ -35,7 +45,10 @@ def run(job: Job) -> None:
         job.emit(Step("init", done, total))
 
     settings = job.config.init
-    if settings.prior:
+    estimates = _given_estimates(job, track, targets, body)
+    if estimates is not None:
+        fit, order = fit_from_estimate(body, targets, prior, estimates, settings.steps, on_step)
+    elif settings.prior:
         how = PriorFit(
             samples=settings.prior_samples,
             steps=settings.prior_steps,
@@ -50,6 +63,26 @@ def run(job: Job) -> None:
     motion = motion_from_fit(body, targets, fit, K, f"depth order: {order}")
     job.save(motion)
     job.report({"init_energy": round(fit.energy, 3), "depth_order_start": order})
+
+
+def _given_estimates(
+    job: Job, track: Track, targets: KeypointTargets, body: Body
+) -> PersonEstimates | None:
+    """Poses of both people from `--init-from`, where that is given."""
+    if job.config.init.init_from is None:
+        return None
+    path = Path(job.config.init.init_from)
+    first_frame = int(np.searchsorted(frame_times(job.video), track.time_s[0]))
+    found = read_estimates(path, job.video)
+    pair = find_pair(path, found, targets, body, first_frame, job.video)
+    for person, share in enumerate(pair.known.mean(axis=0)):
+        if share == 0:
+            text = f"person {person} is not in the estimate `{path}`: fitted from keypoints alone"
+            job.emit(Notice(text, warning=True))
+    job.report(
+        {"init_from": pair.tool, "init_from_share": pair.known.mean(axis=0).round(3).tolist()}
+    )
+    return pair
 
 
 def motion_from_fit(

@@ -17,7 +17,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS = {
     "--preset", "--perception", "--observations", "--device", "--weights", "--offline", "--seed",
     "--fov", "--focal", "--camera", "--start", "--end", "--physics", "--config", "--set",
-    "--people", "--corrections",
+    "--people", "--corrections", "--init-from",
 }  # fmt: skip
 
 FLAGS = {
