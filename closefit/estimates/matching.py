@@ -33,7 +33,7 @@ MISFIT_CAP = 0.5
 NOBODY_MISFIT = 0.25
 """Mean keypoint error, in body heights, from which on no track is better than this one."""
 
-CHANGE_MISFIT = 1.0
+CHANGE_MISFIT = 0.3
 """Passing on to another track costs as much as this error in one frame."""
 
 MOST_TRACKS = 16

@@ -79,7 +79,9 @@ def _load(path: Path, load: Callable[[Path], Any], errors: tuple[type[Exception]
         return load(path)
     except errors as error:
         told = isinstance(error, RefusedContentError)
-        refuse(path, str(error) if told else f"it is damaged, or no result ({type(error).__name__})")
+        refuse(
+            path, str(error) if told else f"it is damaged, or no result ({type(error).__name__})"
+        )
 
 
 def _load_torch(path: Path) -> Any:

@@ -20,6 +20,7 @@ import numpy as np
 from closefit.body.files import Array
 from closefit.body.safe_pickle import PICKLE_ERRORS, allowed_names
 
+
 class RefusedContentError(pickle.UnpicklingError):
     """The file holds what closefit does not read from pickles; the message says what."""
 
@@ -83,9 +84,7 @@ class _ResultUnpickler(_PythonUnpickler):  # type: ignore[misc]
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self._names:
-            raise RefusedContentError(
-                f"it asks for `{module}.{name}`, which closefit never runs"
-            )
+            raise RefusedContentError(f"it asks for `{module}.{name}`, which closefit never runs")
         return self._names[module, name]
 
     def load_build(self) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
+from closefit.body.stature import Stature
 from closefit.fitting.clip_fit import ClipFit
 from closefit.fitting.floor import FloorPlane
 from closefit.fitting.hypotheses import TRIAL_SHARE, fit_starts, with_swapped_order
@@ -28,8 +29,20 @@ from closefit.records import PersonEstimates
 POSE_SIGMA_RAD = 0.14
 """Expected error of a joint rotation of current tools, 8 degrees."""
 
+POSE_TRUST = 1.0
+"""Weight of the poses, against 0.5 of the authored pose prior, which knows nothing of the clip."""
+
+STATURE_SIGMA_M = 0.06
+"""Expected error of the body heights that tools find."""
+
+MOST_LOG_STATURE = 0.25
+"""People whose height is off the mean by more than this share show that the tool has none."""
+
 OUTLIER_SIGMAS = 3.0
 """A joint that the keypoints want farther away from the estimate than this is let go."""
+
+WIDE_SIGMAS = 12.0
+"""At first keypoints pull from farther away than later: limbs of an estimate may be far off."""
 
 PLACING_ROUNDS = 6
 
@@ -75,8 +88,14 @@ def fit_from_estimate(
         start = _merge(start, lift(body, targets, prior, told), torch.as_tensor(covered))
     starts = with_swapped_order("as estimated", start)
     total -= (2 - len(starts)) * trial
-    objective = EstimateObjective(body, prior, targets, estimates)
-    return fit_starts(objective, targets, starts, trial, steps, told)
+    statures = implied_statures(body, start, estimates)
+    wide, final = (
+        EstimateObjective(
+            body, prior, targets, estimates, statures, MotionWeights(outlier_sigmas=sigmas)
+        )
+        for sigmas in (WIDE_SIGMAS, MotionWeights.outlier_sigmas)
+    )
+    return fit_starts(final, targets, starts, trial, steps, told, trial_objective=wide)
 
 
 def start_from_estimate(
@@ -114,6 +133,28 @@ def start_from_estimate(
         log_depth=pelvis[..., 2].log(),
         betas=betas,
     )
+
+
+def implied_statures(
+    body: Body, start: MotionVariables, estimates: PersonEstimates
+) -> Float[Tensor, "person"]:
+    """Body heights that the tool had in mind, from where it put people; NaN where it does not say.
+
+    In `start`, bodies of mean height are as far away as they look. Someone whom the tool puts
+    farther away by some share must be taller by that share to look the same.
+
+    Args:
+        body: Body of `start`.
+        start: What `start_from_estimate` returns.
+        estimates: Persons 0 and 1, relative to the camera of `start`.
+    """
+    device = start.log_depth.device
+    theirs = torch.as_tensor(estimates.transl_m[..., 2], device=device).float()
+    usable = torch.as_tensor(estimates.known, device=device) & (theirs > 0)
+    ratio = torch.where(usable, theirs / start.log_depth.exp(), torch.nan).nanmedian(0).values
+    believable = (ratio.log().abs() < MOST_LOG_STATURE) & estimates.has_camera
+    mean: Tensor = Stature(body)(torch.zeros_like(start.betas))
+    return torch.where(believable, ratio * mean, torch.nan)
 
 
 def place(
@@ -226,19 +267,26 @@ def _merge(
 
 
 class EstimateObjective(MotionObjective):
-    """The terms of a clip fit, and one that keeps the poses near an estimate."""
+    """The terms of a clip fit, and those that keep poses and body heights near an estimate."""
 
     def __init__(
-        self, body: Body, prior: PosePrior, targets: KeypointTargets, estimates: PersonEstimates
+        self,
+        body: Body,
+        prior: PosePrior,
+        targets: KeypointTargets,
+        estimates: PersonEstimates,
+        statures: Float[Tensor, "person"],
+        weights: MotionWeights,
     ) -> None:
         """Prepare for the clip of `targets`; unlike its base, this is about all frames at once."""
-        super().__init__(body, prior, targets.set_name, MotionWeights())
+        super().__init__(body, prior, targets.set_name, weights)
         device = targets.K.device
         self._estimate = torch.as_tensor(estimates.rotations, device=device).float()
         weight = torch.as_tensor(estimates.known, device=device).float()[..., None].repeat(1, 1, 24)
         if not estimates.has_camera:
             weight[..., 0] = 0.0  # which way the camera looked was only searched roughly
-        self._trust = self.weights.pose * weight
+        self._trust = POSE_TRUST * weight
+        self._statures = statures
 
     def __call__(
         self,
@@ -254,4 +302,8 @@ class EstimateObjective(MotionObjective):
         squared = 0.5 * (terms.rotations - self._estimate).square().sum((-2, -1))
         away = robust_square(squared / POSE_SIGMA_RAD**2, OUTLIER_SIGMAS)
         terms.terms["estimate"] = 0.5 * (self._trust * away).sum(-1).mean(0).sum()
+        taller = (self.stature(motion.betas) - self._statures).nan_to_num(0.0)
+        terms.terms["stature"] = (
+            0.5 * self.weights.shape * (taller / STATURE_SIGMA_M).square().sum()
+        )
         return terms

@@ -54,11 +54,21 @@ def fit_starts(
     trial: int,
     steps: int,
     told: Callable[[int, int], None],
+    trial_objective: MotionObjective | None = None,
 ) -> tuple[ClipFit, str]:
-    """Fit a little from each start, then go on with the best; returns the fit and its start."""
-    fits = {
-        name: fit_clip(objective, targets, start, trial, told) for name, start in starts.items()
-    }
+    """Fit a little from each start, then go on with the best; returns the fit and its start.
+
+    Args:
+        objective: The terms to minimise.
+        targets: Observed keypoints.
+        starts: Starting points by name.
+        trial: Number of steps from each.
+        steps: Number of steps from the best.
+        told: Told (steps done, steps in all) of each fit.
+        trial_objective: Other terms for the trials.
+    """
+    tried = trial_objective or objective
+    fits = {name: fit_clip(tried, targets, start, trial, told) for name, start in starts.items()}
     chosen = min(fits, key=lambda name: fits[name].energy)
     best = fits[chosen]
     final = fit_clip(objective, targets, best.variables, steps, told, floor_start=best.floor)

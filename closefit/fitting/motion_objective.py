@@ -28,6 +28,7 @@ class MotionWeights:
     """
 
     keypoints: float = 1.0
+    outlier_sigmas: float = 4.0
     pose: float = 0.5
     smooth: float = 4.0
     acceleration_m_s2: float = 8.0
@@ -100,7 +101,7 @@ class MotionObjective:
         bodies = joints / (stature[:, None, None] / w.stature_m)
         plane = floor.plane()
         keypoints = reprojection_loss(
-            projected, targets.points_px, targets.weight, targets.sigma_px
+            projected, targets.points_px, targets.weight, targets.sigma_px, w.outlier_sigmas
         )
         terms = {
             "keypoints": w.keypoints * keypoints.mean(0).sum(),

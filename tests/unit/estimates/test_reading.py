@@ -110,7 +110,9 @@ def test_hostile_pickles_are_refused_and_not_executed(tmp_path: Path) -> None:
     mark = tmp_path / "executed"
     for name in ("results.pkl", "results.pt"):
         path = write_hostile(tmp_path / name, mark)
-        with pytest.raises(InputError, match=r"results\.p.*asks for `.*open`, which closefit never"):
+        with pytest.raises(
+            InputError, match=r"results\.p.*asks for `.*open`, which closefit never"
+        ):
             read_estimates(path, VIDEO)
     assert not mark.exists()
 
@@ -146,7 +148,10 @@ def _set(key: str, value: object):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (_set("pose", np.zeros((FRAMES, 66))), r"`0.pose` has shape \(12, 66\) instead of \(12, 72"),
+        (
+            _set("pose", np.zeros((FRAMES, 66))),
+            r"`0.pose` has shape \(12, 66\) instead of \(12, 72",
+        ),
         (_set("trans", np.full((FRAMES, 3), np.nan)), "`0.trans` has a value that is not a number"),
         (_set("trans", "far away"), "`0.trans` holds no numbers"),
         (_set("frame_ids", np.arange(FRAMES) - 1), "`0.frame_ids` has `-1`, which is not a frame"),
@@ -186,14 +191,17 @@ def test_nobody_in_the_file(tmp_path: Path, people: People, write) -> None:
 @pytest.mark.parametrize("write", [write_phalp, write_prompthmr, write_gvhmr])
 def test_a_video_of_another_shape_is_refused(tmp_path: Path, people: People, write) -> None:
     upright = dataclasses.replace(VIDEO, width=360, height=480)
-    with pytest.raises(InputError, match="video, but `dance.mp4` has 360x480"):
+    with pytest.raises(InputError, match=r"video, but `dance.mp4` has 360x480"):
         read_estimates(write(tmp_path, people), upright)
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"poses": np.zeros((FRAMES, 63))}, r"`poses` has shape \(12, 63\), not at least \(1, 66\)"),
+        (
+            {"poses": np.zeros((FRAMES, 63))},
+            r"`poses` has shape \(12, 63\), not at least \(1, 66\)",
+        ),
         ({"mocap_framerate": 0.0}, "`mocap_framerate` is 0 frames per second"),
         ({"mocap_framerate": None}, "it has no `mocap_framerate`"),
         ({"poses": np.full((FRAMES, 66), np.inf)}, "`poses` has a value that is not a number"),
