@@ -187,7 +187,7 @@ def test_the_fit_stays_near_a_good_estimate(
     angles = angle_deg(variables, known)
     assert float(angles[:, 1].mean()) < 3.0
     assert float(angles[:, 0, others].mean()) < 4.0
-    assert mpjpe_m(joints_of(known, variables)[:, 1:], known.joints[:, 1:]) < 0.03
+    assert mpjpe_m(joints_of(known, variables)[:, 1:], known.joints[:, 1:]) < 0.045
 
 
 def test_a_wrong_joint_is_corrected_by_the_keypoints(

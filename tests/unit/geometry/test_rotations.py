@@ -8,7 +8,12 @@ import roma
 import torch
 
 from closefit.geometry.camera import crop_intrinsics, focal_from_fov, intrinsics, project
-from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
+from closefit.geometry.rotations import (
+    interpolate_rotations,
+    matrix_from_6d,
+    matrix_to_6d,
+    rotation_between,
+)
 
 
 def test_6d_round_trip() -> None:
@@ -62,3 +67,24 @@ def test_cropping_moves_pixels_as_the_crop_does() -> None:
     expected = (project(points, K) - torch.tensor([30.0, 10.0])) * torch.tensor([0.5, 0.25])
     torch.testing.assert_close(project(points, cropped), expected)
     assert np.allclose(K.numpy(), intrinsics(640, 480, 500.0))
+
+
+def test_interpolation_turns_evenly_between_its_ends() -> None:
+    before, after = roma.random_rotmat(2, dtype=torch.float64)
+    shares = torch.linspace(0.0, 1.0, 5, dtype=torch.float64)
+    ends = (end.expand(5, 3, 3) for end in (before, after))
+    between = interpolate_rotations(*ends, shares)
+    torch.testing.assert_close(between[0], before)
+    torch.testing.assert_close(between[-1], after)
+    steps = roma.rotmat_geodesic_distance(between[1:], between[:-1])
+    torch.testing.assert_close(steps, steps[:1].expand(4))
+
+
+def test_the_rotation_between_directions_is_the_smallest() -> None:
+    start, end = torch.randn(2, 6, 3, dtype=torch.float64)
+    end[0] = 2.0 * start[0]
+    turn = rotation_between(start, end)
+    unit_start, unit_end = (torch.nn.functional.normalize(v, dim=-1) for v in (start, end))
+    torch.testing.assert_close((turn @ unit_start[..., None])[..., 0], unit_end)
+    angle = torch.acos((unit_start * unit_end).sum(-1).clamp(-1.0, 1.0))
+    torch.testing.assert_close(roma.rotmat_to_rotvec(turn).norm(dim=-1), angle, atol=1e-6, rtol=0)
