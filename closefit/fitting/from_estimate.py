@@ -17,13 +17,13 @@ from closefit.fitting.clip_fit import ClipFit
 from closefit.fitting.floor import FloorPlane
 from closefit.fitting.hypotheses import TRIAL_SHARE, fit_starts, with_swapped_order
 from closefit.fitting.lifting import lift, lifting_steps
-from closefit.fitting.motion_objective import MotionObjective, MotionTerms, MotionWeights
+from closefit.fitting.motion_objective import MotionTerms, MotionWeights
+from closefit.fitting.reference import ReferenceObjective
 from closefit.fitting.reprojection import KeypointProjector
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables, rest_pelvis
 from closefit.geometry.camera import project
 from closefit.geometry.rotations import interpolate_rotations, matrix_to_6d
-from closefit.losses import robust_square
 from closefit.records import PersonEstimates
 
 POSE_SIGMA_RAD = 0.14
@@ -266,7 +266,7 @@ def _merge(
     )
 
 
-class EstimateObjective(MotionObjective):
+class EstimateObjective(ReferenceObjective):
     """The terms of a clip fit, and those that keep poses and body heights near an estimate."""
 
     def __init__(
@@ -278,14 +278,22 @@ class EstimateObjective(MotionObjective):
         statures: Float[Tensor, "person"],
         weights: MotionWeights,
     ) -> None:
-        """Prepare for the clip of `targets`; unlike its base, this is about all frames at once."""
-        super().__init__(body, prior, targets.set_name, weights)
+        """Prepare for the clip of `targets`; `statures` in metres, NaN where not known."""
         device = targets.K.device
-        self._estimate = torch.as_tensor(estimates.rotations, device=device).float()
-        weight = torch.as_tensor(estimates.known, device=device).float()[..., None].repeat(1, 1, 24)
+        rotations = torch.as_tensor(estimates.rotations, device=device).float()
+        trust = torch.as_tensor(estimates.known, device=device).float()[..., None].repeat(1, 1, 24)
         if not estimates.has_camera:
-            weight[..., 0] = 0.0  # which way the camera looked was only searched roughly
-        self._trust = POSE_TRUST * weight
+            trust[..., 0] = 0.0  # which way the camera looked was only searched roughly
+        super().__init__(
+            body,
+            prior,
+            targets.set_name,
+            weights,
+            rotations,
+            torch.full_like(trust, POSE_SIGMA_RAD),
+            POSE_TRUST * trust,
+            OUTLIER_SIGMAS,
+        )
         self._statures = statures
 
     def __call__(
@@ -298,12 +306,6 @@ class EstimateObjective(MotionObjective):
     ) -> MotionTerms:
         """Evaluate all terms; `motion` has all frames of the clip."""
         terms = super().__call__(motion, floor, targets, floor_looseness=floor_looseness)
-        # The squared chord between two rotations is twice their squared angle, for small angles.
-        squared = 0.5 * (terms.rotations - self._estimate).square().sum((-2, -1))
-        away = robust_square(squared / POSE_SIGMA_RAD**2, OUTLIER_SIGMAS)
-        terms.terms["estimate"] = 0.5 * (self._trust * away).sum(-1).mean(0).sum()
-        taller = (self.stature(motion.betas) - self._statures).nan_to_num(0.0)
-        terms.terms["stature"] = (
-            0.5 * self.weights.shape * (taller / STATURE_SIGMA_M).square().sum()
-        )
+        taller = (self.stature(motion.betas) - self._statures).nan_to_num(0.0) / STATURE_SIGMA_M
+        terms.terms["stature"] = 0.5 * self.weights.shape * taller.square().sum()
         return terms

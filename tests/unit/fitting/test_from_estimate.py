@@ -262,8 +262,8 @@ def test_body_heights_and_world_headings_in_the_objective(known: KnownMotion) ->
         )
         return objective(motion, floor, known.targets).terms
 
-    assert float(terms(False, mean)["estimate"]) == pytest.approx(0.0, abs=1e-3)
-    assert float(terms(True, mean)["estimate"]) > 0.5
+    assert float(terms(False, mean)["reference"]) == pytest.approx(0.0, abs=1e-3)
+    assert float(terms(True, mean)["reference"]) > 0.5
     assert float(terms(True, mean)["stature"]) == pytest.approx(0.0, abs=1e-6)
     assert float(terms(True, mean + 0.1)["stature"]) > 0.5
     assert float(terms(True, mean * torch.nan)["stature"]) == 0.0
