@@ -170,11 +170,14 @@ def _receive_if_there(file: ModelFile, url: str, delivery: Delivery) -> bool:
 def _receive(file: ModelFile, url: str, delivery: Delivery) -> None:
     """Download `file` and check it; begin anew where its content is wrong."""
     target = delivery.folder / file.name
+    pinned = len(file.sha256) == SHA256_DIGITS
+    if pinned and target.is_file() and weights.file_problem(file, target) is None:
+        return  # an earlier run has brought it, but not all that belongs to it
     transfer = Transfer(
         url=url,
         target=target,
         size=file.size,
-        pinned=len(file.sha256) == SHA256_DIGITS,
+        pinned=pinned,
         patience=delivery.patience,
         stop=delivery.stop,
         report=lambda done, total: delivery.progress(file, done, total),

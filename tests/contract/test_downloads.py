@@ -290,6 +290,17 @@ class TestSources:
         path = _fetch(tiny_hub(pinned=False), tmp_path, server.address)
         assert (path / "model.safetensors").read_bytes() == WEIGHTS
 
+    def test_files_of_a_folder_that_are_here_are_not_asked_for_again(
+        self, serve: Serve, tmp_path: Path
+    ) -> None:
+        server = serve({"tiny-hub/config.json": CONFIG})
+        with pytest.raises(WeightsMissingError, match=r"model\.safetensors"):
+            _fetch(tiny_hub(), tmp_path, server.address)
+        server.files = {"tiny-hub/model.safetensors": WEIGHTS}
+        path = _fetch(tiny_hub(), tmp_path, server.address)
+        assert sorted(os.listdir(path)) == ["config.json", "model.safetensors"]
+        assert server.record.requests == 2
+
     def test_a_mirror_that_has_the_second_alternative(self, serve: Serve, tmp_path: Path) -> None:
         server = serve({"second.bin": CONTENT})
         model = _entry("tiny", files=(ModelFile(name="first.bin"), ModelFile(name="second.bin")))
