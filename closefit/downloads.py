@@ -82,6 +82,8 @@ def fetch_all(
     models = list(dict.fromkeys(models))
     paths = {model.name: _intact(model, folder) for model in models}
     absent = [model for model in models if paths[model.name] is None]
+    for model in models:
+        _tell_of_own_weights(model, paths[model.name], emit)
     if absent:
         _make(folder)
         _require_space(absent, folder)
@@ -93,9 +95,15 @@ def fetch_all(
 def _intact(model: Model, folder: Path) -> Path | None:
     """Return the copy of `model` in `folder` that needs no renewal."""
     candidates = (folder / place for place in model.places)
-    return next(
-        (p for p in candidates if p.exists() and weights.published_problem(model, p) is None), None
-    )
+    return next((p for p in candidates if p.exists() and weights.is_usable(model, p)), None)
+
+
+def _tell_of_own_weights(model: Model, path: Path | None, emit: Emit) -> None:
+    """A folder of the user's own training is never replaced."""
+    changed = weights.published_problem(model, path) if path is not None else None
+    if changed is not None:
+        text = f"`{path}` stays as it is: it holds weights of your own ({changed})"
+        emit(Notice(f"{text}; delete it to fetch the published ones"))
 
 
 def _make(folder: Path) -> None:

@@ -262,6 +262,11 @@ def verify(model: Model, path: Path) -> None:
         )
 
 
+def is_usable(model: Model, path: Path) -> bool:
+    """Tell whether `verify` accepts `path`."""
+    return _problem(model, path) is None
+
+
 def inspect(model: Model, weights_dir: str | Path | None = None) -> Copy:
     """Look closely at what is here of `model`."""
     path = find(model.name, weights_dir)

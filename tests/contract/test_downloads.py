@@ -420,6 +420,18 @@ class TestSeveralModels:
         assert (path / "model.safetensors").read_bytes() == WEIGHTS
         assert os.listdir(tmp_path) == ["tiny-hub"]
 
+    def test_weights_of_ones_own_are_never_replaced(self, serve: Serve, tmp_path: Path) -> None:
+        server = serve({"tiny-hub/config.json": CONFIG, "tiny-hub/model.safetensors": WEIGHTS})
+        own = save({"weight": np.zeros(5)})
+        (tmp_path / "tiny-hub").mkdir()
+        (tmp_path / "tiny-hub" / "config.json").write_bytes(CONFIG)
+        (tmp_path / "tiny-hub" / "model.safetensors").write_bytes(own)
+        events: list[Event] = []
+        path = _fetch(tiny_hub(), tmp_path, server.address, events.append)
+        assert (path / "model.safetensors").read_bytes() == own
+        assert server.record.requests == 0
+        assert any("holds weights of your own" in getattr(e, "text", "") for e in events)
+
     def test_name_size_licence_and_progress_are_told(self, serve: Serve, tmp_path: Path) -> None:
         files = {"tiny-hub/config.json": CONFIG, "tiny-hub/model.safetensors": WEIGHTS}
         server = serve({"a.bin": CONTENT, **files})
