@@ -42,6 +42,9 @@ class Simulated:
     exchanged: np.ndarray
 
 
+Stress = Callable[[Simulated, VisiblePeople, Rng], Simulated]
+
+
 @dataclass(frozen=True)
 class Score:
     """Detected person-frames of one clip: how many, right, doubtful, and wrong but doubtful."""
@@ -197,19 +200,57 @@ def _occluded(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulate
     return _exchange(_lose(correct, lost), switched ^ jittered)
 
 
+def _both_unseen(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulated:
+    """Nobody is detected for half a second in the clinch; half of the time exchanged after it."""
+    frames = len(simulated.exchanged)
+    length = round(0.5 * people.fps)
+    first = int(np.clip(_overlap_px(people).argmax() - length // 2, 3, frames - length - 3))
+    lost = np.zeros((frames, 2), dtype=bool)
+    lost[first : first + length] = True
+    switched = (np.arange(frames) >= first + length) & (rng.random() < 0.5)
+    return _exchange(_lose(_exchange(simulated, simulated.exchanged), lost), switched)
+
+
+def _trembling(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulated:
+    """Keypoints with three times the usual noise, and half of them unknown; long swaps too."""
+    pair = simulated.pair
+    keypoints = pair.keypoints.copy()
+    noise = 0.03 * pair.height_px[:, None, None] * rng.normal(size=keypoints[..., :2].shape)
+    keypoints[..., :2] += noise
+    keypoints[rng.random(keypoints.shape[:3]) < 0.5] = 0.0
+    return _long_swaps(replace(simulated, pair=replace(pair, keypoints=keypoints)), people, rng)
+
+
+def _same_clothes(stress: Stress) -> Stress:
+    """The same with nothing known of the clothes."""
+
+    def stressed(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulated:
+        simulated = stress(simulated, people, rng)
+        unknown = np.full_like(simulated.pair.colours, np.nan)
+        return replace(simulated, pair=replace(simulated.pair, colours=unknown))
+
+    return stressed
+
+
 def _everything(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulated:
     for stress in (_long_swaps, _tracker_switches, _missed):
         simulated = stress(simulated, people, rng)
     return simulated
 
 
-STRESSES: dict[str, Callable[[Simulated, VisiblePeople, Rng], Simulated]] = {
+STRESSES: dict[str, Stress] = {
     "simulated as in the demo": _as_given,
     "long swaps in the clinch": _long_swaps,
     "tracker goes on exchanged": _tracker_switches,
     "a fifth missed, in runs": _missed,
     "one hidden for 1 s, then exchanged": _occluded,
+    "both unseen for 0.5 s in the clinch": _both_unseen,
+    "half the keypoints, three times the noise, long swaps": _trembling,
     "swaps, switches and misses": _everything,
+    "the same, clothes unknown": _same_clothes(_everything),
+    "one hidden for 1 s, clothes unknown": _same_clothes(_occluded),
+    "both unseen for 0.5 s, clothes unknown": _same_clothes(_both_unseen),
+    "half the keypoints, clothes unknown": _same_clothes(_trembling),
 }
 
 

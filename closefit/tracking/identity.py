@@ -8,7 +8,7 @@ The same sums, forwards and backwards, give the probability of each choice.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -35,8 +35,17 @@ UNFORESEEN_SPEED = 0.6
 UNKNOWN_COST = float(np.log1p(3.0**2))
 """Cost of a keypoint where nothing can be predicted: as much as at three standard deviations."""
 
-MAX_COLOUR_EVIDENCE = 2.0
+CLOTHES_CORRELATION = 0.25
+"""Successive frames show much the same colours: each counts as this share of a witness."""
+
+MAX_COLOUR_EVIDENCE = 0.5
 """Shadows mislead for many frames in a row, so one frame's colours never count for more."""
+
+FORGETTING_FRAMES = 5.0
+"""After so many frames without anybody, a change costs half as much: trackers start anew."""
+
+MAX_AHEAD_FRAMES = 3.0
+"""A motion is extrapolated over so many frames at most."""
 
 FORBIDDEN = 1e4
 """Cost of contradicting what was told."""
@@ -69,6 +78,11 @@ class Told:
         swapped[list(swaps)] = True
         return cls(np.full(frames, -1), swapped)
 
+    def of(self, frames: Int[np.ndarray, " chosen"]) -> "Told":
+        """What this says about some of the frames."""
+        swapped = np.diff(self.toggled[frames].astype(int), prepend=0) != 0
+        return replace(self, kept=self.kept[frames], swapped=swapped)
+
     @property
     def toggled(self) -> Bool[np.ndarray, " frame"]:
         """Frames in which an odd number of swaps is in force."""
@@ -94,37 +108,60 @@ def find_exchanged(
     told = told or Told.nothing(len(pair.boxes_xyxy))
     if told.believed and not (told.kept >= 0).any():
         return told.toggled ^ told.reversed, np.ones(len(told.kept))
-    motion = _motion_costs(pair, fps)
+    # Frames in which nobody is detected say nothing; the search remembers those before them.
+    known = np.flatnonzero(pair.seen.any(axis=1))
+    if len(known) == 0:
+        return told.toggled ^ told.reversed, np.ones(len(told.kept))
+    exchanged, confidence = _solve(pair.of(known), known, fps, told.of(known))
+    nearest = np.searchsorted(known, np.arange(len(told.kept)), side="right") - 1
+    nearest = nearest.clip(0)
+    return exchanged[nearest] ^ told.toggled ^ told.reversed, confidence[nearest]
+
+
+def _solve(
+    pair: PairDetections, frames: Int[np.ndarray, " frame"], fps: float, told: Told
+) -> tuple[Bool[np.ndarray, " frame"], Float[np.ndarray, " frame"]]:
+    """As `find_exchanged`, before swaps; `frames` are the numbers of the frames in the clip."""
+    costs = _motion_costs(pair, frames, fps)
     stated = told.kept >= 0
     choice = (told.kept == 1) ^ told.toggled ^ told.reversed
-    motion[stated, :, np.where(choice, 0, 1)[stated]] += FORBIDDEN
-    exchanged = _cheapest(motion)
+    costs[stated, :, np.where(choice, 0, 1)[stated]] += FORBIDDEN
+    exchanged = _cheapest(costs)
     evidence = _colour_evidence(pair.colours, exchanged)
     if evidence.any():
-        motion[:, :, 1] += evidence[:, None]
-        exchanged = _cheapest(motion)
-    confidence = _confidence(motion, exchanged, told, _clearest_frame(pair))
+        costs[:, :, 1] += evidence[:, None]
+        exchanged = _cheapest(costs)
+    confidence = _confidence(costs, exchanged, told, _clearest_frame(pair))
     if exchanged.mean() > 0.5 and not stated.any():
         exchanged = ~exchanged
-    return exchanged ^ told.toggled ^ told.reversed, confidence
+    return exchanged, confidence
 
 
-def _motion_costs(pair: PairDetections, fps: float) -> Costs:
+def _motion_costs(pair: PairDetections, frames: Int[np.ndarray, " frame"], fps: float) -> Costs:
     """Cost of keeping (0) or exchanging (1) each frame, given the choices in the frames before.
 
     Bit j of a state is the choice j + 1 frames ago.
     """
     points, weight = _points(pair)
-    sigma_px = (PREDICTION_NOISE + UNFORESEEN_SPEED / fps) * float(pair.height_px.mean())
+    ages = np.stack([_ages(frames, bit + 1) for bit in range(MEMORY)])
     # Cost of finding in column `choice` the person who was in the columns that the state says.
+    height_px = float(pair.height_px.mean())
     fits: Costs = np.stack(
-        [_misfit(points, weight, state, sigma_px) for state in range(STATES)], axis=1
+        [_misfit(points, weight, ages, state, height_px, fps) for state in range(STATES)], axis=1
     )
     other = fits[:, ::-1, ::-1]  # the other person was, and is, in the other columns
     before = np.arange(STATES) & 1
-    change = CHANGE_COST * (before[:, None] != np.arange(2)[None, :])
+    price = CHANGE_COST / (1.0 + (ages[0] - 1) / FORGETTING_FRAMES)
+    change = price[:, None, None] * (before[:, None] != np.arange(2)[None, :])
     costs: Costs = fits + other + change
     return costs
+
+
+def _ages(frames: Int[np.ndarray, " frame"], back: int) -> Int[np.ndarray, " frame"]:
+    """How many frames of the clip the frame `back` places earlier lies behind; at least `back`."""
+    ages = np.full(len(frames), back)
+    ages[back:] = frames[back:] - frames[:-back]
+    return ages
 
 
 def _points(
@@ -140,13 +177,19 @@ def _points(
 def _misfit(
     points: Float[np.ndarray, "frame 2 point 2"],
     weight: Float[np.ndarray, "frame 2 point"],
+    ages: Int[np.ndarray, "age frame"],
     state: int,
-    sigma_px: float,
+    height_px: float,
+    fps: float,
 ) -> Float[np.ndarray, "frame 2"]:
     """Cost of each column of a frame as the next position of the person whom `state` follows."""
-    predicted, trust = _predicted(points, weight, state)
-    distance = (points - predicted[:, None]) / sigma_px
-    unlikely = np.log1p((distance**2).sum(axis=-1))
+    predicted, trust, newest = _predicted(points, weight, ages, state)
+    foreseen = PREDICTION_NOISE + UNFORESEEN_SPEED / fps
+    sigma = PREDICTION_NOISE + UNFORESEEN_SPEED * np.sqrt(newest) / fps
+    distance = (points - predicted[:, None]) / (height_px * sigma)[:, None, :, None]
+    # The same density for all: who was seen long ago is not a better fit for being vague.
+    vague = 2.0 * np.log(sigma / foreseen)
+    unlikely = np.log1p((distance**2).sum(axis=-1)) + vague[:, None]
     known = trust[:, None] * unlikely + (1.0 - trust[:, None]) * UNKNOWN_COST
     cost: Float[np.ndarray, "frame 2"] = CORRELATION * (weight * known).sum(axis=-1)
     return cost
@@ -155,26 +198,42 @@ def _misfit(
 def _predicted(
     points: Float[np.ndarray, "frame 2 point 2"],
     weight: Float[np.ndarray, "frame 2 point"],
+    ages: Int[np.ndarray, "age frame"],
     state: int,
-) -> tuple[Float[np.ndarray, "frame point 2"], Float[np.ndarray, "frame point"]]:
-    """Extrapolate a line through the last frames; recent ones and sure keypoints weigh more."""
-    total = np.zeros((4, *points.shape[:1], points.shape[2]))
+) -> tuple[
+    Float[np.ndarray, "frame point 2"],
+    Float[np.ndarray, "frame point"],
+    Float[np.ndarray, "frame point"],
+]:
+    """Extrapolate a line through the last frames; recent ones and sure keypoints weigh more.
+
+    Returns:
+        Each point's predicted place, how much is known of it, and the age of its last sighting.
+    """
+    total = np.zeros((3, points.shape[0], points.shape[2]))
     moments = np.zeros((2, points.shape[0], points.shape[2], 2))
-    for bit in range(MEMORY):
-        age = bit + 1
+    newest = np.ones(total.shape[1:])
+    for bit in reversed(range(MEMORY)):
+        back = bit + 1
         column = (state >> bit) & 1
         w = np.zeros_like(total[0])
         x = np.zeros_like(moments[0])
-        w[age:] = weight[:-age, column] * 0.7**bit
-        x[age:] = points[:-age, column]
-        total[:3] += np.stack([w, -age * w, age**2 * w])
-        moments += np.stack([w[..., None] * x, -age * w[..., None] * x])
+        w[back:] = weight[:-back, column] * 0.7**bit
+        x[back:] = points[:-back, column]
+        age = ages[bit][:, None].astype(np.float64)
+        total += np.stack([w, -age * w, age**2 * w])
+        moments += np.stack([w[..., None] * x, -age[..., None] * w[..., None] * x])
+        newest = np.where(w > 0.1, age, newest)
     mass, first, second = total[0], total[1], total[2] + 1.0  # the 1 holds back wild speeds
     centre = moments[0] / np.maximum(mass, 1e-9)[..., None]
-    mean_age = first / np.maximum(mass, 1e-9)
-    spread = np.maximum(second - mean_age * first, 1e-9)
-    slope = (moments[1] - mean_age[..., None] * moments[0]) / spread[..., None]
-    return centre - mean_age[..., None] * slope, np.minimum(mass, 1.0)
+    mean_time = first / np.maximum(mass, 1e-9)
+    spread = np.maximum(second - mean_time * first, 1e-9)
+    slope = (moments[1] - mean_time[..., None] * moments[0]) / spread[..., None]
+    # Nobody goes straight on for long.
+    ahead = np.minimum(newest, MAX_AHEAD_FRAMES) - newest - mean_time
+    # After a gap the whole body is somewhere else: its keypoints err together even more.
+    trust = np.minimum(mass, 1.0) / ages[0][:, None]
+    return centre + ahead[..., None] * slope, trust, newest
 
 
 def _colour_evidence(
@@ -198,7 +257,7 @@ def _colour_evidence(
     mean, variance = float(size.mean()), float(size.var()) + 1e-12
     # Of pure noise the ratio is below 2; from 10 on the two are told apart in every frame.
     trust = np.clip((mean**2 / variance - 2.0) / 8.0, 0.0, 1.0)
-    ratio = trust * 2.0 * mean * along / variance
+    ratio = CLOTHES_CORRELATION * trust * 2.0 * mean * along / variance
     evidence: Float[np.ndarray, " frame"] = ratio.clip(-MAX_COLOUR_EVIDENCE, MAX_COLOUR_EVIDENCE)
     return evidence
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,15 @@ class PairDetections:
     def height_px(self) -> Float[np.ndarray, " person"]:
         """Usual box height of each person."""
         return usual_height_px(self.boxes_xyxy)
+
+    def of(self, frames: Int[np.ndarray, " chosen"]) -> "PairDetections":
+        """Return the detections of some of the frames."""
+        return replace(
+            self,
+            boxes_xyxy=self.boxes_xyxy[frames],
+            keypoints=self.keypoints[frames],
+            colours=self.colours[frames],
+        )
 
     def exchanged(self, frames: Bool[np.ndarray, " frame"]) -> "PairDetections":
         """Return the detections with the two people exchanged in `frames`."""

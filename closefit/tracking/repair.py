@@ -10,8 +10,11 @@ from closefit.tracking.identity import Told, find_exchanged
 from closefit.tracking.joints import doubt_jumps
 from closefit.tracking.people import PairDetections, usual_height_px
 
-DOUBTFUL = 0.9
-"""A person with a lower identity confidence in a frame is listed as doubtful."""
+DOUBTFUL = 0.97
+"""A person with a lower identity confidence in a frame is listed as doubtful.
+
+Measured on simulated detections: nine tenths of the frames between 0.9 and 0.99 are right.
+"""
 
 
 @dataclass(frozen=True, eq=False)
