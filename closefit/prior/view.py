@@ -12,8 +12,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-SPREAD_PER_STATURE = 0.27
-"""Root mean square distance of COCO keypoints from their mean, over the stature, standing."""
+STANDING = (
+    (0.0, -0.361), (0.017, -0.387), (-0.017, -0.387), (0.05, -0.392), (-0.05, -0.392),
+    (0.104, -0.258), (-0.104, -0.258), (0.183, -0.128), (-0.183, -0.128),
+    (0.246, -0.031), (-0.246, -0.031), (0.065, 0.007), (-0.065, 0.007),
+    (0.078, 0.226), (-0.078, 0.226), (0.088, 0.478), (-0.088, 0.478),
+)  # fmt: skip
+"""COCO keypoints of the free body standing relaxed, in statures: what a size is read off against."""
+
+USUAL_SIZE = 0.4
+"""Apparent size (an adult 4 m away) where keypoints tell nothing of it."""
+
+BARELY_SEEN = 0.25
+"""A person whose keypoints span less than this share of what the other's do has no say in size."""
 
 MIN_WEIGHT = 0.05
 """Keypoints of less confidence say nothing about the view."""
@@ -129,12 +140,25 @@ def _apparent_size(
     xy: Float[Tensor, "*batch frame person keypoint 2"],
     weight: Float[Tensor, "*batch frame person keypoint"],
 ) -> Float[Tensor, "*batch"]:
-    """Stature on the plane z = 1, from the spread of the better seen person's keypoints."""
-    total = weight.sum(-1).clamp_min(1e-6)
-    mean = (xy * weight[..., None]).sum(-2) / total[..., None]
-    squared = (xy - mean[..., None, :]).square().sum(-1)
-    spread = ((squared * weight).sum(-1) / total).sqrt()  # (*batch, frame, person)
+    """Stature on the plane z = 1 of the larger person.
+
+    The spread of the keypoints that are seen is compared with that of the same keypoints on a
+    standing person, so that it matters little which of them are seen.
+    """
+    standing = xy.new_tensor(STANDING).expand_as(xy)
     seen = weight.sum(-1)
-    typical = (spread * seen).sum(-2) / seen.sum(-2).clamp_min(1e-6)
-    size = typical.amax(-1) / SPREAD_PER_STATURE
-    return torch.where(size > 1e-4, size, torch.ones_like(size))
+    spread, expected = (
+        (seen * _spread(points, weight)).sum(-2) for points in (xy, standing)
+    )  # (*batch, person)
+    has_say = expected > BARELY_SEEN * expected.amax(-1, keepdim=True)
+    size = torch.where(has_say, spread / expected.clamp_min(1e-6), 0.0).amax(-1)
+    return torch.where(size > 1e-3, size, USUAL_SIZE)
+
+
+def _spread(
+    xy: Float[Tensor, "*batch keypoint 2"], weight: Float[Tensor, "*batch keypoint"]
+) -> Float[Tensor, "*batch"]:
+    """Weighted root mean square distance from the weighted mean."""
+    share = weight / weight.sum(-1, keepdim=True).clamp_min(1e-6)
+    mean = (xy * share[..., None]).sum(-2, keepdim=True)
+    return ((xy - mean).square().sum(-1) * share).sum(-1).sqrt()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import smooth_l1_loss
 
 from closefit.body.model import Body
 from closefit.prior.diffusion import diffuse
@@ -22,6 +23,9 @@ from closefit.training.detections import DetectorRanges
 from closefit.training.windows import Augmentation, WindowSource
 
 STATISTICS_WINDOWS = 4096
+FARTHEST_STD = 6.0
+"""States farther from the mean are clamped: through their noise they would give themselves away."""
+
 SMALLEST_STD = 0.02
 """A dimension that hardly varies in the data is not blown up beyond this."""
 
@@ -155,10 +159,10 @@ class Trainer:
     def terms(self, network: Any, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """All weighted terms of the loss on one batch."""
         average = self.average
-        clean = average.normalise(batch.state)
+        clean = average.normalise(batch.state).clamp(-FARTHEST_STD, FARTHEST_STD)
         noisy = diffuse(clean, batch.noise, batch.level)
         predicted = network(noisy, batch.level, batch.conditions, batch.state_hidden).float()
-        error = (predicted - clean).square().mean((0, 1, 2))
+        error = smooth_l1_loss(predicted, clean, reduction="none", beta=2.0).mean((0, 1, 2)) * 4.0
         pose, shape, place = error.split([POSE_SIZE, SHAPE_SIZE, PLACE_SIZE])
         state = self.config.loss.state * (pose.mean() + 0.1 * shape.mean() + place.mean())
         people = decode(average.denormalise(predicted), batch.view)

@@ -1,12 +1,13 @@
 """What a view promises: nothing of the image is left but pitch and apparent size."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
 from closefit.prior.state import PairPose, decode, encode
-from closefit.prior.view import View, rays_from_pixels
+from closefit.prior.view import STANDING, View, rays_from_pixels
 
 
 def panned(rays: torch.Tensor, angle: float) -> torch.Tensor:
@@ -64,6 +65,19 @@ def test_a_zoom_changes_only_the_size() -> None:
     torch.testing.assert_close(near.rays(zoomed), far.rays(rays), rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "shown", [slice(0, 5), slice(5, 11), slice(11, 17), [0, 9, 16]], ids=["face", "arms", "legs", "few"]
+)
+def test_size_hardly_depends_on_which_keypoints_are_seen(shown: Any) -> None:
+    standing = 0.3 * torch.tensor(STANDING).expand(1, 16, 2, 17, 2)
+    whole = torch.cat([standing, torch.ones(1, 16, 2, 17, 1)], -1)
+    part = whole.clone()
+    part[..., 2] = 0.0
+    part[..., shown, 2] = 1.0
+    assert float(View.of(whole).size) == pytest.approx(0.3, rel=1e-3)
+    assert float(View.of(part).size) == pytest.approx(0.3, rel=0.1)
+
+
 def test_swapped_people_have_the_same_view(rays: torch.Tensor) -> None:
     view, swapped = View.of(rays), View.of(rays.flip(2))
     torch.testing.assert_close(view.turn, swapped.turn)
@@ -99,4 +113,4 @@ def test_state_does_not_know_where_in_the_image_people_are(
 def test_nobody_is_seen() -> None:
     view = View.of(torch.zeros(1, 16, 2, 17, 3))
     assert bool(torch.isfinite(view.turn).all())
-    assert float(view.size) == 1.0
+    assert 0.1 < float(view.size) < 1.0
