@@ -201,6 +201,7 @@ class OptimizeConfig:
     weight_penetration: float = 6e3
     weight_contact: float = 4e3
     weight_anchor_pose: float = 0.1
+    weight_prior_pose: float = 4.0
     weight_anchor_place: float = 1.0
     weight_anchor_shape: float = 0.1
     identity_radius: float = 0.025

@@ -60,14 +60,19 @@ class JointObjective:
         proxy: PenetrationProxy,
         perceptual: PerceptualLoss | None,
         config: OptimizeConfig,
+        weight_pose: float,
     ) -> None:
-        """Put the terms together; a term of zero weight is never computed."""
+        """Put the terms together; a term of zero weight is never computed.
+
+        `weight_pose` says how much poses are worth staying where init left them.
+        """
         self._motion = motion
         self._rig = rig
         self._proxy = proxy
         self._proxy_body = motion.body.subset(proxy.vertex_indices)
         self._perceptual = perceptual
         self._config = config
+        self._weight_pose = weight_pose
 
     def transl(self, motion: MotionVariables) -> Float[Tensor, "frame person 3"]:
         """Translations of `motion` for the body of this objective."""
@@ -124,7 +129,7 @@ class JointObjective:
         """
         c = self._config
         value = self._motion(motion, floor, targets)
-        anchor = c.weight_anchor_pose * (motion.pose_6d - start.pose_6d).square().sum((-1, -2))
+        anchor = self._weight_pose * (motion.pose_6d - start.pose_6d).square().sum((-1, -2))
         depth = (motion.log_depth - start.log_depth).square()
         ray = (motion.pelvis_ray - start.pelvis_ray).square().sum(-1)
         value.terms["anchor"] = (

@@ -102,12 +102,13 @@ def _build_loop(
             body,
             PosePrior.create(job.device, torch.float32),
             targets.set_name,
-            MotionWeights(),
+            _motion_weights(job),
         ),
         SurfaceRig(body, texels),
         PenetrationProxy.create(body.v_template, body.faces),
         _perceptual(job),
         config,
+        config.weight_prior_pose if job.config.init.prior else config.weight_anchor_pose,
     )
     visits = plan_visits(
         np.nan_to_num(box_iou(track.boxes_xyxy[:, :1], track.boxes_xyxy[:, 1:])[:, 0, 0]),
@@ -130,6 +131,12 @@ def _build_loop(
         visits,
         config,
     )
+
+
+def _motion_weights(job: Job) -> MotionWeights:
+    """Authored pose ranges say little more than what joints cannot do, once the prior has spoken."""
+    init = job.config.init
+    return MotionWeights(pose=init.prior_pose) if init.prior else MotionWeights()
 
 
 def _motion_model(job: Job, start: MotionVariables, targets: KeypointTargets) -> MotionModel:

@@ -64,6 +64,7 @@ def _loop(
         PenetrationProxy.create(known.body.v_template, known.body.faces, 400),
         None,
         config,
+        config.weight_anchor_pose,
     )
     visits = plan_visits(
         torch.zeros(FRAMES).numpy(),
