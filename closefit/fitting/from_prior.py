@@ -14,7 +14,7 @@ from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
 from closefit.fitting.clip_fit import ClipFit, fit_clip
 from closefit.fitting.motion_objective import MotionWeights
-from closefit.fitting.prior_start import sample_start
+from closefit.fitting.prior_start import PoseEstimate, sample_start
 from closefit.fitting.reference import ReferenceObjective
 from closefit.fitting.targets import KeypointTargets
 from closefit.prior.network import Denoiser
@@ -48,6 +48,7 @@ def fit_from_prior(
     network: Denoiser,
     settings: PriorFit,
     on_step: Callable[[int, int], None],
+    estimate: PoseEstimate | None = None,
 ) -> ClipFit:
     """Sample the prior, then place both people metrically on one floor.
 
@@ -58,8 +59,9 @@ def fit_from_prior(
         network: Trained prior on the same device.
         settings: How to use it.
         on_step: Told (steps done, steps in all).
+        estimate: Another tool's poses to begin with.
     """
-    start = sample_start(network, body, targets, settings.samples, settings.seed)
+    start = sample_start(network, body, targets, settings.samples, settings.seed, estimate)
     objective = ReferenceObjective(
         body,
         ranges,

@@ -11,14 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from closefit.fitting.prior_start import clip_times, frame_times, pose_at, rays_at
+from closefit.fitting.prior_start import clip_times, frame_times, pose_at, pose_of, rays_at
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables
-from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
+from closefit.geometry.rotations import matrix_to_6d
 from closefit.prior.diffusion import LOWEST_LEVEL, diffuse
 from closefit.prior.network import Denoiser
 from closefit.prior.sampling import ClipSampler
-from closefit.prior.state import PairPose
 
 DEPTH_LR = 0.5
 """Learning rates of depth and of shape over that of the pose."""
@@ -134,16 +133,8 @@ class PriorMotion:
     def _diffused(self, seed: int) -> Float[Tensor, "1 window 16 2 157"]:
         """The start in the prior's terms, with noise of the lowest level."""
         start = self._start
-        pose = PairPose(
-            rotations=matrix_from_6d(start.pose_6d),
-            betas=start.betas.expand(self._num_frames, 2, 10),
-            pelvis_m=start.pelvis(),
-        )
-        sampled = pose_at(pose, self._times)
-        missing = self._sampler.windows.length - len(self._times)
-        padded = PairPose(*(_extended(v, missing)[None] for v in
-                            (sampled.rotations, sampled.betas, sampled.pelvis_m)))  # fmt: skip
-        x0 = self._sampler.encode(padded)
+        sampled = pose_at(pose_of(start), self._times)
+        x0 = self._sampler.encode(self._sampler.padded(sampled))
         noise = self._sampler.noise(1, torch.Generator().manual_seed(seed))
         return diffuse(x0, noise, torch.full((1,), LOWEST_LEVEL, device=x0.device))
 
@@ -160,8 +151,3 @@ class PriorMotion:
             pose.pelvis_m[..., :2] / depth,
             depth[..., 0].log(),
         )
-
-
-def _extended(values: Tensor, missing: int) -> Tensor:
-    """Hold the last frame for some more."""
-    return torch.cat([values, values[-1:].expand(missing, *values.shape[1:])])

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from closefit.body.keypoints import KEYPOINT_SETS
@@ -46,8 +46,26 @@ class PriorStart:
     energies: Float[Tensor, " sample"]
 
 
+@dataclass(frozen=True, eq=False)
+class PoseEstimate:
+    """Poses of the clip's two people from another tool.
+
+    Attributes:
+        variables: Motion in the clip's frames.
+        covered: Whether a person is in the estimate; if not, `variables` say nothing of him.
+    """
+
+    variables: MotionVariables
+    covered: Bool[Tensor, " person"]
+
+
 def sample_start(
-    network: Denoiser, body: Body, targets: KeypointTargets, samples: int, seed: int
+    network: Denoiser,
+    body: Body,
+    targets: KeypointTargets,
+    samples: int,
+    seed: int,
+    estimate: PoseEstimate | None = None,
 ) -> PriorStart:
     """Draw motions of the clip and choose the one that the keypoints like best.
 
@@ -57,24 +75,42 @@ def sample_start(
         targets: Observed keypoints, at any frame rate.
         samples: Number of motions.
         seed: Same seed, same motions.
+        estimate: Another tool's poses, of which the prior makes a pair.
     """
     times = clip_times(targets.num_frames, targets.fps)
-    rays = rays_at(targets, times)
-    sampler = ClipSampler(network, rays)
-    drawn = sampler.sample(samples, torch.Generator().manual_seed(seed))
-    drawn = pose_at(drawn, frame_times(targets.num_frames, len(times)))
+    where = frame_times(targets.num_frames, len(times))
+    sampler = ClipSampler(network, rays_at(targets, times))
+    generator = torch.Generator().manual_seed(seed)
+    drawn = sampler.sample(samples, generator)
+    if estimate is not None:
+        begin = _filled(pose_at(pose_of(estimate.variables), times), drawn, estimate.covered)
+        drawn = sampler.sample(samples, generator, start=begin)
+    drawn = pose_at(drawn, where)
     if body.name != "closefit":
         drawn = dataclasses.replace(drawn, betas=torch.zeros_like(drawn.betas))
     energies = _energies(body, targets, drawn)
-    best = int(energies.argmin())
     mean = matrix_from_6d(matrix_to_6d(drawn.rotations).mean(0))
     # Half the squared chord between two rotations is their squared angle, for small angles.
     spread = 0.5 * (drawn.rotations - mean).square().sum((-2, -1)).mean(0)
     return PriorStart(
-        variables=_variables(drawn, best),
+        variables=_variables(drawn, int(energies.argmin())),
         rotations=mean,
         sigma_rad=(spread + LEAST_SIGMA_RAD**2).sqrt(),
         energies=energies,
+    )
+
+
+def _filled(estimated: PairPose, drawn: PairPose, covered: Bool[Tensor, " person"]) -> PairPose:
+    """People of an estimate; of those who are not in it, what the prior says without one."""
+
+    def choose(mine: Tensor, other: Tensor) -> Tensor:
+        mask = covered.reshape(-1, *[1] * (mine.ndim - 2))
+        return torch.where(mask, mine, other[0])
+
+    return PairPose(
+        choose(estimated.rotations, drawn.rotations),
+        choose(estimated.betas, drawn.betas),
+        choose(estimated.pelvis_m, drawn.pelvis_m),
     )
 
 
@@ -114,6 +150,15 @@ def rays_at(
 def frame_times(num_frames: int, num_sampled: int) -> Float[Tensor, " frame"]:
     """Where the frames of a clip lie among its frames at the prior's rate; inverts `clip_times`."""
     return torch.linspace(0.0, num_sampled - 1.0, num_frames)
+
+
+def pose_of(motion: MotionVariables) -> PairPose:
+    """Fit variables of a clip as people in camera axes."""
+    return PairPose(
+        rotations=matrix_from_6d(motion.pose_6d),
+        betas=motion.betas.expand(motion.pose_6d.shape[0], 2, 10),
+        pelvis_m=motion.pelvis(),
+    )
 
 
 def pose_at(pose: PairPose, times: Float[Tensor, " time"]) -> PairPose:

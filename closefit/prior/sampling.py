@@ -8,11 +8,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from closefit.prior.conditions import Conditions
-from closefit.prior.diffusion import sample
+from closefit.prior.diffusion import SAMPLING_LEVELS, diffuse, sample
 from closefit.prior.network import Denoiser
 from closefit.prior.state import STATE_SIZE, PairPose, decode, encode
 from closefit.prior.view import View
 from closefit.prior.windows import Windows, pad_frames
+
+START_LEVEL = 40
+"""Noise that is added to a motion to begin with: its details go, its gist stays."""
 
 CHUNK = 256
 """Windows per call of the network: memory must not grow with the clip."""
@@ -60,10 +63,28 @@ class ClipSampler:
 
     @torch.no_grad()
     def sample(
-        self, count: int, generator: torch.Generator, given: Given | None = None
+        self,
+        count: int,
+        generator: torch.Generator,
+        given: Given | None = None,
+        start: PairPose | None = None,
     ) -> PairPose:
-        """Draw several motions (`sample frame person`) in camera axes; one shape per person."""
+        """Draw several motions (`sample frame person`) in camera axes; one shape per person.
+
+        Args:
+            count: Number of motions.
+            generator: Source of the noise.
+            given: People whose motion is kept as it is.
+            start: Motion of the clip (`frame person`) to begin with instead of noise alone: the
+                samples are what the prior makes of it.
+        """
         noise = self.noise(count, generator)
+        levels = SAMPLING_LEVELS
+        if start is not None:
+            levels = tuple(level for level in levels if level <= START_LEVEL)
+            clean = self.encode(self.padded(start)).expand_as(noise)
+            level = torch.full((count,), levels[0], device=noise.device)
+            noise = diffuse(clean, noise, level)
         blended: PairPose | None = None
 
         def denoise(x: Float[Tensor, "sample window 16 2 157"], level: int) -> Tensor:
@@ -74,7 +95,7 @@ class ClipSampler:
                 blended = _kept(blended, given)
             return self.encode(blended)
 
-        sample(denoise, noise)
+        sample(denoise, noise, levels)
         assert blended is not None
         return dataclasses.replace(
             blended,
@@ -91,6 +112,15 @@ class ClipSampler:
         shape = (count, self.windows.length, 2, STATE_SIZE)
         noise = torch.randn(shape, generator=generator).to(device)
         return self.windows.cut(noise, 1)
+
+    def padded(self, pose: PairPose) -> PairPose:
+        """Extend a clip (`frame person`) to whole windows by its last frame; adds a sample axis."""
+        missing = self.windows.length - self.num_frames
+
+        def extended(values: Tensor) -> Tensor:
+            return torch.cat([values, values[-1:].expand(missing, *values.shape[1:])])[None]
+
+        return PairPose(extended(pose.rotations), extended(pose.betas), extended(pose.pelvis_m))
 
     def predict(
         self, noisy: Float[Tensor, "sample window 16 2 157"], level: int

@@ -18,7 +18,7 @@ STANDING = (
     (0.246, -0.031), (-0.246, -0.031), (0.065, 0.007), (-0.065, 0.007),
     (0.078, 0.226), (-0.078, 0.226), (0.088, 0.478), (-0.088, 0.478),
 )  # fmt: skip
-"""COCO keypoints of the free body standing relaxed, in statures: what a size is read off against."""
+"""COCO keypoints of the free body standing relaxed, in statures: what sizes are read against."""
 
 USUAL_SIZE = 0.4
 """Apparent size (an adult 4 m away) where keypoints tell nothing of it."""

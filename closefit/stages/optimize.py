@@ -134,7 +134,7 @@ def _build_loop(
 
 
 def _motion_weights(job: Job) -> MotionWeights:
-    """Authored pose ranges say little more than what joints cannot do, once the prior has spoken."""
+    """Once the prior has spoken, authored pose ranges only mark what joints cannot do."""
     init = job.config.init
     return MotionWeights(pose=init.prior_pose) if init.prior else MotionWeights()
 

@@ -66,7 +66,9 @@ def test_a_zoom_changes_only_the_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "shown", [slice(0, 5), slice(5, 11), slice(11, 17), [0, 9, 16]], ids=["face", "arms", "legs", "few"]
+    "shown",
+    [slice(0, 5), slice(5, 11), slice(11, 17), [0, 9, 16]],
+    ids=["face", "arms", "legs", "few"],
 )
 def test_size_hardly_depends_on_which_keypoints_are_seen(shown: Any) -> None:
     standing = 0.3 * torch.tensor(STANDING).expand(1, 16, 2, 17, 2)
