@@ -105,7 +105,7 @@ class _Observations(nn.Module):
         super().__init__()
         width = config.width
         self.keypoints = nn.Sequential(
-            nn.Linear(NUM_KEYPOINTS * 3 + VIEW_SIZE, width), nn.SiLU(), nn.Linear(width, width)
+            nn.Linear(NUM_KEYPOINTS * 5 + 2 + VIEW_SIZE, width), nn.SiLU(), nn.Linear(width, width)
         )
         self.view = nn.Linear(VIEW_SIZE, width)
         self.unknown = nn.Parameter(torch.randn(width) * 0.02)
@@ -113,7 +113,7 @@ class _Observations(nn.Module):
 
     def forward(self, conditions: Conditions) -> Float[Tensor, "batch frame person width"]:
         view = conditions.view[:, None, None].expand(*conditions.known.shape, VIEW_SIZE)
-        described = torch.cat([conditions.keypoints.flatten(-2), view], dim=-1)
+        described = torch.cat([*_described(conditions.keypoints), view], dim=-1)
         embedded = self.keypoints(described)
         known = conditions.known[..., None]
         embedded = torch.where(known, embedded, self.unknown + self.view(view))
@@ -122,6 +122,16 @@ class _Observations(nn.Module):
             embedded = embedded + torch.where(conditions.features_known[..., None], told, 0.0)
         out: Tensor = embedded
         return out
+
+
+def _described(
+    keypoints: Float[Tensor, "batch frame person 17 3"],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Keypoints in the view; about the person's own middle; and that middle."""
+    xy, confidence = keypoints[..., :2], keypoints[..., 2:]
+    middle = (xy * confidence).sum(-2) / confidence.sum(-2).clamp_min(1e-6)
+    own = torch.where(confidence > 0, xy - middle[..., None, :], 0.0)
+    return keypoints.flatten(-2), own.flatten(-2), middle
 
 
 class _Block(nn.Module):

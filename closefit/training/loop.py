@@ -35,8 +35,8 @@ class TrainingConfig:
     """Settings of `closefit train-prior`."""
 
     steps: int = 12_000
-    batch: int = 64
-    lr: float = 1e-3
+    batch: int = 32
+    lr: float = 7e-4
     warmup: int = 300
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.98)

@@ -1,9 +1,11 @@
 import math
+from pathlib import Path
 
 import pytest
 import roma
 import torch
 
+from closefit.body.model import Body
 from closefit.prior.network import Denoiser, NetworkConfig
 from closefit.prior.state import PairPose
 
@@ -17,6 +19,11 @@ def network() -> Denoiser:
         for parameter in network.parameters():
             parameter.copy_(torch.randn_like(parameter) / math.sqrt(parameter.shape[-1]))
     return network.requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def body() -> Body:
+    return Body.load(Path(__file__).resolve().parents[3] / "weights" / "closefit_body.npz")
 
 
 @pytest.fixture

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 import torch
 
-from closefit.prior.state import PairPose, decode, encode
+from closefit.body.model import Body
+from closefit.body.skeleton import PARENTS
+from closefit.prior.state import (
+    PairPose,
+    decode,
+    encode,
+    global_rotations,
+    local_rotations,
+)
 from closefit.prior.view import STANDING, View, rays_from_pixels
 
 
@@ -100,6 +108,19 @@ def test_state_round_trip(rays: torch.Tensor, people: PairPose) -> None:
     torch.testing.assert_close(found.rotations, pose.rotations, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.pelvis_m, pose.pelvis_m, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found.betas, pose.betas)
+
+
+def test_joints_are_linear_in_the_state(people: PairPose, body: Body) -> None:
+    """What the state holds of a bone turns that bone alone."""
+    rotations = global_rotations(people.rotations)
+    torch.testing.assert_close(local_rotations(rotations), people.rotations, atol=1e-5, rtol=0)
+    betas = torch.zeros(10)
+    joints = body.joints(people.rotations, betas, torch.zeros(3))
+    rest = body.rest(betas).joints
+    bones = (rest[1:] - rest[list(PARENTS[1:])])[..., None]
+    turned = (rotations[..., list(PARENTS[1:]), :, :] @ bones)[..., 0]
+    expected = joints[..., 1:, :] - joints[..., list(PARENTS[1:]), :]
+    torch.testing.assert_close(turned, expected, atol=1e-5, rtol=0)
 
 
 def test_state_does_not_know_where_in_the_image_people_are(
