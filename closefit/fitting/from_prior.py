@@ -5,19 +5,23 @@ is, the fit finds with the keypoints; it stays as near the prior's poses as the 
 them.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
 from closefit.fitting.clip_fit import ClipFit, fit_clip
+from closefit.fitting.from_estimate import start_from_estimate
 from closefit.fitting.motion_objective import MotionWeights
 from closefit.fitting.prior_start import PoseEstimate, sample_start
 from closefit.fitting.reference import ReferenceObjective
 from closefit.fitting.targets import KeypointTargets
 from closefit.prior.network import Denoiser
+from closefit.records import PersonEstimates
 
 OUTLIER_SIGMAS = 4.0
 
@@ -48,7 +52,6 @@ def fit_from_prior(
     network: Denoiser,
     settings: PriorFit,
     on_step: Callable[[int, int], None],
-    estimate: PoseEstimate | None = None,
 ) -> ClipFit:
     """Sample the prior, then place both people metrically on one floor.
 
@@ -59,9 +62,8 @@ def fit_from_prior(
         network: Trained prior on the same device.
         settings: How to use it.
         on_step: Told (steps done, steps in all).
-        estimate: Another tool's poses to begin with.
     """
-    start = sample_start(network, body, targets, settings.samples, settings.seed, estimate)
+    start = sample_start(network, body, targets, settings.samples, settings.seed)
     objective = ReferenceObjective(
         body,
         ranges,
@@ -73,3 +75,31 @@ def fit_from_prior(
         OUTLIER_SIGMAS,
     )
     return fit_clip(objective, targets, start.variables, settings.steps, on_step)
+
+
+def complete_estimate(
+    body: Body,
+    targets: KeypointTargets,
+    network: Denoiser,
+    settings: PriorFit,
+    estimates: PersonEstimates,
+) -> PersonEstimates:
+    """Let the prior say how people move whom, or in frames which, another tool has lost.
+
+    Its samples begin with the tool's poses, so that what they add fits to these.
+    """
+    device = targets.K.device
+    known = torch.as_tensor(estimates.known, device=device)
+    begin = PoseEstimate(start_from_estimate(body, targets, estimates), known.any(0))
+    start = sample_start(network, body, targets, settings.samples, settings.seed, begin)
+    rotations = torch.as_tensor(estimates.rotations, device=device).float()
+    completed = torch.where(known[..., None, None, None], rotations, start.rotations)
+    place = np.where(
+        estimates.known[..., None], estimates.transl_m, start.variables.pelvis().cpu().numpy()
+    )
+    return dataclasses.replace(
+        estimates,
+        rotations=completed.cpu().numpy(),
+        transl_m=place.astype(np.float32),
+        known=np.ones_like(estimates.known),
+    )

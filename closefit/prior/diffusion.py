@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 NUM_LEVELS = 100
-SAMPLING_LEVELS = (80, 60, 40, 20, 0)
+SAMPLING_LEVELS: tuple[int, ...] = (80, 60, 40, 20, 0)
 """Levels at which sampling asks the network, the noisiest first."""
 
 LOWEST_LEVEL = SAMPLING_LEVELS[-2]

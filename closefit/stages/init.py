@@ -1,6 +1,5 @@
 """Stage `init`: keypoints in, both people's motion in one metric camera frame out."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,9 @@ from closefit.estimates.matching import find_pair
 from closefit.estimates.reading import read_estimates
 from closefit.events import Notice, Step
 from closefit.fitting.clip_fit import ClipFit
-from closefit.fitting.from_estimate import fit_from_estimate, start_from_estimate
-from closefit.fitting.from_prior import PriorFit, fit_from_prior
+from closefit.fitting.from_estimate import fit_from_estimate
+from closefit.fitting.from_prior import PriorFit, complete_estimate, fit_from_prior
 from closefit.fitting.hypotheses import fit_best
-from closefit.fitting.prior_start import PoseEstimate
 from closefit.fitting.reprojection import KeypointProjector
 from closefit.fitting.targets import KeypointTargets, targets_from_track
 from closefit.records import Motion, PersonEstimates, Track
@@ -48,11 +46,14 @@ def run(job: Job) -> None:
 
     settings = job.config.init
     estimates = _given_estimates(job, track, targets, body)
-    if settings.prior:
-        fit = _fit_from_prior(job, body, targets, prior, estimates, on_step)
-        order = "as sampled"
-    elif estimates is not None:
+    if estimates is not None:
+        if settings.prior and not estimates.known.all():
+            network, how = load_network(job), _prior_settings(job)
+            estimates = complete_estimate(body, targets, network, how, estimates)
         fit, order = fit_from_estimate(body, targets, prior, estimates, settings.steps, on_step)
+    elif settings.prior:
+        network, order = load_network(job), "as sampled"
+        fit = fit_from_prior(body, targets, prior, network, _prior_settings(job), on_step)
     else:
         fit, order = fit_best(body, targets, prior, settings.steps, on_step)
     motion = motion_from_fit(body, targets, fit, K, f"depth order: {order}")
@@ -60,27 +61,15 @@ def run(job: Job) -> None:
     job.report({"init_energy": round(fit.energy, 3), "depth_order_start": order})
 
 
-def _fit_from_prior(
-    job: Job,
-    body: Body,
-    targets: KeypointTargets,
-    ranges: PosePrior,
-    estimates: PersonEstimates | None,
-    on_step: Callable[[int, int], None],
-) -> ClipFit:
+def _prior_settings(job: Job) -> PriorFit:
     settings = job.config.init
-    estimate = None
-    if estimates is not None:
-        covered = torch.as_tensor(estimates.known.any(axis=0), device=job.device)
-        estimate = PoseEstimate(start_from_estimate(body, targets, estimates), covered)
-    how = PriorFit(
+    return PriorFit(
         samples=settings.prior_samples,
         steps=settings.prior_steps,
         trust=settings.prior_trust,
         pose=settings.prior_pose,
         seed=job.config.seed,
     )
-    return fit_from_prior(body, targets, ranges, load_network(job), how, on_step, estimate)
 
 
 def _given_estimates(
