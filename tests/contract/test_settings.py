@@ -78,7 +78,7 @@ def test_an_unknown_key_names_the_nearest_valid_one(key: str, nearest: str) -> N
             "`camera.focal_px` is `wide` (text), but must be a number or none",
         ),
         ("optimize.appearance=1", "(a whole number), but must be true or false"),
-        ("track.perception=magic", "must be one of `auto`, `full`, `yolo`, `import`"),
+        ("track.perception=magic", "must be one of `auto`, `full`, `yolo`, `lite`, `import`"),
         ("preset=fast", "must be one of `draft`, `default`, `paper`"),
         ("body=cat", "must be one of `auto`, `closefit`, `smpl`"),
         ("optimize.passes", "is not of the form key=value"),

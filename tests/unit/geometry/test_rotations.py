@@ -17,7 +17,7 @@ from closefit.geometry.rotations import (
 
 
 def test_6d_round_trip() -> None:
-    matrix = roma.random_rotmat(50).double()
+    matrix = roma.random_rotmat(50, dtype=torch.float64)
     torch.testing.assert_close(matrix_from_6d(matrix_to_6d(matrix)), matrix)
 
 
