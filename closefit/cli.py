@@ -22,6 +22,8 @@ from closefit.errors import ClosefitError, ConfigError
 from closefit.events import Emit, Notice
 from closefit.options import Given, takes_settings
 from closefit.prior_commands import prior_app
+from closefit.training_commands import train_prior
+from closefit.weights_commands import download_weights, import_smpl
 
 StageName = Literal["track", "init", "optimize", "export"]
 
@@ -54,6 +56,8 @@ app = typer.Typer(
 )
 
 app.add_typer(prior_app, name="prior")
+for command in (download_weights, import_smpl, train_prior):
+    app.command()(command)
 
 
 def main() -> None:
@@ -252,109 +256,6 @@ def evaluate(
     _show_scores(Console(), evaluate_run(folder, truth, truth_body, joints), as_json)
 
 
-@app.command()
-def download_weights(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Models; default: all that the presets need."),
-    ] = None,
-    list_only: Annotated[
-        bool, typer.Option("--list", help="Say what there is and what is here; fetch nothing.")
-    ] = False,
-    source: Annotated[
-        str | None,
-        typer.Option("--from", metavar="DIR|URL", help="Take the files from here instead."),
-    ] = None,
-    weights: options.WeightsDir = None,
-    as_json: options.Json = False,
-) -> None:
-    """Fetch model files, check them, and say under which licence they come."""
-    from closefit import downloads
-    from closefit import weights as registry
-
-    console = Console()
-    if list_only:
-        _show_models(console, weights, as_json)
-        return
-    folder = Path(weights) if weights else registry.user_folder()
-    chosen = [registry.get(name) for name in names or registry.default_downloads()]
-    with console.progress() as emit:
-        paths = downloads.fetch_all(chosen, folder, emit, source)
-    for name, path in paths.items():
-        console.say(f"{name} -> {path}")
-    if not names:
-        _explain_what_is_missing(console, weights)
-    if as_json:
-        console.data({name: str(path) for name, path in paths.items()})
-
-
-@app.command()
-def import_smpl(
-    file: Annotated[Path, typer.Argument(help="The official SMPL .pkl or .npz.")],
-    weights: options.WeightsDir = None,
-) -> None:
-    """Make the official SMPL body usable (from its .pkl, without running code from it)."""
-    from closefit import weights as registry
-    from closefit.body.import_smpl import import_smpl as convert
-
-    folder = Path(weights) if weights else registry.user_folder()
-    destination = folder / registry.get("smpl").places[0]
-    convert(file, destination)
-    Console().say(f"SMPL is in `{destination}`; it is used from now on (or choose --set body=NAME)")
-
-
-@app.command()
-def train_prior(
-    folders: Annotated[
-        list[Path],
-        typer.Argument(metavar="SHARDS...", help="Motion from `closefit prior prepare`."),
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the training.")
-    ],
-    held_out: Annotated[
-        list[str] | None,
-        typer.Option("--validate", metavar="NAME=SHARDS", help="Motion to score on; repeatable."),
-    ] = None,
-    start_from: Annotated[
-        Path | None,
-        typer.Option("--start-from", metavar="FILE", help="Checkpoint to begin with."),
-    ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Training steps.")] = None,
-    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Windows in a step.")] = None,
-    seed: options.Seed = None,
-    device: Annotated[
-        Literal["auto", "cuda", "cpu"], typer.Option("--device", help="Where to train.")
-    ] = "auto",
-    devices: Annotated[int, typer.Option("--devices", min=1, help="Devices of a machine.")] = 1,
-    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Machines.")] = 1,
-    config_file: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting.")
-    ] = None,
-) -> None:
-    """Train the prior of how two people move together; continues a started folder."""
-    from closefit.settings import build_section
-    from closefit.training.loop import TrainingConfig
-    from closefit.training.run import Machines, named_folders, train
-
-    config = build_section(
-        TrainingConfig,
-        config_file=config_file,
-        assignments=assignments or [],
-        flags={"steps": steps, "batch": batch, "seed": seed},
-    )
-    machines = Machines(accelerator=device, devices=devices, nodes=nodes)
-    console = Console()
-    with console.progress() as emit:
-        path = train(
-            folders, named_folders(held_out or []), out, config, machines, emit, start_from
-        )
-    console.say(f"the prior is in `{path}`; use it with --set init.prior_file={path}")
-
-
 @contextmanager
 def _session(verbose: bool, folder: Path) -> Iterator[tuple[Console, Emit]]:
     """Prepare progress and logging for a command that works on `folder`."""
@@ -407,39 +308,6 @@ def _show_run(console: Console, out: Path, run_facts: dict[str, Any], as_json: b
         console.data({"out": str(out), **run_facts})
     else:
         console.say(f"results are in `{out}`")
-
-
-def _show_models(console: Console, weights: str | None, as_json: bool) -> None:
-    from closefit import weights as registry
-
-    models = registry.manifest().values()
-    entries = [registry.describe(model, weights) for model in models]
-    if as_json:
-        console.data(entries)
-        return
-    rows = [
-        [
-            *(model.name, entry["state"], model.size_text, ", ".join(model.stages)),
-            *(model.licence, model.commercial_use, model.checked_by, model.purpose),
-        ]
-        for model, entry in zip(models, entries, strict=True)
-    ]
-    console.table(
-        ["model", "state", "size", "stage", "licence", "commercial use", "checked by", "for"], rows
-    )
-    for entry in entries:
-        if entry["problem"]:
-            console.say(f"{entry['model']}: {entry['path']}: {entry['problem']}")
-    _explain_what_is_missing(console, weights)
-
-
-def _explain_what_is_missing(console: Console, weights: str | None) -> None:
-    """Say what to know about models that only the user can get."""
-    from closefit import weights as registry
-
-    for model in registry.manifest().values():
-        if model.explanation and registry.find(model.name, weights) is None:
-            console.say(f"\n{model.explanation.strip()}")
 
 
 def _show_scores(console: Console, scores: dict[str, Any], as_json: bool) -> None:
