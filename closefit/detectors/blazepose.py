@@ -51,7 +51,6 @@ class PoseEstimate:
     Attributes:
         keypoints: COCO-17 x, y and confidence.
         landmarks_m: The same keypoints about the hip midpoint in camera axes, and confidence.
-        extent_xyxy: Box around all landmarks.
         presence: Confidence that there is a person.
         upright_rad: Angle of the region in which this person would be upright.
         segmentation: Logits of the person's pixels over the region.
@@ -60,7 +59,6 @@ class PoseEstimate:
 
     keypoints: Float[np.ndarray, "17 3"]
     landmarks_m: Float[np.ndarray, "17 4"]
-    extent_xyxy: Float[np.ndarray, "4"]
     presence: float
     upright_rad: float
     segmentation: Float[np.ndarray, "256 256"]
@@ -122,7 +120,6 @@ class BlazePose:
         return PoseEstimate(
             keypoints=np.column_stack([points, confidence])[coco],
             landmarks_m=np.column_stack([world, confidence])[coco],
-            extent_xyxy=np.concatenate([points[:33].min(axis=0), points[:33].max(axis=0)]),
             presence=float(raw["presence"][0]),
             upright_rad=float(np.arctan2(outward[0], -outward[1])),
             segmentation=raw["segmentation"][..., 0],

@@ -7,7 +7,7 @@ clips (docs/perception.md).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,8 @@ REGION_MARGIN = 1.15
 WINDOW_MARGIN = 0.04
 """It sees this much around the box, in longer sides of the box."""
 
-SAME_PERSON = 0.3
-"""A box belongs to the person whose last pose it overlaps at least this much."""
+SAME_PERSON = 0.5
+"""A box belongs to the person whose last box it overlaps at least this much."""
 
 SAME_POSE = 0.1
 """Two poses whose keypoints are closer than this, in box heights, are one person found twice."""
@@ -90,8 +90,15 @@ class LiteDetector:
             self._look(picture, box, float(score), self._last[number] if number >= 0 else None)
             for box, score, number in zip(boxes, scores, owner, strict=True)
         ]
-        self._last = _distinct([c for c in candidates if c.pose.presence >= MIN_PRESENCE])
-        return _detections(self._last, picture.size)
+        found = _distinct([c for c in candidates if c.pose.presence >= MIN_PRESENCE])
+        # Who is in a box but was mistaken for somebody else is remembered as seen before.
+        missed = [
+            replace(self._last[number], box_xyxy=candidate.box_xyxy)
+            for candidate, number in zip(candidates, owner, strict=True)
+            if number >= 0 and candidate not in found
+        ]
+        self._last = found + missed
+        return _detections(found, picture.size)
 
     def _look(
         self,
@@ -100,15 +107,10 @@ class LiteDetector:
         score: float,
         last: _Candidate | None,
     ) -> _Candidate:
-        """Look at who is in a box; twice at somebody new, who may be turned."""
-        window = _window(box, picture.size)
-        if last is None:
-            first = self._pose.estimate(picture, Region.around(box, REGION_MARGIN), window)
-            turned = first.upright_rad
-        else:
-            turned = last.pose.upright_rad
+        """Look at who is in a box, from the direction in which they were last upright."""
+        turned = 0.0 if last is None else last.pose.upright_rad
         region = Region.around(box, REGION_MARGIN, turned)
-        pose = self._pose.estimate(picture, region, window)
+        pose = self._pose.estimate(picture, region, _window(box, picture.size))
         strangeness = NEW_STRANGENESS if last is None else _distance(pose, last)
         return _Candidate(pose, box, score, strangeness)
 
@@ -119,7 +121,7 @@ def _owners(
     """Number of the person in the last picture to whom each box belongs; -1 for somebody new."""
     owner = np.full(len(boxes), -1)
     if last and len(boxes):
-        overlap = box_iou(np.stack([person.pose.extent_xyxy for person in last]), boxes)
+        overlap = box_iou(np.stack([person.box_xyxy for person in last]), boxes)
         for person, box in zip(*linear_sum_assignment(-overlap), strict=True):
             if overlap[person, box] >= SAME_PERSON:
                 owner[box] = person
