@@ -12,6 +12,8 @@ from closefit.errors import ConfigError
 
 Preset = Literal["draft", "default", "paper"]
 Backend = Literal["full", "yolo", "lite", "import"]
+Sam2 = Literal["tiny", "small", "base-plus", "large"]
+VitPose = Literal["base-simple", "plus-small", "plus-base"]
 Perception = Literal["auto", "full", "yolo", "lite", "import"]
 
 
@@ -105,6 +107,8 @@ class TrackConfig:
     end_s: float | None = None
     work_height_px: int = 720
     detection_confidence: float = 0.25
+    sam2: Sam2 = "tiny"
+    vitpose: VitPose = "base-simple"
     max_gap_s: float = 0.5
     people: str | None = None
     corrections: str | None = _file()

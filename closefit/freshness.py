@@ -285,7 +285,7 @@ def _needed(stage: Stage, situation: Situation, before: Mapping[str, str]) -> tu
         return (body, weights.PRIOR) if _uses_prior(stage, config) else (body,)
     if config.track.perception == "auto" and before:
         return tuple(before)  # chosen by device once; another device is no reason to run again
-    return weights.backend_models(config.track.backend(situation.device))
+    return weights.track_models(config.track, situation.device)
 
 
 def _uses_prior(stage: Stage, config: Config) -> bool:

@@ -13,7 +13,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from closefit.config import Backend
+from closefit.config import Backend, TrackConfig
 from closefit.errors import ConfigError, WeightsDamagedError, WeightsMissingError
 from closefit.fileformats import HEAD_BYTES, format_problem, is_web_page
 from closefit.hashing import sha256_of
@@ -348,6 +348,17 @@ def body_model(choice: BodyChoice, weights_dir: str | Path | None = None) -> str
 def backend_models(backend: Backend) -> tuple[str, ...]:
     """Return the manifest names of the models that a backend of `track` needs."""
     return tuple(model.name for model in manifest().values() if backend in model.backends)
+
+
+def track_models(settings: TrackConfig, device: str) -> tuple[str, ...]:
+    """Return the manifest names of the models that `track` needs, in the sizes that are chosen."""
+    usual = TrackConfig()
+    chosen = {
+        f"sam2.1-hiera-{usual.sam2}": f"sam2.1-hiera-{settings.sam2}",
+        f"vitpose-{usual.vitpose}": f"vitpose-{settings.vitpose}",
+    }
+    needed = backend_models(settings.backend(device))
+    return tuple(chosen.get(name, name) for name in needed)
 
 
 def default_downloads() -> tuple[str, ...]:

@@ -204,14 +204,20 @@ def _with_vitpose(
     from closefit.detectors.vitpose import VitPoseEstimator
 
     job = clip.job
-    estimator = VitPoseEstimator(locate("vitpose-base-simple", job.config.weights_dir), job.device)
+    model = f"vitpose-{job.config.track.vitpose}"
+    estimator = VitPoseEstimator(locate(model, job.config.weights_dir), job.device)
     keypoints = np.zeros((*people.seen.shape, 17, 3))
     features = np.zeros((*people.seen.shape, estimator.feature_size))
-    for frame, picture in enumerate(clip.images("keypoints")):
-        seen = people.seen[frame]
-        keypoints[frame, seen], features[frame, seen] = estimator.estimate(
-            picture, people.boxes_xyxy[frame, seen]
-        )
+    frame = 0
+    for pictures in batches(clip.images("keypoints"), estimator.batch_size):
+        frames = range(frame, frame + len(pictures))
+        boxes = [people.boxes_xyxy[number, people.seen[number]] for number in frames]
+        for number, (points, feature) in zip(
+            frames, estimator.estimate(pictures, boxes), strict=True
+        ):
+            keypoints[number, people.seen[number]] = points
+            features[number, people.seen[number]] = feature
+        frame += len(pictures)
     max_gap_s = job.config.track.max_gap_s
     return with_keypoints(people, keypoints, clip.time_s, job.video.fps, max_gap_s), features
 
@@ -221,7 +227,8 @@ def _sam2_masks(clip: Clip, identified: Identified, people: RepairedPair) -> Ite
     from closefit.detectors.sam2 import Sam2Segmenter
 
     job = clip.job
-    segmenter = Sam2Segmenter(locate("sam2.1-hiera-tiny", job.config.weights_dir), job.device)
+    model = f"sam2.1-hiera-{job.config.track.sam2}"
+    segmenter = Sam2Segmenter(locate(model, job.config.weights_dir), job.device)
     prompts = choose_prompts(
         people.boxes_xyxy,
         people.seen,

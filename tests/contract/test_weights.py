@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from closefit import weights
+from closefit.config import Sam2, TrackConfig, VitPose
 from closefit.errors import ConfigError, WeightsDamagedError, WeightsMissingError
 from closefit.hashing import sha256_of
 from closefit.weights import Hub, Model, ModelFile
@@ -194,3 +196,15 @@ def test_the_body_is_smpl_once_it_is_imported(tmp_path: Path) -> None:
     (tmp_path / "smpl.npz").write_bytes(b"SMPL")
     assert weights.body_model("auto", tmp_path) == "smpl"
     assert weights.body_model("closefit", tmp_path) == "closefit_body"
+
+
+@pytest.mark.parametrize("sam2", get_args(Sam2))
+@pytest.mark.parametrize("vitpose", get_args(VitPose))
+def test_chosen_sizes_are_in_the_manifest(sam2: Sam2, vitpose: VitPose) -> None:
+    settings = TrackConfig(perception="full", sam2=sam2, vitpose=vitpose)
+    needed = weights.track_models(settings, "cpu")
+    assert f"sam2.1-hiera-{sam2}" in needed
+    assert f"vitpose-{vitpose}" in needed
+    assert len(needed) == len(weights.backend_models("full"))
+    for name in needed:
+        weights.get(name)
