@@ -129,3 +129,8 @@ def mirrored(rotations: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 
 def mirrored_pose(rotations: Float[Tensor, "*batch 24 3 3"]) -> Float[Tensor, "*batch 24 3 3"]:
     """Return local joint rotations of the mirrored person: left and right change places."""
     return mirrored(rotations[..., list(MIRROR), :, :])
+
+
+def ease(share: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Return a smooth step from 0 to 1 with least jerk."""
+    return share**3 * (10.0 - 15.0 * share + 6.0 * share**2)

@@ -36,14 +36,23 @@ _SLICES = (
 CORE = 0.88
 """Share of the median distance from the axis to the skin that a limb's radius is."""
 
-_HAND_STRIPS = (("index side", 0.018), ("little side", -0.018))
+SOFT = 0.93
+"""The same for the trunk, in half depths: it gives way a little where people press together."""
+
+_HAND_STRIPS = {
+    "palm index side": (0.0, 0.5, 0.25),
+    "palm little side": (0.0, 0.5, -0.25),
+    "fingers index side": (0.5, 1.0, 0.2),
+    "fingers little side": (0.5, 1.0, -0.2),
+}
+"""Stretch of the hand that a cone covers, and its distance from the middle in widths."""
 
 NAMES: tuple[str, ...] = (
     *(name for name, *_ in _SLICES),
     "neck",
     "head",
     *(f"{side} {limb[0]}" for side in ("left", "right") for limb in _LIMBS),
-    *(f"{side} hand {strip}" for side in ("left", "right") for strip, _ in _HAND_STRIPS),
+    *(f"{side} hand {strip}" for side in ("left", "right") for strip in _HAND_STRIPS),
     *(f"{side} foot" for side in ("left", "right")),
 )
 NUM_CONES = len(NAMES)
@@ -126,8 +135,8 @@ class ConeFitter:
                 bone = (JOINT_INDEX[f"{side}_{start}"], JOINT_INDEX[f"{side}_{end}"])
                 return self._fit_limb(vertices, joints, bone, (first, last))
         if part == "foot":
-            return self._fit_foot(vertices, side)
-        return self._fit_hand(vertices, side, dict(_HAND_STRIPS)[part.removeprefix("hand ")])
+            return self._fit_foot(vertices, joints[:, JOINT_INDEX[f"{side}_foot"]], side)
+        return self._fit_hand(vertices, side, *_HAND_STRIPS[part.removeprefix("hand ")])
 
     def _owned(self, *names: str) -> Bool[Tensor, " vertex"]:
         joints = torch.tensor([JOINT_INDEX[name] for name in names])
@@ -143,8 +152,9 @@ class ConeFitter:
         chosen = vertices[:, trunk & inner & (height.abs() < half)]
         low, high = _quantiles(chosen, (0.04, 0.96))
         middle = 0.5 * (low + high)
-        radius = 0.5 * (high - low)[:, 2]
-        reach = (0.5 * (high - low)[:, 0] - radius).clamp_min(0.01)
+        deep, wide = 0.5 * (high - low)[:, 2], 0.5 * (high - low)[:, 0]
+        radius = SOFT * deep
+        reach = (wide - deep).clamp_min(0.01) + 0.5 * (deep - radius)
         ends = torch.stack([middle, middle], dim=1)
         ends[:, 0, 0], ends[:, 1, 0] = reach, -reach
         return ends, radius[:, None].expand(-1, 2).clone()
@@ -157,7 +167,7 @@ class ConeFitter:
             low, high = 0.95 * chosen.amin(1) + 0.05 * chosen.amax(1), chosen.amax(1)
         middle = 0.5 * (low + high)
         if name == "neck":
-            radius = 0.45 * (high - low)[:, 0]
+            radius = 0.42 * (high - low)[:, 0]
             ends = torch.stack([joints[:, JOINT_INDEX["neck"]], joints[:, JOINT_INDEX["head"]]], 1)
             ends = ends.clone()
             ends[:, :, 2] = middle[:, None, 2]
@@ -194,24 +204,37 @@ class ConeFitter:
             ends.append(start + at * along + offset)
         return torch.stack(ends, dim=1), torch.stack(radii, dim=1)
 
-    def _fit_hand(self, vertices: Tensor, side: str, across: float) -> tuple[Tensor, Tensor]:
-        chosen = vertices[:, self._owned(f"{side}_wrist", f"{side}_hand")]
-        low, high = _quantiles(chosen, (0.05, 0.95))
-        radius = 0.35 * (high - low)[:, 1]
-        middle = torch.stack([0.5 * (low + high)] * 2, dim=1)
-        middle[:, :, 2] += across
-        inner, outer = (low, high) if side == "left" else (high, low)
-        inset = (1.0 if side == "left" else -1.0) * radius
-        middle[:, 0, 0], middle[:, 1, 0] = inner[:, 0] + inset, outer[:, 0] - inset
-        return middle, radius[:, None].expand(-1, 2).clone()
+    def _fit_hand(
+        self, vertices: Tensor, side: str, first: float, last: float, across: float
+    ) -> tuple[Tensor, Tensor]:
+        owned = self._owned(f"{side}_wrist", f"{side}_hand")
+        along = self._rest.vertices[:, 0].abs()
+        inner, outer = along[owned].amin(), along[owned].amax()
+        share = (along - inner) / (outer - inner)
+        # The thumb sticks out to the front and is no part of the palm.
+        palm = owned & (
+            self._rest.vertices[:, 2] < self._rest.joints[JOINT_INDEX[f"{side}_wrist"], 2] + 0.035
+        )
+        ends, radii = [], []
+        for at in (first, last):
+            centre = min(max(at, 0.15), 0.9)
+            low, high = _quantiles(
+                vertices[:, palm & ((share - centre).abs() < 0.12)], (0.05, 0.95)
+            )
+            middle = 0.5 * (low + high)
+            radii.append(0.36 * (high - low)[:, 1])
+            middle[:, 2] += across * (high - low)[:, 2]
+            ends.append(middle)
+        return torch.stack(ends, dim=1), torch.stack(radii, dim=1)
 
-    def _fit_foot(self, vertices: Tensor, side: str) -> tuple[Tensor, Tensor]:
+    def _fit_foot(self, vertices: Tensor, ball: Tensor, side: str) -> tuple[Tensor, Tensor]:
         chosen = vertices[:, self._owned(f"{side}_ankle", f"{side}_foot")]
         low, high = chosen.amin(dim=1), chosen.amax(dim=1)
         heel, toe = 0.4 * (high - low)[:, 0], 0.25 * (high - low)[:, 0]
         ends = torch.stack([0.5 * (low + high)] * 2, dim=1)
         ends[:, 0, 1], ends[:, 1, 1] = low[:, 1] + heel, low[:, 1] + toe
-        ends[:, 0, 2], ends[:, 1, 2] = low[:, 2] + heel, high[:, 2] - toe
+        # As far as the ball: the toes bend.
+        ends[:, 0, 2], ends[:, 1, 2] = low[:, 2] + heel, ball[:, 2]
         return ends, torch.stack([heel, toe], dim=1)
 
 

@@ -3,6 +3,7 @@
 World frame: y up, floor at y = 0, metres.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import roma
@@ -11,21 +12,27 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body.skeleton import JOINT_INDEX
-from closefit.choreography.angles import about
+from closefit.choreography.angles import about, ease
 from closefit.choreography.objective import ANKLES
 from closefit.choreography.scripts import FPS
 
-CYCLE_S = 0.84
-"""Time from one possible step of a foot to its next."""
-SWING_S = 0.38
-"""Time that a stepping foot is in the air."""
-LEAST_STEP_M = 0.06
+SWING = 0.45
+"""Share of the cycle that a stepping foot is in the air."""
+LEAST_STEP_M = 0.05
 LEAST_TURN_RAD = 0.3
-LIFT_M = 0.025
-LIFT_PER_STEP = 0.12
-MAX_LIFT_M = 0.09
-SWING_PITCH_RAD = 0.30
+LIFT_M = 0.02
+LIFT_PER_STEP = 0.10
+MAX_LIFT_M = 0.08
+HEEL_RAD_PER_M = 1.1
+MAX_HEEL_RAD = 0.65
+"""How far the heel comes up, over the ball of the foot, before and while a foot swings."""
+HEEL_RISE, HEEL_FALL = (-0.45, 0.2), (0.05, 0.95)
+"""When it does so, in shares of the swing."""
+STRETCH = 0.985
+"""Legs are never straighter than this share of their length."""
+SETTLE_FRAMES = 7
 
+BALLS = (JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"])
 LEGS = tuple(
     tuple(JOINT_INDEX[f"{side}_{name}"] for name in ("hip", "knee", "ankle"))
     for side in ("left", "right")
@@ -39,16 +46,21 @@ class Footsteps:
     Attributes:
         ankle: Position.
         rotation: World rotation of the foot.
-        weight: How much the foot follows it.
+        lift_m: How far the foot is off the floor.
+        heel_rad: How far the heel is up while the toes stay level.
+        weight: How much the foot follows the plan.
     """
 
     ankle: Float[Tensor, "frame pair 2 foot 3"]
     rotation: Float[Tensor, "frame pair 2 foot 3 3"]
+    lift_m: Float[Tensor, "frame pair 2 foot"]
+    heel_rad: Float[Tensor, "frame pair 2 foot"]
     weight: Float[Tensor, "frame pair 2 foot"]
 
     def cut(self, frames: Tensor) -> "Footsteps":
         """Return some frames only."""
-        return Footsteps(self.ankle[frames], self.rotation[frames], self.weight[frames])
+        fields = dataclasses.fields(self)
+        return Footsteps(**{field.name: getattr(self, field.name)[frames] for field in fields})
 
 
 @torch.no_grad()
@@ -58,6 +70,7 @@ def plan_footsteps(
     sole_height: Float[Tensor, "pair 2"],
     planted: Float[Tensor, "frame pair 2 foot"],
     phase: Float[Tensor, "pair 2"],
+    cycle_s: Float[Tensor, " pair"],
 ) -> Footsteps:
     """Let feet stand, and step when the body has moved away from them.
 
@@ -67,20 +80,27 @@ def plan_footsteps(
         sole_height: Height of the sole in the rest pose.
         planted: Weight of the plan.
         phase: When the first step may come, 0 to 1 of a cycle.
+        cycle_s: Time from one possible step of a foot to its next.
     """
     frames = transforms.shape[0]
-    wanted = transforms[..., ANKLES, :3, 3][..., (0, 2)]
     forward = transforms[..., ANKLES, :3, 2]
     yaw = _unwrapped(torch.atan2(forward[..., 0], forward[..., 2]))
-    cycle, swing = CYCLE_S * FPS, SWING_S * FPS
+    # The point of the sole under the ball of the foot, from the ankle.
+    ball = rest_joints[..., BALLS, :] - rest_joints[..., ANKLES, :]
+    ball = torch.stack(
+        [ball[..., 0], sole_height[..., None] - rest_joints[..., ANKLES, 1], ball[..., 2]], dim=-1
+    )
+    turned = (about(1, yaw) @ ball[..., None])[..., 0]
+    wanted = (transforms[..., ANKLES, :3, 3] + turned)[..., (0, 2)]
+    cycle = (cycle_s * FPS)[:, None, None]
+    swing = SWING * cycle
     offset = cycle * torch.stack([phase, phase + 0.5], dim=-1)
     place, place_yaw = wanted.clone(), yaw.clone()
-    lift = torch.zeros_like(yaw)
+    lift, heel = torch.zeros_like(yaw), torch.zeros_like(yaw)
     at, at_yaw = wanted[0], yaw[0]
     time = torch.arange(frames).reshape(-1, 1, 1, 1).to(wanted)
-    steps = int(frames / cycle) + 3
-    for step in range(-1, steps):
-        start = (step - 1) * cycle + offset
+    for step in range(-2, int(frames / float(cycle.min())) + 2):
+        start = step * cycle + offset
         middle = (start + 0.5 * (swing + cycle)).round().long().clamp(0, frames - 1)
         target = torch.gather(wanted, 0, middle[None, ..., None].expand(1, *wanted.shape[1:]))[0]
         target_yaw = torch.gather(yaw, 0, middle[None])[0]
@@ -88,20 +108,58 @@ def plan_footsteps(
         goes = (length > LEAST_STEP_M) | ((target_yaw - at_yaw).abs() > LEAST_TURN_RAD)
         next_at = torch.where(goes[..., None], target, at)
         next_yaw = torch.where(goes, target_yaw, at_yaw)
-        share = ((time - start) / swing).clamp(0.0, 1.0)
-        blend = share * share * share * (10.0 - 15.0 * share + 6.0 * share * share)
+        share = (time - start) / swing
+        blend = ease(share.clamp(0.0, 1.0))
         now = (time >= start) & (time < start + cycle)
         path = torch.lerp(at.expand_as(place), next_at.expand_as(place), blend[..., None])
         place = torch.where(now[..., None], path, place)
         place_yaw = torch.where(now, torch.lerp(at_yaw, next_yaw, blend), place_yaw)
-        arc = torch.sin(torch.pi * share).square()
-        height = (LIFT_M + LIFT_PER_STEP * length).clamp(max=MAX_LIFT_M) * goes
-        lift = torch.where(now, arc * height, lift)
+        arc = torch.sin(torch.pi * share.clamp(0.0, 1.0)).square()
+        lift = lift + arc * goes * (LIFT_M + LIFT_PER_STEP * length).clamp(max=MAX_LIFT_M)
+        up = _ramp(share, HEEL_RISE) - _ramp(share, HEEL_FALL)
+        heel = heel + up * goes * (HEEL_RAD_PER_M * length).clamp(max=MAX_HEEL_RAD)
         at, at_yaw = next_at, next_yaw
-    above = rest_joints[..., ANKLES, 1] - sole_height[..., None]
-    ankle = torch.stack([place[..., 0], above + lift, place[..., 1]], dim=-1)
-    rotation = about(1, place_yaw) @ about(0, SWING_PITCH_RAD * lift / MAX_LIFT_M)
-    return Footsteps(ankle=ankle, rotation=rotation, weight=planted)
+    rotation = about(1, place_yaw) @ about(0, heel)
+    ankle = torch.stack([place[..., 0], lift, place[..., 1]], dim=-1)
+    ankle = ankle - (rotation @ ball[..., None])[..., 0]
+    return Footsteps(ankle, rotation, lift_m=lift, heel_rad=heel, weight=planted)
+
+
+def _ramp(share: Tensor, span: tuple[float, float]) -> Tensor:
+    return ease(((share - span[0]) / (span[1] - span[0])).clamp(0.0, 1.0))
+
+
+@torch.no_grad()
+def lowered_pelvis(
+    rotations: Float[Tensor, "frame pair 2 24 3 3"],
+    pelvis: Float[Tensor, "frame pair 2 3"],
+    rest_joints: Float[Tensor, "pair 2 24 3"],
+    steps: Footsteps,
+) -> Float[Tensor, "frame pair 2 3"]:
+    """Return pelvis positions low enough for the legs to reach the footsteps, smooth in time."""
+    hips, knees = [list(joints) for joints in zip(*(leg[:2] for leg in LEGS), strict=True)]
+    thigh = (rest_joints[..., knees, :] - rest_joints[..., hips, :]).norm(dim=-1)
+    shin = (rest_joints[..., ANKLES, :] - rest_joints[..., knees, :]).norm(dim=-1)
+    from_pelvis = rest_joints[..., hips, :] - rest_joints[..., :1, :]
+    hip = pelvis[..., None, :] + (rotations[..., :1, :, :] @ from_pelvis[..., None])[..., 0]
+    away = hip - steps.ankle
+    across = away[..., (0, 2)].square().sum(-1)
+    highest = ((STRETCH * (thigh + shin)).square() - across).clamp_min(0.01).sqrt()
+    # A foot that is about to leave the floor, as for a kick, holds nobody down.
+    stands = steps.weight > 0.99
+    excess = (stands * torch.relu(away[..., 1] - highest)).amax(-1)
+    # Greatest of the neighbourhood, then averaged: no frame is left out and nothing jumps.
+    padded = torch.nn.functional.pad(
+        excess.flatten(1).T[None], (2 * SETTLE_FRAMES, 2 * SETTLE_FRAMES), mode="replicate"
+    )
+    widest = torch.nn.functional.max_pool1d(padded, 2 * SETTLE_FRAMES + 1, stride=1)
+    smooth = torch.nn.functional.avg_pool1d(widest, 2 * SETTLE_FRAMES + 1, stride=1)
+    smooth = torch.nn.functional.avg_pool1d(
+        torch.nn.functional.pad(smooth, (3, 3), mode="replicate"), 7, stride=1
+    )
+    lowered = pelvis.clone()
+    lowered[..., 1] -= smooth[0].T.reshape(excess.shape)
+    return lowered
 
 
 def _unwrapped(angle: Float[Tensor, "frame *rest"]) -> Float[Tensor, "frame *rest"]:
@@ -148,6 +206,8 @@ def reach_footsteps(
             (ankle, shin_world.mT @ foot_world),
         ):
             reached[..., joint, :, :] = torch.where(used, value, rotations[..., joint, :, :])
+        toes = about(0, -steps.weight[..., foot] * steps.heel_rad[..., foot])
+        reached[..., BALLS[foot], :, :] = toes
     return reached
 
 

@@ -1,6 +1,7 @@
 """Generating two-person motion: batches of sampled scenes, solved, interpolated and refined."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,13 +10,18 @@ from torch import Tensor
 
 from closefit.body import Body
 from closefit.choreography.angles import mirrored_pose
-from closefit.choreography.footsteps import plan_footsteps, reach_footsteps
+from closefit.choreography.footsteps import (
+    Footsteps,
+    lowered_pelvis,
+    plan_footsteps,
+    reach_footsteps,
+)
 from closefit.choreography.key_poses import solve_key_poses
 from closefit.choreography.kinds import SCENES
 from closefit.choreography.objective import PairBodies
 from closefit.choreography.refinement import refine
 from closefit.choreography.scripts import FPS, Scripts, sample_scripts
-from closefit.choreography.timeline import make_draft
+from closefit.choreography.timeline import Draft, make_draft
 from closefit.records import PairMotion
 
 KINDS = tuple(SCENES)
@@ -63,31 +69,52 @@ def generate(
     for start in range(0, count, size):
         indices = range(start, min(start + size, count))
         scripts = sample_scripts(body, frames, seed, indices, chosen)
-        motions += _records(body, scripts, seed, indices, *_make(body, scripts))
+        motions += _records(body, scripts, seed, indices, solve(body, scripts))
         if on_step is not None:
             on_step(len(motions), count)
     return motions
 
 
-def _make(
-    body: Body, scripts: Scripts
-) -> tuple[Float[Tensor, "frame pair 2 24 3 3"], Float[Tensor, "frame pair 2 3"]]:
-    """Return rotations and pelvis positions of a batch."""
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Motions of a batch in the roles' order.
+
+    Attributes:
+        rotations: Local joint rotations, joint 0 in the world frame.
+        pelvis: Metres.
+        draft: What the motion was before its refinement, with the contacts' timing.
+        steps: What planted feet follow.
+        bodies: Proxies, for measuring.
+    """
+
+    rotations: Float[Tensor, "frame pair 2 24 3 3"]
+    pelvis: Float[Tensor, "frame pair 2 3"]
+    draft: Draft
+    steps: Footsteps
+    bodies: PairBodies
+
+
+def solve(body: Body, scripts: Scripts) -> Solved:
+    """Solve the key poses of a batch, connect them and refine the motion."""
     bodies = PairBodies(body, scripts.betas)
     draft = make_draft(scripts, solve_key_poses(bodies, scripts))
-    posed = bodies.pose(draft.rotations, draft.pelvis)
     phase = np.stack([np.random.default_rng([seed, 7]).random(2) for seed in scripts.seeds])
     steps = plan_footsteps(
-        posed.transforms,
+        bodies.pose(draft.rotations, draft.pelvis).transforms,
         bodies.rest_joints,
         bodies.sole_height,
         draft.planted,
         torch.as_tensor(phase, dtype=torch.float32),
+        scripts.cycle_s,
     )
+    low = lowered_pelvis(draft.rotations, draft.pelvis, bodies.rest_joints, steps)
+    transforms = bodies.pose(draft.rotations, low).transforms
+    legs = reach_footsteps(draft.rotations, low, bodies.rest_joints, transforms, steps)
+    draft = replace(draft, rotations=legs, pelvis=low)
     rotations, pelvis = refine(bodies, scripts, draft, steps)
     transforms = bodies.pose(rotations, pelvis).transforms
     rotations = reach_footsteps(rotations, pelvis, bodies.rest_joints, transforms, steps)
-    return rotations, pelvis
+    return Solved(rotations, pelvis, draft, steps, bodies)
 
 
 def _records(
@@ -95,14 +122,13 @@ def _records(
     scripts: Scripts,
     seed: int,
     indices: Sequence[int],
-    rotations: Float[Tensor, "frame pair 2 24 3 3"],
-    pelvis: Float[Tensor, "frame pair 2 3"],
+    solved: Solved,
 ) -> list[PairMotion]:
     """Return the motions as records, some mirrored and with people changed over."""
     records = []
     for pair, index in enumerate(indices):
         order = [1, 0] if scripts.swap[pair] else [0, 1]
-        turned, place = rotations[:, pair, order], pelvis[:, pair, order]
+        turned, place = solved.rotations[:, pair, order], solved.pelvis[:, pair, order]
         if scripts.mirror[pair]:
             turned = mirrored_pose(turned)
             place = place * place.new_tensor([-1.0, 1.0, 1.0])

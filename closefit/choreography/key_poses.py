@@ -10,15 +10,18 @@ from torch import Tensor
 from closefit.body.pose_prior import PosePrior
 from closefit.body.skeleton import JOINT_INDEX, JOINT_NAMES, NUM_JOINTS
 from closefit.choreography.angles import about
-from closefit.choreography.objective import Contacts, PairBodies, Support
+from closefit.choreography.objective import ANKLES, Contacts, PairBodies, Support
 from closefit.choreography.scripts import Scripts
 
-STEPS = 160
+STEPS = 320
 TURN_RATE, SHIFT_RATE = 0.03, 0.012
 """Learning rates of Adam: radians and metres."""
 LIMIT_WEIGHT = 200.0
 SHIFT_SIGMA_M = (0.10, 0.04, 0.10)
 FLOATING_SIGMA_M = 0.25
+STANCE_SIGMA_M = 0.04
+STANCE_REACH = 9.0
+"""Of squares in units of the tolerance: where the pull on a foot lets go."""
 _SIGMA = {
     "pelvis": 0.14, "hip": 0.22, "knee": 0.25, "ankle": 0.2, "foot": 0.02, "spine": 0.12,
     "neck": 0.18, "head": 0.18, "collar": 0.12, "shoulder": 0.55, "elbow": 0.6, "wrist": 0.35,
@@ -76,6 +79,7 @@ def solve_key_poses(bodies: PairBodies, scripts: Scripts) -> KeyPoses:
             + bodies.self_overlap_loss(posed)
             + bodies.floor_loss(posed, support)
             + bodies.standing_loss(posed, support)
+            + _stance_loss(posed.transforms, scripts.planted)
             + LIMIT_WEIGHT * excess.square().sum()
             + (turn / sigma).square().sum()
             + (shift / shift_sigma).square().sum()
@@ -87,6 +91,16 @@ def solve_key_poses(bodies: PairBodies, scripts: Scripts) -> KeyPoses:
         rotations = start @ roma.rotvec_to_rotmat(turn)
         rotations[..., 0, :, :] = yaw.mT @ rotations[..., 0, :, :]
         return KeyPoses(rotations, (place + shift).detach(), scripts.heading)
+
+
+def _stance_loss(
+    transforms: Float[Tensor, "moment pair 2 24 4 4"], planted: Float[Tensor, "moment pair 2 foot"]
+) -> Float[Tensor, ""]:
+    """Feet stand where they stood a moment before, unless that is so far that a step is due."""
+    place = transforms[..., ANKLES, :3, 3][..., (0, 2)]
+    apart = (place.diff(dim=0) / STANCE_SIGMA_M).square().sum(-1)
+    stays = planted[1:] * planted[:-1]
+    return (stays * STANCE_REACH * apart / (STANCE_REACH + apart)).sum()
 
 
 @torch.no_grad()

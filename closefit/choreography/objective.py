@@ -18,10 +18,10 @@ from closefit.choreography.sites import Sites
 CONTACT_SIGMA_M = 0.006
 TOUCH_M = 0.003
 """Skins that touch are this far apart."""
-FACING_WEIGHT = 2.0
+FACING_WEIGHT = 8.0
 OVERLAP_SIGMA_M = 0.004
 SELF_SIGMA_M = 0.010
-FLOOR_SIGMA_M = 0.005
+FLOOR_SIGMA_M = 0.003
 SUPPORT_SIGMA_M = 0.01
 FLAT_SIGMA = 0.1
 """Of the sole's normal against the vertical."""
@@ -145,7 +145,7 @@ class PairBodies:
         apart = torch.relu(gap - TOUCH_M) / CONTACT_SIGMA_M
         # Far away the pull is constant: a square would tear the rest of the body along.
         pull = torch.where(apart < 10.0, 0.5 * apart.square(), 10.0 * apart - 50.0)
-        facing = FACING_WEIGHT * torch.relu(0.4 + cosine)
+        facing = FACING_WEIGHT * torch.relu(0.5 + cosine)
         return (contacts.weight * (pull + facing)).sum()
 
     def overlap_loss(self, posed: Posed) -> Float[Tensor, ""]:

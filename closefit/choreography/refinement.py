@@ -15,7 +15,7 @@ from closefit.choreography.objective import ANKLES, Contacts, PairBodies, Suppor
 from closefit.choreography.scripts import Scripts
 from closefit.choreography.timeline import Draft
 
-STEPS = 60
+STEPS = 90
 STRIDE = 5
 """Frames from one that a step looks at to the next."""
 KNOT_FRAMES = 6

@@ -44,6 +44,7 @@ class Scene:
         turn_deg_s: Largest rate at which the pair turns as a whole.
         walk_m_s: Largest speed at which it walks as a whole.
         lively: Strength of small variation (sway, breathing, gestures), 1 as usual.
+        cycle_s: Time from one step of a foot to its next.
     """
 
     moments: tuple[Moment, ...]
@@ -52,6 +53,7 @@ class Scene:
     turn_deg_s: float = 25.0
     walk_m_s: float = 0.0
     lively: float = 1.0
+    cycle_s: Range = (0.8, 1.0)
 
 
 def apart(

@@ -13,7 +13,8 @@ from closefit.body.stature import Stature
 from closefit.choreography.angles import angle_row, rotations_from_angles
 from closefit.choreography.capsules import NAMES
 from closefit.choreography.kinds import SCENES
-from closefit.choreography.poses import POSES, Pose
+from closefit.choreography.pose_parts import Pose
+from closefit.choreography.poses import POSES
 from closefit.choreography.scenes import Moment, Scene
 from closefit.choreography.sites import SITE_INDEX
 
@@ -45,7 +46,7 @@ class Scripts:
         touching: Which of them hold at which moment.
         before, after: Moments that each frame lies between.
         progress: How far it is from one to the other, 0 in a hold.
-        turn_rad_s, walk_m_s, lively: How the pair moves.
+        turn_rad_s, walk_m_s, lively, cycle_s: How the pair moves.
         seeds: For the pair's small variation.
         swap, mirror: Whether people change places in the output, and left and right.
     """
@@ -69,6 +70,7 @@ class Scripts:
     turn_rad_s: Float[Tensor, " pair"]
     walk_m_s: Float[Tensor, " pair"]
     lively: Float[Tensor, " pair"]
+    cycle_s: Float[Tensor, " pair"]
     seeds: tuple[int, ...]
     swap: tuple[bool, ...]
     mirror: tuple[bool, ...]
@@ -109,6 +111,7 @@ def sample_scripts(
         turn_rad_s=stack("turn_rad_s", 0),
         walk_m_s=stack("walk_m_s", 0),
         lively=stack("lively", 0),
+        cycle_s=stack("cycle_s", 0),
         seeds=tuple(one.seed for one in drawn),
         swap=tuple(one.swap for one in drawn),
         mirror=tuple(one.mirror for one in drawn),
@@ -155,6 +158,7 @@ class _Drawn:
     turn_rad_s: np.ndarray
     walk_m_s: np.ndarray
     lively: np.ndarray
+    cycle_s: np.ndarray
     seed: int
     swap: bool
     mirror: bool
@@ -205,6 +209,7 @@ def _draw(
         progress=progress,
         turn_rad_s=np.array(np.deg2rad(scene.turn_deg_s) * rng.uniform(-1.0, 1.0)),
         walk_m_s=np.array(scene.walk_m_s * rng.uniform(0.0, 1.0)),
+        cycle_s=np.array(rng.uniform(*scene.cycle_s)),
         lively=np.array(scene.lively * rng.uniform(0.5, 1.5)),
         seed=int(rng.integers(2**31)),
         swap=bool(rng.integers(2)),

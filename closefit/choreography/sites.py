@@ -48,6 +48,7 @@ _MIDLINE: dict[str, SkinPlace] = {
     "mid_back": _middle("spine3", _BACK, (0.0, 0.02, 0.0)),
     "lower_back": _middle("spine1", _BACK, (0.0, 0.0, 0.0)),
     "crotch": _middle("pelvis", _FRONT, (0.0, -0.02, 0.0)),
+    "neck_front": _middle("neck", _FRONT, (0.0, 0.03, 0.0), "neck", "torso"),
     "forehead": _middle("head", _FRONT, (0.0, 0.11, 0.0), "head"),
     "crown": _middle("head", _UP, (0.0, 0.1, -0.02), "head"),
     "back_of_head": _middle("head", _BACK, (0.0, 0.07, 0.0), "head"),

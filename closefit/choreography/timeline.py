@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body.skeleton import JOINT_INDEX, NUM_JOINTS
-from closefit.choreography.angles import about
+from closefit.choreography.angles import about, ease
 from closefit.choreography.key_poses import KeyPoses
 from closefit.choreography.scripts import FPS, Scripts
 
@@ -86,11 +86,6 @@ def make_draft(scripts: Scripts, keys: KeyPoses) -> Draft:
         seat_m=between(scripts.seat_m, eased),
         heading=world_heading,
     )
-
-
-def ease(share: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """Return a smooth step from 0 to 1 with least jerk."""
-    return share**3 * (10.0 - 15.0 * share + 6.0 * share**2)
 
 
 def _travel(
