@@ -2,6 +2,8 @@
 
     python benchmarks/prior_init.py NAME=SHARDS... [--prior FILE] [--clips 6] [--frames 96]
 
+What was measured is kept in --out and not measured again.
+
 SHARDS are folders of held-out motion (`closefit prior prepare`). Each clip is filmed by a virtual
 camera and badly detected, three times: as it is (`seen`); with most keypoints of person 0 hidden
 during the middle half (`hidden`); with person 0 never detected (`unseen`). Depth of the camera is
@@ -9,9 +11,11 @@ known, as with the true focal length.
 """
 
 import argparse
+import itertools
+import json
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +24,13 @@ from measuring import publish, table
 from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
 from closefit.body.skeleton import EVALUATION_JOINTS
+from closefit.config import InitConfig
 from closefit.fitting.clip_fit import ClipFit
 from closefit.fitting.from_prior import PriorFit, fit_from_prior
 from closefit.fitting.hypotheses import fit_best
 from closefit.fitting.targets import MIN_NOISE_PX, NOISE_PER_HEIGHT, KeypointTargets
+from closefit.geometry.rotations import matrix_from_6d
+from closefit.hashing import sha256_of
 from closefit.metrics import interaction_error, mpjpe, pa_mpjpe
 from closefit.motions.shards import MotionShards
 from closefit.prior.loading import load_prior
@@ -47,52 +54,64 @@ def main() -> None:
     parser.add_argument("--prior", type=Path, default=None)
     parser.add_argument("--clips", type=int, default=6, help="clips of each kind")
     parser.add_argument("--frames", type=int, default=96)
-    parser.add_argument("--without-direct", action="store_true", help="only init with the prior")
+    parser.add_argument("--out", type=Path, default=Path("results/bench-prior-init"))
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    options.prior = options.prior or locate(PRIOR)
     body = Body.load(locate("closefit_body"))
-    network, facts = load_prior(options.prior or locate(PRIOR))
-    rows, entries = [], []
+    network, facts = load_prior(options.prior)
+    entries = []
     for text in options.shards:
         name, _, folder = text.partition("=")
-        for case in CASES:
-            scores = score(Path(folder), case, body, network, options)
-            entries.append({"motion": name, "case": case, **scores})
-            rows.append([name, case, *scores.values()])
-    header = ["motion", "case", *(key.replace("_", " ") for key in entries[0] if key not in
-                                  ("motion", "case"))]  # fmt: skip
+        shards = MotionShards.open(Path(folder))
+        for case, method in itertools.product(CASES, options.methods):
+            scores = [
+                score(f"{name}-{case}-{method}-{index}", shards, body, network, options)
+                for index in range(options.clips)
+            ]
+            mean = {key: float(np.nanmean([s[key] for s in scores])) for key in scores[0]}
+            entries.append({"motion": name, "case": case, "init": method, **mean})
+    header = [key.replace("_", " ") for key in entries[0]]
+    rows = [list(entry.values()) for entry in entries]
     publish("prior_init", {"prior": facts.data, "rows": entries}, [table(header, rows)])
 
 
 def score(
-    folder: Path,
-    case: str,
-    body: Body,
-    network: Denoiser,
-    options: argparse.Namespace,
-) -> dict[str, Any]:
-    """Errors of both inits over the clips of one kind of motion."""
-    shards = MotionShards.open(folder)
-    found: dict[str, list[dict[str, float]]] = {"prior": [], "direct": []}
-    for index in range(options.clips):
-        pose, targets, masked = make_clip(shards, index, case, body, options.frames)
-        truth = GeometryOf(body)(pose).joints.numpy()
-        ranges = PosePrior.create("cpu", torch.float32)
-        started = time.perf_counter()
-        fit = fit_from_prior(body, targets, ranges, network, PriorFit(), lambda *_: None)
-        seconds = time.perf_counter() - started
-        found["prior"].append(errors(fit, body, truth, masked) | {"seconds": seconds})
-        if not options.without_direct and case != "unseen":
-            started = time.perf_counter()
-            fit, _ = fit_best(body, targets, ranges, 400, lambda *_: None)
-            seconds = time.perf_counter() - started
-            found["direct"].append(errors(fit, body, truth, masked) | {"seconds": seconds})
-    scores: dict[str, Any] = {}
-    for kind, results in found.items():
-        for key in ("mpjpe_mm", "pa_mpjpe_mm", "interaction_mm", "masked_mpjpe_mm", "seconds"):
-            scores[f"{kind}_{key}"] = (
-                float(np.nanmean([result[key] for result in results])) if results else None
-            )
-    return scores
+    key: str, shards: MotionShards, body: Body, network: Denoiser, options: argparse.Namespace
+) -> dict[str, float]:
+    """Errors of one init on one clip; what was measured before is read."""
+    _, case, method, index = key.rsplit("-", 3)
+    used = sha256_of(options.prior)[:8] if method == "prior" else "none"
+    path: Path = options.out / f"{key}-{options.frames}-{used}.json"
+    if path.is_file():
+        found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    pose, targets, masked = make_clip(shards, int(index), case, body, options.frames)
+    truth = GeometryOf(body)(pose).joints.numpy()
+    started = time.perf_counter()
+    fit = METHODS[method](body, targets, network)
+    seconds = time.perf_counter() - started
+    found = errors(fit, body, truth, masked) | {"seconds": seconds}
+    path.write_text(json.dumps(found), encoding="utf-8")
+    return found
+
+
+def _with_prior(body: Body, targets: KeypointTargets, network: Denoiser) -> ClipFit:
+    ranges = PosePrior.create("cpu", torch.float32)
+    return fit_from_prior(body, targets, ranges, network, PriorFit(), lambda *_: None)
+
+
+def _without_prior(body: Body, targets: KeypointTargets, network: Denoiser) -> ClipFit:
+    del network
+    ranges = PosePrior.create("cpu", torch.float32)
+    return fit_best(body, targets, ranges, InitConfig().steps, lambda *_: None)[0]
+
+
+METHODS: dict[str, Callable[[Body, KeypointTargets, Denoiser], ClipFit]] = {
+    "direct": _without_prior,
+    "prior": _with_prior,
+}
 
 
 def make_clip(
@@ -106,8 +125,6 @@ def make_clip(
     start += int(room * ((index // len(shards.starts) * 0.37 + 0.2) % 1.0))
     rows = slice(start, min(start + frames, stop))
     columns = torch.as_tensor(np.asarray(shards.rotations_6d[rows], np.float32))
-    from closefit.geometry.rotations import matrix_from_6d
-
     pelvis = torch.as_tensor(np.array(shards.pelvis_m[rows]))
     betas = torch.as_tensor(np.asarray(shards.betas[clip])).expand(len(pelvis), 2, 10)
     world = PairPose(matrix_from_6d(columns)[None], betas[None], pelvis[None])

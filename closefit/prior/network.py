@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from closefit.prior.conditions import NUM_KEYPOINTS, Conditions
-from closefit.prior.diffusion import NUM_LEVELS
+from closefit.prior.diffusion import ALPHA_BAR, NUM_LEVELS
 from closefit.prior.state import STATE_SIZE
 
 WINDOW = 16
@@ -86,16 +86,23 @@ class Denoiser(nn.Module):
             state_hidden: Frames whose input state is replaced by a mask token (training).
         """
         observed = self.observation_in(conditions)
-        tokens = self.state_in(noisy)
+        alpha = ALPHA_BAR.to(noisy)[level].reshape(-1, 1, 1, 1)
+        # What a noisy state of unit variance says by itself. At high levels that is nothing, and
+        # noise would drown the observations; at low levels it is almost the answer.
+        estimate, doubt = alpha.sqrt() * noisy, (1.0 - alpha).sqrt()
+        tokens = self.state_in(estimate)
         if state_hidden is not None:
-            tokens = torch.where(state_hidden[..., None], self.hidden_state, tokens)
+            hidden = state_hidden[..., None]
+            tokens = torch.where(hidden, self.hidden_state, tokens)
+            estimate = torch.where(hidden, 0.0, estimate)
+            doubt = torch.where(hidden, 1.0, doubt)
         tokens = (tokens + observed + self._positions[:, None]).transpose(1, 2)
         steps = self.level_in(sinusoids(NUM_LEVELS, self.config.width).to(noisy)[level])
         modulation = nn.functional.silu(observed + steps[:, None, None]).transpose(1, 2)
         for block in self.blocks:
             tokens = block(tokens, modulation)
-        head: Tensor = self.head(tokens.transpose(1, 2))
-        return head
+        clean: Tensor = estimate + doubt * self.head(tokens.transpose(1, 2))
+        return clean
 
 
 class _Observations(nn.Module):

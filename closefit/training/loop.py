@@ -34,7 +34,7 @@ SMALLEST_STD = 0.02
 class TrainingConfig:
     """Settings of `closefit train-prior`."""
 
-    steps: int = 12_000
+    steps: int = 11_000
     batch: int = 32
     lr: float = 7e-4
     warmup: int = 300
