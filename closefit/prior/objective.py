@@ -9,11 +9,16 @@ from torch import Tensor
 from closefit.body.keypoints import KeypointRegressor
 from closefit.body.model import Body
 from closefit.body.skeleton import EVALUATION_JOINTS, JOINT_INDEX
+from closefit.losses import robust_square
 from closefit.prior.conditions import KEYPOINT_SET
 from closefit.prior.state import PairPose
 
 HIPS = [JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]]
 FPS = 30.0
+WILD_M_S = 3.0
+"""Errors of velocity level off beyond this, and those of pixels beyond a body's size: before a
+network has learned to be smooth they would drown everything else."""
+
 CLOSE_M = 1.0
 """Joint pairs of the two people nearer than this count fully in the interaction loss."""
 
@@ -75,15 +80,15 @@ def prior_loss(
         weights: Weights of the terms.
     """
     pixels = (shown.rays - target.rays) / size[:, None, None, None, None]
+    moved = (velocity(shown.joints) - velocity(target.joints)).square().sum(-1)
     return {
-        "reprojection": weights.reprojection * _robust(pixels.square().sum(-1)).mean(),
+        "reprojection": weights.reprojection * robust_square(pixels.square().sum(-1), 1.0).mean(),
         "pose": weights.pose
         * (predicted.rotations - truth.rotations).square().sum((-2, -1)).mean(),
         "shape": weights.shape * (predicted.betas - truth.betas).square().sum(-1).mean(),
         "joint": weights.joint
         * (hip_centred(shown.joints) - hip_centred(target.joints)).square().sum(-1).mean(),
-        "velocity": weights.velocity
-        * (velocity(shown.joints) - velocity(target.joints)).square().sum(-1).mean(),
+        "velocity": weights.velocity * robust_square(moved, WILD_M_S).mean(),
         "interaction": weights.interaction * interaction_loss(shown.joints, target.joints),
     }
 
@@ -115,8 +120,3 @@ def hip_centred(joints: Float[Tensor, "*batch 24 3"]) -> Float[Tensor, "*batch 2
 def velocity(joints: Float[Tensor, "*batch frame 2 24 3"]) -> Float[Tensor, "*batch step 2 24 3"]:
     """Joint velocity in metres a second."""
     return (joints[..., 1:, :, :, :] - joints[..., :-1, :, :, :]) * FPS
-
-
-def _robust(squared: Tensor) -> Tensor:
-    """Levels off for errors far beyond a body's size: early in training depths are wild."""
-    return squared / (1.0 + squared)

@@ -113,7 +113,7 @@ def draw_batch(
         view=view,
         truth=scene.pose,
         geometry=scene.geometry,
-        # The larger of two draws: what is learned from observations alone is learned at high levels.
+        # The larger of two draws: only high levels teach what observations alone say.
         level=torch.randint(NUM_LEVELS, (2, count), generator=generator).amax(0),
         noise=torch.randn(count, WINDOW, 2, STATE_SIZE, generator=generator),
         state_hidden=frames & also_state,
