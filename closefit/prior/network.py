@@ -18,6 +18,14 @@ from closefit.prior.diffusion import ALPHA_BAR, NUM_LEVELS
 from closefit.prior.state import STATE_SIZE
 
 WINDOW = 16
+LIMBS = {
+    (5, 7): 0.154, (7, 9): 0.138, (6, 8): 0.154, (8, 10): 0.138,
+    (11, 13): 0.226, (13, 15): 0.255, (12, 14): 0.226, (14, 16): 0.255,
+    (5, 6): 0.208, (11, 12): 0.13, (5, 11): 0.273, (6, 12): 0.273, (3, 4): 0.1, (0, 5): 0.16,
+    (0, 6): 0.16,
+}  # fmt: skip
+"""Pairs of COCO keypoints and their usual distance in statures."""
+
 VIEW_SIZE = 2
 
 
@@ -112,7 +120,9 @@ class _Observations(nn.Module):
         super().__init__()
         width = config.width
         self.keypoints = nn.Sequential(
-            nn.Linear(NUM_KEYPOINTS * 5 + 2 + VIEW_SIZE, width), nn.SiLU(), nn.Linear(width, width)
+            nn.Linear(NUM_KEYPOINTS * 5 + 2 + len(LIMBS) * 3 + VIEW_SIZE, width),
+            nn.SiLU(),
+            nn.Linear(width, width),
         )
         self.view = nn.Linear(VIEW_SIZE, width)
         self.unknown = nn.Parameter(torch.randn(width) * 0.02)
@@ -133,12 +143,22 @@ class _Observations(nn.Module):
 
 def _described(
     keypoints: Float[Tensor, "batch frame person 17 3"],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Keypoints in the view; about the person's own middle; and that middle."""
+) -> tuple[Tensor, ...]:
+    """Keypoints in the view, about the person's own middle, that middle, and limbs.
+
+    Of a limb: its vector in the image over its usual length, and how much of it must then point
+    towards the camera or away from it.
+    """
     xy, confidence = keypoints[..., :2], keypoints[..., 2:]
     middle = (xy * confidence).sum(-2) / confidence.sum(-2).clamp_min(1e-6)
     own = torch.where(confidence > 0, xy - middle[..., None, :], 0.0)
-    return keypoints.flatten(-2), own.flatten(-2), middle
+    start, end = (torch.tensor(column, device=xy.device) for column in zip(*LIMBS, strict=True))
+    seen = (confidence[..., start, :] > 0) & (confidence[..., end, :] > 0)
+    vector = (xy[..., end, :] - xy[..., start, :]) / xy.new_tensor(tuple(LIMBS.values()))[:, None]
+    length = vector.square().sum(-1, keepdim=True)
+    along = (1.0 - length).clamp_min(1e-4).sqrt()
+    limbs = torch.where(seen, torch.cat([vector.clamp(-3.0, 3.0), along], dim=-1), 0.0)
+    return keypoints.flatten(-2), own.flatten(-2), middle, limbs.flatten(-2)
 
 
 class _Block(nn.Module):

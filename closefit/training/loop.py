@@ -34,9 +34,9 @@ SMALLEST_STD = 0.02
 class TrainingConfig:
     """Settings of `closefit train-prior`."""
 
-    steps: int = 11_000
+    steps: int = 15_000
     batch: int = 32
-    lr: float = 7e-4
+    lr: float = 8e-4
     warmup: int = 300
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.98)
