@@ -31,7 +31,7 @@ from closefit.tracking.repair import RepairedPair, doubtful_frames, with_keypoin
 from closefit.tracking.sightings import Sightings, SightingsBuilder
 from closefit.weights import locate
 
-REVISION = 2
+REVISION = 3
 
 Image = UInt8[np.ndarray, "height width 3"]
 

@@ -218,7 +218,8 @@ def _predicted(
         column = (state >> bit) & 1
         w = np.zeros_like(total[0])
         x = np.zeros_like(moments[0])
-        w[back:] = weight[:-back, column] * 0.7**bit
+        recent = 0.7 ** (ages[bit] - ages[0])[back:, None]
+        w[back:] = weight[:-back, column] * recent
         x[back:] = points[:-back, column]
         age = ages[bit][:, None].astype(np.float64)
         total += np.stack([w, -age * w, age**2 * w])
@@ -232,7 +233,7 @@ def _predicted(
     # Nobody goes straight on for long.
     ahead = np.minimum(newest, MAX_AHEAD_FRAMES) - newest - mean_time
     # After a gap the whole body is somewhere else: its keypoints err together even more.
-    trust = np.minimum(mass, 1.0) / ages[0][:, None]
+    trust = np.minimum(mass, 1.0) / np.sqrt(ages[0])[:, None]
     return centre + ahead[..., None] * slope, trust, newest
 
 

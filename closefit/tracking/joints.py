@@ -1,4 +1,4 @@
-"""Lowers the confidence of keypoints that left their person for a moment.
+"""Gives exchanged limbs back, and doubts keypoints that left their person for a moment.
 
 A detector that cannot see a joint likes to report the same joint of the person in front. Such a
 keypoint jumps off its own path through time, and lands where the other person's is. Both are
@@ -6,7 +6,7 @@ tested: off the path is suspicious, off the path and on the other person is more
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 WINDOW_S = 0.2
 """A path is a parabola over this long before and after."""
@@ -24,6 +24,15 @@ NEAR_OTHER = 0.04
 """How close, in person heights, the other person's keypoint must be to be the one seen."""
 
 PASSES = 4
+
+OFF_PATH = 0.1
+"""An exchanged keypoint is farther than this from its own person's path, in person heights."""
+
+MIN_EXCHANGED = 2
+"""Fewer keypoints of one part of the body may be a coincidence."""
+
+PARTS = ((0, 1, 2, 3, 4), (5, 7, 9), (6, 8, 10), (11, 13, 15), (12, 14, 16))
+"""COCO-17 keypoints that a detector confuses together: head, arms, legs."""
 
 Points = Float[np.ndarray, "frame 2 keypoint 2"]
 Weights = Float[np.ndarray, "frame 2 keypoint"]
@@ -52,6 +61,40 @@ def doubt_jumps(
     plausible = (1.0 - on_other) * alone + on_other * suspect
     doubt = (1.0 - plausible) * np.minimum(support, 1.0)
     return np.concatenate([keypoints[..., :2], (confidence * (1.0 - doubt))[..., None]], axis=-1)
+
+
+def give_back_limbs(
+    keypoints: Float[np.ndarray, "frame 2 keypoint 3"],
+    height_px: Float[np.ndarray, " 2"],
+    fps: float,
+) -> tuple[Float[np.ndarray, "frame 2 keypoint 3"], Bool[np.ndarray, "frame keypoint"]]:
+    """Exchange keypoints that a detector gave to the wrong person of the two.
+
+    Done only where it is safe: several keypoints of one part of the body, on both people, are far
+    from their own person's path and on the other one's.
+
+    Args:
+        keypoints: COCO-17 x, y in pixels and confidence; people already told apart.
+        height_px: Size of each person in the image.
+        fps: Frames per second.
+
+    Returns:
+        The keypoints, and which of them were exchanged.
+    """
+    scale = height_px[:, None, None]
+    points, confidence = keypoints[..., :2], keypoints[..., 2]
+    path, support = _path(points / scale, confidence, max(3, round(WINDOW_S * fps)))
+    to_own = np.linalg.norm(points / scale - path, axis=-1)
+    to_other = np.linalg.norm(points[:, ::-1] / scale - path, axis=-1)
+    crossed = (to_own > OFF_PATH) & (to_other < TOLERATED) & (support > 1.0) & (confidence > 0.0)
+    both = crossed.all(axis=1)
+    exchanged = np.zeros_like(both)
+    for part in PARTS:
+        columns = list(part)
+        several = both[:, columns].sum(axis=1) >= MIN_EXCHANGED
+        exchanged[:, columns] = both[:, columns] & several[:, None]
+    mixed = np.where(exchanged[:, None, :, None], keypoints[:, ::-1], keypoints)
+    return mixed, exchanged
 
 
 def _plausible(distance: Weights, tolerated: float, softness: float) -> Weights:

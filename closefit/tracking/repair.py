@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 
 from closefit.tracking.gaps import fill_gaps
 from closefit.tracking.identity import Told, find_exchanged
-from closefit.tracking.joints import doubt_jumps
+from closefit.tracking.joints import doubt_jumps, give_back_limbs
 from closefit.tracking.people import PairDetections, usual_height_px
 
 DOUBTFUL = 0.97
@@ -46,7 +46,7 @@ def repair(
     told: Told | None = None,
     dropped: Bool[np.ndarray, "frame person"] | None = None,
 ) -> RepairedPair:
-    """Undo exchanged identities, doubt keypoints that jump, fill short gaps.
+    """Undo exchanged identities and limbs, doubt keypoints that jump, fill short gaps.
 
     Args:
         pair: What was detected.
@@ -60,7 +60,8 @@ def repair(
     pair = pair.exchanged(exchanged)
     if dropped is not None:
         pair = pair.without(dropped)
-    keypoints = doubt_jumps(pair.keypoints, pair.height_px, fps)
+    keypoints, _ = give_back_limbs(pair.keypoints, pair.height_px, fps)
+    keypoints = doubt_jumps(keypoints, pair.height_px, fps)
     boxes, keypoints, filled = fill_gaps(pair.boxes_xyxy, keypoints, time_s, max_gap_s)
     known = pair.seen | filled
     return RepairedPair(
@@ -99,6 +100,7 @@ def with_keypoints(
         max_gap_s: Longest gap to fill, from detection to detection.
     """
     boxes = np.where(repaired.seen[..., None], repaired.boxes_xyxy, np.nan)
+    keypoints, _ = give_back_limbs(keypoints, usual_height_px(boxes), fps)
     keypoints = doubt_jumps(keypoints, usual_height_px(boxes), fps)
     _, keypoints, _ = fill_gaps(boxes, keypoints, time_s, max_gap_s)
     return replace(repaired, keypoints=keypoints)

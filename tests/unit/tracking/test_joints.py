@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from closefit.tracking.joints import doubt_jumps
+from closefit.tracking.joints import doubt_jumps, give_back_limbs
 from tests.unit.tracking.scenes import HEIGHT_PX, crossing, walk
 
 FPS = 30.0
@@ -70,3 +70,44 @@ def test_weighted_error_falls_on_rendered_clips(shared: Path) -> None:
         means = [np.average(error, weights=k[..., 2]) for k in (keypoints, after)]
         assert means[1] < 0.92 * means[0]
         assert after[..., 2].sum() > 0.85 * keypoints[..., 2].sum()
+
+
+def test_exchanged_legs_are_given_back() -> None:
+    legs = [11, 12, 13, 14, 15, 16]
+    wrong = APART.keypoints.copy()
+    wrong[18:21, :, legs] = wrong[18:21, ::-1, legs]
+    found, exchanged = give_back_limbs(wrong, HEIGHTS, FPS)
+    np.testing.assert_array_equal(found, APART.keypoints)
+    expected = np.zeros_like(exchanged)
+    expected[18:21, legs] = True
+    np.testing.assert_array_equal(exchanged, expected)
+
+
+def test_giving_back_twice_changes_nothing_more() -> None:
+    wrong = crossing().keypoints.copy()
+    wrong[12:14, :, [5, 7, 9]] = wrong[12:14, ::-1, [5, 7, 9]]
+    once, _ = give_back_limbs(wrong, HEIGHTS, FPS)
+    twice, again = give_back_limbs(once, HEIGHTS, FPS)
+    np.testing.assert_array_equal(once, twice)
+    assert not again.any()
+
+
+def test_nothing_is_exchanged_without_need() -> None:
+    """Neither walking past each other, nor one keypoint, nor what only one person lost."""
+    crossed = crossing().keypoints
+    one = APART.keypoints.copy()
+    one[20, :, 9] = one[20, ::-1, 9]
+    onto_other = APART.keypoints.copy()
+    onto_other[20:22, 0, 13:16] = onto_other[20:22, 1, 13:16]
+    for keypoints in (crossed, one, onto_other):
+        found, exchanged = give_back_limbs(keypoints, HEIGHTS, FPS)
+        np.testing.assert_array_equal(found, keypoints)
+        assert not exchanged.any()
+
+
+def test_the_order_of_the_two_people_means_nothing() -> None:
+    wrong = APART.keypoints.copy()
+    wrong[18:21, :, 11:17] = wrong[18:21, ::-1, 11:17]
+    found, _ = give_back_limbs(wrong, HEIGHTS, FPS)
+    reverse, _ = give_back_limbs(wrong[:, ::-1], HEIGHTS, FPS)
+    np.testing.assert_array_equal(found, reverse[:, ::-1])
