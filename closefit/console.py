@@ -3,8 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,16 @@ from closefit.events import (
 
 PIPED_WIDTH = 160
 """Width of tables that go into a file or another program."""
+
+QUIET_S = 10.0
+"""Work that is over sooner needs no lines about how far it is."""
+
+TENTH_S, SILENCE_S, LONGEST_SILENCE_S = 5.0, 30.0, 300.0
+"""A line follows another after the first of these if one more tenth is done, and else after the
+second; a task of hours lets them thin out, up to the third."""
+
+SILENCE_SHARE = 0.05
+"""Of the time that a task has taken so far."""
 
 
 class Console:
@@ -121,23 +133,61 @@ class _Amount(MofNCompleteColumn):
         return self._bytes.render(task) if task.fields.get("bytes") else super().render(task)
 
 
-class _Lines:
-    """One line per stage and per file, for files and for terminals without colour."""
+@dataclass
+class _Pace:
+    """How far a task was when it was first heard of, and when a line was last written about it."""
 
-    def __init__(self, console: Console) -> None:
+    first: int
+    started: float
+    told: float
+    tenth: int
+    heard: int
+
+
+class _Lines:
+    """Lines for files and for terminals without colour: per stage and file, and for long work."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._clock = clock
         self._reasons: dict[str, str] = {}
         self._tenths: dict[str, int] = {}
+        self._paces: dict[str, _Pace] = {}
 
     def listen(self, event: Event) -> None:
         if isinstance(event, StageStarted):
             self._reasons[event.stage] = f"{event.reason}; on {event.device}"
         elif isinstance(event, StageFinished):
+            self._paces.clear()
             self._console.say(finished_line(event, self._reasons.get(event.stage, "")))
         elif isinstance(event, Transferred):
             self._transferred(event)
+        elif isinstance(event, Step):
+            self._step(event)
         else:
             _say_plainly(self._console, event)
+
+    def _step(self, event: Step) -> None:
+        """Write how much of a long task is done and how long the rest will take."""
+        if event.total <= 0:
+            return
+        now, tenth = self._clock(), 10 * event.done // event.total
+        pace = self._paces.get(event.task)
+        if pace is None or event.done < pace.heard:  # a task of the same name begins anew
+            self._paces[event.task] = _Pace(event.done, now, now, tenth, event.done)
+            return
+        pace.heard = event.done
+        taken, silent = now - pace.started, now - pace.told
+        longest = min(max(SILENCE_S, SILENCE_SHARE * taken), LONGEST_SILENCE_S)
+        due = silent >= longest or (tenth > pace.tenth and silent >= TENTH_S)
+        if taken < QUIET_S or not due:
+            return
+        pace.told, pace.tenth = now, tenth
+        line = f"{event.task}: {event.done} of {event.total}"
+        if event.done > pace.first:
+            left = taken / (event.done - pace.first) * (event.total - event.done)
+            line += f", {_duration(left)} left"
+        self._console.say(line)
 
     def _transferred(self, event: Transferred) -> None:
         """Write a line for each file that is complete, and for each tenth of all of them."""
@@ -199,6 +249,13 @@ class _Bars:
 def finished_line(event: StageFinished, reason: str) -> str:
     """Return what remains on the screen of a stage that has run."""
     return f"{event.stage:<9} done in {event.seconds:.1f} s ({reason}) -> {event.path}"
+
+
+def _duration(seconds: float) -> str:
+    """Write a time span as h:mm:ss, without the hours where there are none."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _say_plainly(console: Console, event: Event) -> None:

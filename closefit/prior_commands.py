@@ -9,12 +9,9 @@ from closefit import options
 from closefit.console import Console
 from closefit.errors import ConfigError
 
-prior_app = typer.Typer(no_args_is_help=True, help="Data of the proxemics prior.")
-
-
-@prior_app.callback()
-def _group() -> None:
-    """Keep `prepare` a command of its own: an app of one command would be that command."""
+prior_app = typer.Typer(
+    no_args_is_help=True, help="The proxemics prior: its data, and motion drawn from it."
+)
 
 
 @prior_app.command()
@@ -70,6 +67,52 @@ def prepare(
     console.say(f"{len(shards.names)} motions, {minutes:.1f} minutes, are in `{out}`")
     if as_json:
         console.data({"out": str(out), "motions": len(shards.names), "minutes": minutes})
+
+
+@prior_app.command()
+def sample(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="A folder per sample goes here.")
+    ],
+    count: Annotated[int, typer.Option("--count", help="Number of motions.")] = 4,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", help="Length at 30 fps; default: 96, or all of --given."),
+    ] = None,
+    given: Annotated[
+        Path | None,
+        typer.Option("--given", metavar="FILE", help="Motion of a person who is to be completed."),
+    ] = None,
+    person: Annotated[
+        int | None,
+        typer.Option("--person", metavar="0|1", help="Which person of FILE; default: the first."),
+    ] = None,
+    prior: Annotated[
+        Path | None,
+        typer.Option("--prior", metavar="FILE", help="Checkpoint; default: the one that ships."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same motions.")] = 0,
+    weights: options.WeightsDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """Draw motion of two people from the prior; or the partner of a person who is given."""
+    from closefit.body import Body
+    from closefit.sampling.run import SampleRequest, draw_samples
+    from closefit.weights import PRIOR, locate
+
+    request = SampleRequest(count=count, frames=frames, given=given, person=person, seed=seed)
+    checkpoint = prior or locate(PRIOR, weights)
+    body = Body.load(locate("closefit_body", weights))
+    console = Console()
+    with console.progress() as emit:
+        samples = draw_samples(out, request, checkpoint, body, emit)
+    console.say(f"{len(samples)} motions are in `{out}`; look at preview.mp4 in each folder")
+    if as_json:
+        entries = [
+            {"folder": str(s.folder), "frames": s.frames, "nearest_m": round(s.nearest_m, 4)}
+            for s in samples
+        ]
+        console.data({"prior": str(checkpoint), "seed": seed, "samples": entries})
 
 
 def _tempi(text: str) -> tuple[float, ...]:

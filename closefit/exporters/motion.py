@@ -26,7 +26,8 @@ def write_motion(
     """Write the motion in OpenCV axes (x right, y down, z forward), metres and source pixels.
 
     Rotations are given twice: as matrices and, as SMPL programs want them, as axis-angle vectors.
-    `joints[:, :, 0]` is `transl` plus the pelvis of the shaped rest body.
+    `joints[:, :, 0]` is `transl` plus the pelvis of the shaped rest body. The floor is a plane: the
+    height of a point above it is floor[:3] . point + floor[3].
 
     Args:
         path: File to write, all or nothing.
@@ -53,6 +54,7 @@ def write_motion(
         "keypoints2d_reprojected": keypoints_px.astype(np.float32),
         "body": motion.body_name,
         "joint_names": np.array(JOINT_NAMES),
+        "floor": motion.floor.astype(np.float32),
     }
     with atomic_write(path) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)

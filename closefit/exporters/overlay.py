@@ -1,7 +1,11 @@
-"""`overlay.mp4`: input, bodies over the input, side view and top view, with numbered frames."""
+"""`overlay.mp4`: input, bodies over the input, side view and top view, with numbered frames.
 
-from collections.abc import Iterable, Iterator
+Motion without a video gets its front, side and top views.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -10,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from closefit.exporters.appearance import PERSON_COLOURS
 from closefit.exporters.mesh_raster import MeshPainter, Picture
 from closefit.exporters.views import (
+    FRONT_AXES,
     SIDE_AXES,
     TOP_AXES,
     ParallelView,
@@ -78,41 +83,71 @@ class OverlayFrame:
 def draw_overlay(scene: OverlayScene, frames: Iterable[OverlayFrame]) -> Iterator[Sheet]:
     """Yield one picture of four panels for each frame."""
     width, height = scene.panel_wh
-    painter = MeshPainter(scene.faces, width, height)
-    views = [
-        ParallelView.around(scene.joints, axes, scene.panel_wh) for axes in (SIDE_AXES, TOP_AXES)
-    ]
-    backgrounds = [view.empty_panel() for view in views]
-    lettering = max(10, round(TEXT_SHARE * height))
-    font = ImageFont.load_default(size=lettering)
+    fixed = _FixedViews(scene, {"side": SIDE_AXES, "top": TOP_AXES})
     to_panel = np.array([[width / scene.size_wh[0]], [height / scene.size_wh[1]], [1.0]])
-    turn, move = scene.T_scene_camera[:3, :3], scene.T_scene_camera[:3, 3]
     for frame in frames:
         colours = np.where(
             frame.valid[:, None], PERSON_COLOURS, PERSON_COLOURS + GUESSED * (GREY - PERSON_COLOURS)
         )
         seen = project_perspective(frame.vertices, frame.K * to_panel, NEAR_M)
-        overlaid = painter.draw(
+        overlaid = fixed.painter.draw(
             frame.image, frame.vertices, seen, TOWARDS_LIGHT, colours, BODY_OPACITY
         )
         panels = [("input", frame.image), ("overlay", overlaid)]
-        in_scene = frame.vertices @ turn.T + move
-        for name, view, background in zip(("side", "top"), views, backgrounds, strict=True):
-            light = TOWARDS_LIGHT @ view.axes
-            panel = painter.draw(background, in_scene, view.project(in_scene), light, colours, 1.0)
-            panels.append((name, panel))
-        yield _compose(panels, frame.number, font, pad=round(0.4 * lettering))
+        panels += fixed.panels(frame.vertices, colours)
+        yield _compose(panels, frame.number)
 
 
-def _compose(
-    panels: list[tuple[str, Picture]],
-    number: int,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    pad: int,
-) -> Sheet:
-    """Put panels side by side, or two by two if they are wide, with names and frame number."""
+def draw_views(
+    scene: OverlayScene, bodies: Iterable[Float[np.ndarray, "2 vertex 3"]]
+) -> Iterator[Sheet]:
+    """Yield front, side and top view of each frame's bodies, which are in the camera frame."""
+    fixed = _FixedViews(scene, {"front": FRONT_AXES, "side": SIDE_AXES, "top": TOP_AXES})
+    for number, vertices in enumerate(bodies):
+        yield _compose(fixed.panels(vertices, PERSON_COLOURS), number)
+
+
+class _FixedViews:
+    """Parallel views of the scene that stay the same for a whole clip."""
+
+    def __init__(
+        self, scene: OverlayScene, axes_of: Mapping[str, Float[np.ndarray, "3 3"]]
+    ) -> None:
+        self.painter = MeshPainter(scene.faces, *scene.panel_wh)
+        self._T_scene_camera = scene.T_scene_camera
+        self._views = {
+            name: ParallelView.around(scene.joints, axes, scene.panel_wh)
+            for name, axes in axes_of.items()
+        }
+        self._backgrounds = {name: view.empty_panel() for name, view in self._views.items()}
+
+    def panels(
+        self, vertices: Float[np.ndarray, "2 vertex 3"], colours: Float[np.ndarray, "2 3"]
+    ) -> list[tuple[str, Picture]]:
+        turn, move = self._T_scene_camera[:3, :3], self._T_scene_camera[:3, 3]
+        bodies = vertices @ turn.T + move
+        return [
+            (
+                name,
+                self.painter.draw(
+                    self._backgrounds[name],
+                    bodies,
+                    view.project(bodies),
+                    TOWARDS_LIGHT @ view.axes,
+                    colours,
+                    1.0,
+                ),
+            )
+            for name, view in self._views.items()
+        ]
+
+
+def _compose(panels: list[tuple[str, Picture]], number: int) -> Sheet:
+    """Put panels side by side, or two by two if four are wide, with names and frame number."""
     height, width, _ = panels[0][1].shape
-    columns = 2 if width > WIDE * height else len(panels)
+    lettering = max(10, round(TEXT_SHARE * height))
+    pad = round(0.4 * lettering)
+    columns = 2 if len(panels) == 4 and width > WIDE * height else len(panels)
     rows = len(panels) // columns
     picture = Image.new("RGB", (columns * width, rows * height))
     draw = ImageDraw.Draw(picture)
@@ -122,5 +157,10 @@ def _compose(
         picture.paste(Image.fromarray(panel), corner)
         text = f"{name} {number}" if index == 0 else name
         place = (corner[0] + pad, corner[1] + pad)
-        draw.text(place, text, "white", font, stroke_width=2, stroke_fill="black")
+        draw.text(place, text, "white", _font(lettering), stroke_width=2, stroke_fill="black")
     return np.array(picture)
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=size)

@@ -91,6 +91,9 @@ class ParallelView:
         return np.array(picture)
 
 
+FRONT_AXES = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])
+"""As the camera looks, but level."""
+
 SIDE_AXES = np.array([[0.0, 0.0, -1.0], [0.0, -1.0, 0.0], [-1.0, 0.0, 0.0]])
 """From the camera's right: the camera is on the left and looks to the right."""
 

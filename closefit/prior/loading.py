@@ -9,7 +9,7 @@ from typing import Any
 
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from closefit.errors import WeightsDamagedError, WeightsMissingError
 from closefit.prior.network import WINDOW, Denoiser, NetworkConfig
@@ -58,7 +58,8 @@ def save_prior(path: Path, network: Denoiser, facts: PriorFacts) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    save_file(tensors, partial, metadata={META_KEY: json.dumps(header, sort_keys=True)})
+    # The library's own writer makes files that only their owner may read.
+    partial.write_bytes(save(tensors, metadata={META_KEY: json.dumps(header, sort_keys=True)}))
     os.replace(partial, path)
 
 

@@ -134,7 +134,7 @@ class _Observations(nn.Module):
         embedded = self.keypoints(described)
         known = conditions.known[..., None]
         embedded = torch.where(known, embedded, self.unknown + self.view(view))
-        if self.features is not None:
+        if self.features is not None and conditions.features.shape[-1]:
             told = self.features(conditions.features)
             embedded = embedded + torch.where(conditions.features_known[..., None], told, 0.0)
         out: Tensor = embedded

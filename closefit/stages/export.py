@@ -5,31 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from closefit.body.model import Body
 from closefit.events import Step
 from closefit.exporters import contacts
-from closefit.exporters.amass import write_amass
 from closefit.exporters.appearance import rest_gaussians, vertex_colours
-from closefit.exporters.bvh import write_bvh
 from closefit.exporters.contacts import Contacts, find_contacts, write_contacts
-from closefit.exporters.gltf import SceneCamera, SkinnedPerson, write_glb
-from closefit.exporters.motion import reprojected_keypoints, write_motion
+from closefit.exporters.motion import reprojected_keypoints
+from closefit.exporters.motion_files import Footage, posed_chunks, write_motion_files
 from closefit.exporters.overlay import OverlayFrame, OverlayScene, draw_overlay
 from closefit.exporters.ply import write_ply
-from closefit.exporters.scene import motion_in, scene_from_camera
+from closefit.exporters.scene import scene_from_camera
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.inputs import load_body
 from closefit.stages.job import Job
 from closefit.video import frames, write
 from closefit.workspace import NUM_PEOPLE
 
-REVISION = 1
-
-CHUNK_FRAMES = 32
-"""So many frames of posed meshes are in memory at once."""
+REVISION = 2
 
 SURE_CONFIDENCE = 0.5
 """The reported reprojection error is over keypoints detected with more confidence."""
@@ -60,59 +53,26 @@ def run(job: Job) -> None:
 
 def _write_motion_files(job: Job, body: Body, track: Track, motion: OptimizedMotion) -> None:
     """Write everything that holds motion or appearance but needs no posed mesh."""
-    workspace, fps = job.workspace, float(track.fps)
-    width, height = (int(side) for side in track.size_wh)
-    write_motion(
-        workspace.motion,
-        motion,
-        reprojected_keypoints(body, motion, "coco17"),
-        fps,
-        (width, height),
-        _camera_arrays(job, motion),
-    )
-    T_scene_camera = scene_from_camera(motion.floor)
-    moved = motion_in(motion, T_scene_camera)
-    betas = torch.from_numpy(motion.betas).to(body.v_template)
-    rest = body.rest(betas)
-    is_smpl = body.name == "smpl"
-    # Without betas the file describes the mean body.
-    described = rest.joints if is_smpl else body.joints_template.expand(NUM_PEOPLE, -1, -1)
-    people = []
+    rest = body.rest(torch.from_numpy(motion.betas).to(body.v_template)).vertices.cpu().numpy()
+    colours = []
     for person in range(NUM_PEOPLE):
-        rotations, pelvis = moved.rotations[:, person], moved.pelvis[:, person]
-        joints = rest.joints[person].cpu().numpy()
-        write_amass(
-            workspace.amass(person),
-            rotations,
-            pelvis,
-            described[person, 0].cpu().numpy(),
-            motion.betas[person] if is_smpl else None,
-            fps,
-        )
-        write_bvh(workspace.bvh(person), joints, rotations, pelvis, fps)
         gaussians = rest_gaussians(body, motion, person)
-        write_ply(workspace.gaussians(person), gaussians)
-        vertices = rest.vertices[person].cpu().numpy()
-        skin = SkinnedPerson(
-            vertices=vertices,
-            faces=body.faces.cpu().numpy(),
-            colours=vertex_colours(vertices, gaussians, person),
-            weights=body.weights.cpu().numpy(),
-            joints=joints,
-        )
-        people.append(skin)
-    camera = SceneCamera(
-        T_scene_camera=T_scene_camera,
-        fov_y_rad=float(2.0 * np.arctan(0.5 * height / motion.K[0, 1, 1])),
-        aspect=width / height,
+        write_ply(job.workspace.gaussians(person), gaussians)
+        colours.append(vertex_colours(rest[person], gaussians, person))
+    width, height = (int(side) for side in track.size_wh)
+    footage = Footage(
+        time_s=track.time_s,
+        fps=float(track.fps),
+        size_wh=(width, height),
+        camera=_camera_arrays(job, motion),
     )
-    write_glb(workspace.glb, (people[0], people[1]), moved, track.time_s, camera)
+    write_motion_files(job.workspace, body, motion, footage, colours)
 
 
 def _camera_arrays(job: Job, motion: Motion) -> dict[str, np.ndarray]:
-    """Intrinsics, one for all frames; of a camera file one per frame, and its pose if given."""
+    """What a camera file says: intrinsics per frame, and the camera's pose if given."""
     if job.config.camera.file is None:
-        return {"K": motion.K[0]}
+        return {}
     arrays = {"K": motion.K}
     path = Path(job.config.camera.file)
     if path.is_file():
@@ -123,23 +83,10 @@ def _camera_arrays(job: Job, motion: Motion) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _posed_chunks(
-    body: Body, motion: Motion
-) -> Iterator[tuple[slice, Float[Tensor, "chunk 2 vertex 3"]]]:
-    """Posed meshes in the camera frame, some frames at a time."""
-    rotations, betas, transl = (
-        torch.from_numpy(array).to(body.v_template)
-        for array in (motion.rotations, motion.betas, motion.transl)
-    )
-    for start in range(0, len(rotations), CHUNK_FRAMES):
-        chunk = slice(start, start + CHUNK_FRAMES)
-        yield chunk, body.pose(rotations[chunk], betas, transl[chunk]).vertices
-
-
 def _measure_contacts(job: Job, body: Body, motion: Motion) -> Contacts:
     parts = body.vertex_parts()
     measured = []
-    for chunk, vertices in _posed_chunks(body, motion):
+    for chunk, vertices in posed_chunks(body, motion):
         measured.append(find_contacts(vertices, body.faces, parts))
         done = min(chunk.stop, len(motion.transl))
         job.emit(Step("contacts", done, len(motion.transl)))
@@ -165,7 +112,7 @@ def _overlay_frames(
     """The frames of the clip at panel size with the bodies that belong to them."""
     until_s = float(track.time_s[-1]) + 0.5 / float(track.fps)
     images = frames(job.video, float(track.time_s[0]), until_s, size_wh=scene.panel_wh)
-    bodies = (body_pair for _, chunk in _posed_chunks(body, motion) for body_pair in chunk)
+    bodies = (body_pair for _, chunk in posed_chunks(body, motion) for body_pair in chunk)
     for number, (image, vertices) in enumerate(zip(images, bodies, strict=False)):
         yield OverlayFrame(
             number=number,

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import logging
-import os
+import pickle
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import torch
 
+from closefit.artifacts import TEMPORARY_PREFIX, UNREADABLE, atomic_write
 from closefit.body.model import Body
-from closefit.errors import ConfigError, InputError
+from closefit.errors import ArtifactDamagedError, ConfigError, InputError, OutputFolderError
 from closefit.events import Emit, Notice, Step
 from closefit.motions.shards import MotionShards
 from closefit.prior.loading import PriorFacts, load_prior, save_prior
@@ -29,8 +30,6 @@ STATE_FILE = "last.ckpt"
 LOG_FILE = "log.json"
 
 Accelerator = Literal["auto", "cpu", "cuda"]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +84,7 @@ def train(
     if not _resume(out / STATE_FILE, key, trainer) and start_from is not None:
         trainer.start_from(load_prior(start_from)[0])
     if fabric.is_global_zero:
-        out.mkdir(parents=True, exist_ok=True)
+        _prepare(out)
         text = f"training on {source.hours:.2f} hours of motion, on {fabric.device}"
         if trainer.state.step:
             text += f", from step {trainer.state.step}"
@@ -132,7 +131,8 @@ def _loop(
             sums[name] = sums.get(name, 0.0) + value
         emit(Step("train-prior", step, config.steps, terms))
         last = step == config.steps
-        if first and (step % config.validate_every == 0 or last):
+        validated = step % config.validate_every == 0 or last
+        if first and validated:
             entry = {"step": float(step)} | {k: v / (step - since) for k, v in sums.items()}
             sums, since = {}, step
             network = trainer.average
@@ -143,13 +143,26 @@ def _loop(
             scores = ", ".join(f"{k} {v:.1f}" for k, v in entry.items() if k.endswith("_mm"))
             emit(Notice(f"step {step}: {scores}"))
             save_prior(out / PRIOR_FILE, network, dataclasses.replace(facts, steps=step))
-        if first and (last or time.monotonic() - saved > CHECKPOINT_EVERY_S):
+        if first and (validated or time.monotonic() - saved > CHECKPOINT_EVERY_S):
             _save(out / STATE_FILE, {"key": key, "trainer": trainer.state_dict()})
             saved = time.monotonic()
     if first and not (out / PRIOR_FILE).is_file():
         save_prior(
             out / PRIOR_FILE, trainer.average, dataclasses.replace(facts, steps=config.steps)
         )
+
+
+def _prepare(out: Path) -> None:
+    """Make the folder; what a killed training has left half written is removed."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFolderError(
+            f"cannot write to `{out}`: {error.strerror}",
+            hint="choose a folder that you may write to with --out",
+        ) from error
+    for partial in out.glob(f"{TEMPORARY_PREFIX}*"):
+        partial.unlink(missing_ok=True)
 
 
 def _fabric(machines: Machines) -> Any:
@@ -214,9 +227,12 @@ def _resume(path: Path, key: str, trainer: Trainer) -> bool:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         same = saved["key"] == key
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
-        logger.warning("`%s` cannot be read and is ignored: %s", path, error)
-        return False
+    except (*UNREADABLE, RuntimeError, TypeError, pickle.UnpicklingError) as error:
+        raise ArtifactDamagedError(
+            f"`{path}` is cut short or something else, so the training cannot go on from it",
+            hint=f"delete it to begin again; --start-from {path.parent / PRIOR_FILE} with another "
+            "--out begins with the weights of the last validation",
+        ) from error
     if not same:
         raise ConfigError(
             f"`{path.parent}` holds a training with other settings or other motion",
@@ -227,12 +243,10 @@ def _resume(path: Path, key: str, trainer: Trainer) -> bool:
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    with atomic_write(path) as file:
+        torch.save(content, file)
 
 
 def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with atomic_write(path) as file:
+        file.write(text.encode())

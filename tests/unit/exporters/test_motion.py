@@ -12,7 +12,7 @@ SHAPES = {
     "fps": (), "width": (), "height": (), "K": (3, 3), "valid": (6, 2), "confidence": (6, 2),
     "global_orient": (6, 2, 3), "body_pose": (6, 2, 69), "betas": (2, 10), "transl": (6, 2, 3),
     "rotations": (6, 2, 24, 3, 3), "joints": (6, 2, 24, 3),
-    "keypoints2d_reprojected": (6, 2, 17, 2), "body": (), "joint_names": (24,),
+    "keypoints2d_reprojected": (6, 2, 17, 2), "body": (), "joint_names": (24,), "floor": (4,),
 }  # fmt: skip
 
 

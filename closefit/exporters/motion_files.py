@@ -1,0 +1,117 @@
+"""Every file that holds a motion but needs no posed mesh, and the posed meshes for those that do."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from closefit.body.model import Body
+from closefit.exporters.amass import write_amass
+from closefit.exporters.appearance import PERSON_COLOURS
+from closefit.exporters.bvh import write_bvh
+from closefit.exporters.gltf import SceneCamera, SkinnedPerson, write_glb
+from closefit.exporters.motion import reprojected_keypoints, write_motion
+from closefit.exporters.scene import motion_in, scene_from_camera
+from closefit.records import Motion
+from closefit.workspace import NUM_PEOPLE, Workspace
+
+CHUNK_FRAMES = 32
+"""So many frames of posed meshes are in memory at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Footage:
+    """The pictures, real or imagined, that a motion belongs to.
+
+    Attributes:
+        time_s: Time of each frame.
+        fps: Frames per second.
+        size_wh: Width and height in pixels.
+        camera: Arrays of `motion.npz` about the camera beyond the intrinsics of the first frame.
+    """
+
+    time_s: Float[np.ndarray, " frame"]
+    fps: float
+    size_wh: tuple[int, int]
+    camera: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def write_motion_files(
+    workspace: Workspace,
+    body: Body,
+    motion: Motion,
+    footage: Footage,
+    colours: Sequence[Float[np.ndarray, "vertex 3"]] | None = None,
+) -> None:
+    """Write `motion.npz`, and per person AMASS and BVH, and the scene of both; each all or nothing.
+
+    Args:
+        workspace: Folder to write into.
+        body: Body of the motion.
+        motion: Both people in the camera frame.
+        footage: What the camera has seen.
+        colours: Each person's skin, sRGB in 0 to 1; None: one plain colour each.
+
+    Raises:
+        DiskFullError: The disk is full.
+    """
+    width, height = footage.size_wh
+    write_motion(
+        workspace.motion,
+        motion,
+        reprojected_keypoints(body, motion, "coco17"),
+        footage.fps,
+        footage.size_wh,
+        {"K": motion.K[0]} | footage.camera,
+    )
+    T_scene_camera = scene_from_camera(motion.floor)
+    moved = motion_in(motion, T_scene_camera)
+    rest = body.rest(torch.from_numpy(motion.betas).to(body.v_template))
+    is_smpl = body.name == "smpl"
+    # Without betas the file describes the mean body.
+    described = rest.joints if is_smpl else body.joints_template.expand(NUM_PEOPLE, -1, -1)
+    people = []
+    for person in range(NUM_PEOPLE):
+        rotations, pelvis = moved.rotations[:, person], moved.pelvis[:, person]
+        joints = rest.joints[person].cpu().numpy()
+        write_amass(
+            workspace.amass(person),
+            rotations,
+            pelvis,
+            described[person, 0].cpu().numpy(),
+            motion.betas[person] if is_smpl else None,
+            footage.fps,
+        )
+        write_bvh(workspace.bvh(person), joints, rotations, pelvis, footage.fps)
+        vertices = rest.vertices[person].cpu().numpy()
+        plain = np.tile(PERSON_COLOURS[person], (len(vertices), 1))
+        skin = SkinnedPerson(
+            vertices=vertices,
+            faces=body.faces.cpu().numpy(),
+            colours=plain if colours is None else colours[person],
+            weights=body.weights.cpu().numpy(),
+            joints=joints,
+        )
+        people.append(skin)
+    camera = SceneCamera(
+        T_scene_camera=T_scene_camera,
+        fov_y_rad=float(2.0 * np.arctan(0.5 * height / motion.K[0, 1, 1])),
+        aspect=width / height,
+    )
+    write_glb(workspace.glb, (people[0], people[1]), moved, footage.time_s, camera)
+
+
+def posed_chunks(
+    body: Body, motion: Motion
+) -> Iterator[tuple[slice, Float[Tensor, "chunk 2 vertex 3"]]]:
+    """Yield posed meshes in the camera frame, some frames at a time, and which frames they are."""
+    rotations, betas, transl = (
+        torch.from_numpy(array).to(body.v_template)
+        for array in (motion.rotations, motion.betas, motion.transl)
+    )
+    for start in range(0, len(rotations), CHUNK_FRAMES):
+        chunk = slice(start, start + CHUNK_FRAMES)
+        yield chunk, body.pose(rotations[chunk], betas, transl[chunk]).vertices
