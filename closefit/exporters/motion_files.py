@@ -1,4 +1,4 @@
-"""Every file that holds a motion but needs no posed mesh, and the posed meshes for those that do."""
+"""Every file that holds a motion but needs no posed mesh; the posed meshes for those that do."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

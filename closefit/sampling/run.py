@@ -160,9 +160,7 @@ def _draw(
     return ClipSampler(network, rays).sample(request.count, generator, given)
 
 
-def _motion(
-    pose: PairPose, body: Body, floor: Float[np.ndarray, "4"], known: list[bool]
-) -> Motion:
+def _motion(pose: PairPose, body: Body, floor: Float[np.ndarray, "4"], known: list[bool]) -> Motion:
     """The sample as `init` and `export` know motion; only who is known rests on anything."""
     betas = pose.betas[0]
     transl = pose.pelvis_m - rest_pelvis(body, betas)

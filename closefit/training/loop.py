@@ -84,14 +84,16 @@ class Trainer:
         body: Body,
         source: WindowSource,
         fabric: Any,
+        saved: dict[str, Any] | None = None,
     ) -> None:
-        """Build the network; its normalisation comes from the data.
+        """Build the network; its normalisation comes from the data, or all from `saved`.
 
         Args:
             config: Settings.
             body: Body on the CPU.
             source: Training windows.
             fabric: A launched `lightning.Fabric`.
+            saved: What `state_dict()` gave: training continues from there.
         """
         self.config = config
         self.state = TrainingState()
@@ -101,7 +103,8 @@ class Trainer:
         self._device_geometry_of = GeometryOf(body.to(fabric.device))
         torch.manual_seed(config.seed)
         network = Denoiser(config.network)
-        self._set_statistics(network)
+        if saved is None:
+            self._set_statistics(network)
         self.average = Denoiser(config.network).to(fabric.device).eval().requires_grad_(False)
         self.average.load_state_dict(network.state_dict())
         optimizer = torch.optim.AdamW(
@@ -111,6 +114,8 @@ class Trainer:
             weight_decay=config.weight_decay,
         )
         self._network, self._optimizer = fabric.setup(network, optimizer)
+        if saved is not None:
+            self._load(saved)
 
     @property
     def is_first(self) -> bool:
@@ -219,8 +224,7 @@ class Trainer:
             "optimizer": self._optimizer.state_dict(),
         }
 
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from `state_dict()`."""
+    def _load(self, saved: dict[str, Any]) -> None:
         self.state.step, self.state.log = saved["step"], saved["log"]
         self._network.load_state_dict(saved["network"])
         self.average.load_state_dict(saved["average"])

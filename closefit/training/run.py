@@ -71,6 +71,8 @@ def train(
     Raises:
         InputError, ArtifactError: Shards cannot be used.
         ConfigError: Lightning is not installed, or `out` belongs to a training with other settings.
+        ArtifactDamagedError: The state of a stopped training cannot be read.
+        WeightsError: `start_from` cannot be used.
     """
     fabric = _fabric(machines)
     body = Body.load(locate("closefit_body"))
@@ -78,11 +80,13 @@ def train(
     shares = [shard.seconds**config.share_exponent for shard in shards]
     source = WindowSource(shards, shares, body)
     checks = {name: WindowSource(_open([path]), [1.0], body) for name, path in held_out.items()}
-    trainer = Trainer(config, body, source, fabric)
-    facts = _facts(config, source, folders)
     key = _identity(config, folders, start_from)
-    if not _resume(out / STATE_FILE, key, trainer) and start_from is not None:
-        trainer.start_from(load_prior(start_from)[0])
+    saved = _saved(out / STATE_FILE, key)
+    begin_with = None if start_from is None or saved is not None else load_prior(start_from)[0]
+    trainer = Trainer(config, body, source, fabric, saved)
+    if begin_with is not None:
+        trainer.start_from(begin_with)
+    facts = _facts(config, source, folders)
     if fabric.is_global_zero:
         _prepare(out)
         text = f"training on {source.hours:.2f} hours of motion, on {fabric.device}"
@@ -179,7 +183,8 @@ def _fabric(machines: Machines) -> Any:
             "`--device cuda` was asked for, but PyTorch finds no CUDA device",
             hint="leave out --device to train on the CPU",
         )
-    logging.getLogger("lightning").setLevel(logging.WARNING)
+    for name in ("lightning", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     # On a CPU bf16 products are several times faster where it has them, and no slower elsewhere.
     fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
@@ -220,13 +225,13 @@ def _identity(config: TrainingConfig, folders: Sequence[Path], start_from: Path 
     return json.dumps(content, sort_keys=True)
 
 
-def _resume(path: Path, key: str, trainer: Trainer) -> bool:
-    """Continue from the state in `path`, if there is one."""
+def _saved(path: Path, key: str) -> dict[str, Any] | None:
+    """What the trainer left in `path`, if there was one."""
     if not path.is_file():
-        return False
+        return None
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        same = saved["key"] == key
+        same, trainer = saved["key"] == key, saved["trainer"]
     except (*UNREADABLE, RuntimeError, TypeError, pickle.UnpicklingError) as error:
         raise ArtifactDamagedError(
             f"`{path}` is cut short or something else, so the training cannot go on from it",
@@ -238,8 +243,8 @@ def _resume(path: Path, key: str, trainer: Trainer) -> bool:
             f"`{path.parent}` holds a training with other settings or other motion",
             hint="give the same ones to go on with it, or choose another --out",
         )
-    trainer.load_state_dict(saved["trainer"])
-    return True
+    found: dict[str, Any] = trainer
+    return found
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:

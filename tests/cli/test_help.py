@@ -37,6 +37,10 @@ FLAGS = {
         "--out", "--mirror", "--retime", "--exclude", "--generate", "--unit", "--seed",
         "--weights", "--json",
     },
+    "prior sample": {
+        "--out", "--count", "--frames", "--given", "--person", "--prior", "--seed", "--weights",
+        "--json",
+    },
 }  # fmt: skip
 """The whole surface: changed only on purpose, and then in README and CHANGELOG too."""
 

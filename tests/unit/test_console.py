@@ -1,5 +1,6 @@
 """Progress of long work where it goes into a file or another program."""
 
+import itertools
 import re
 
 import pytest
@@ -54,7 +55,7 @@ def test_slow_work_is_heard_of_every_half_minute_and_hours_of_it_less_often(
 ) -> None:
     lines = told(capsys, total=36_000, step_s=1.0)
     times = [when for when, _ in lines]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert times[0] <= 31.0
     assert max(gaps[:5]) <= 31.0
     assert max(gaps) <= 301.0

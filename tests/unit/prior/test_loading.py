@@ -1,0 +1,145 @@
+"""Checkpoints of the prior: what is written is read back, and nothing else is."""
+
+import json
+from pathlib import Path
+
+import pytest
+import safetensors
+import torch
+from safetensors.torch import save_file
+
+from closefit.errors import WeightsDamagedError, WeightsMissingError
+from closefit.prior.conditions import Conditions
+from closefit.prior.loading import META_KEY, PriorFacts, load_prior, save_prior
+from closefit.prior.network import Denoiser, NetworkConfig
+from closefit.prior.view import View
+
+Parts = tuple[dict[str, torch.Tensor], dict[str, object]]
+
+
+@pytest.fixture
+def path(network: Denoiser, tmp_path: Path) -> Path:
+    path = tmp_path / "folder" / "prior.safetensors"
+    facts = PriorFacts(network=network.config, body="closefit", steps=7, data="2 hours: dances")
+    save_prior(path, network, facts)
+    return path
+
+
+def parts(path: Path) -> Parts:
+    with safetensors.safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()[META_KEY])
+        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+
+
+def rewrite(path: Path, tensors: dict[str, torch.Tensor], header: object) -> None:
+    save_file(tensors, path, metadata={META_KEY: json.dumps(header)})
+
+
+def test_a_network_comes_back(path: Path, network: Denoiser, rays: torch.Tensor) -> None:
+    found, facts = load_prior(path)
+    assert (facts.steps, facts.data, facts.network) == (7, "2 hours: dances", network.config)
+    assert not found.training
+    assert not any(parameter.requires_grad for parameter in found.parameters())
+    for name, value in network.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value.half().float())
+    x = torch.randn(3, 16, 2, 157)
+    conditions = Conditions.of(rays, View.of(rays))
+    level = torch.tensor([0, 37, 99])
+    torch.testing.assert_close(
+        found(x, level, conditions), network(x, level, conditions), atol=0.05, rtol=0.05
+    )
+
+
+def test_saving_leaves_one_file_that_everybody_may_read(path: Path) -> None:
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    plain = path.with_name("plain")
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_a_failed_write_leaves_the_checkpoint(
+    path: Path, network: Denoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+
+    def full(self: Path, data: bytes) -> int:
+        with open(self, "wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_prior(path, network, PriorFacts(network=network.config, body="closefit"))
+    assert path.read_bytes() == before
+
+
+def test_a_missing_checkpoint_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissingError, match="there is no prior checkpoint"):
+        load_prior(tmp_path / "prior.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\x00" * 100])
+def test_something_else_is_no_checkpoint(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(WeightsDamagedError, match="damaged or not a safetensors file"):
+        load_prior(path)
+
+
+def test_a_cut_file_is_damaged(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WeightsDamagedError, match="damaged"):
+        load_prior(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("format", "other", "it is not a prior of closefit"),
+        ("version", 99, "its version is `99`"),
+        ("window", 32, "its window is `32`"),
+        ("state", 150, "its state is `150`"),
+        ("network", {"depth": 3}, "its header does not fit"),
+        ("network", None, "its header does not fit"),
+    ],
+)
+def test_a_foreign_header_is_named(path: Path, key: str, value: object, message: str) -> None:
+    tensors, header = parts(path)
+    rewrite(path, tensors, {**header, key: value})
+    with pytest.raises(WeightsDamagedError, match=message):
+        load_prior(path)
+
+
+def test_other_safetensors_are_no_prior(path: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, path)
+    with pytest.raises(WeightsDamagedError, match="it is not a prior of closefit"):
+        load_prior(path)
+
+
+def test_another_architecture_is_named_by_its_tensor(path: Path) -> None:
+    tensors, header = parts(path)
+    wider = {**header, "network": {**header["network"], "feed_forward": 128}}
+    rewrite(path, tensors, wider)
+    with pytest.raises(WeightsDamagedError, match=r"feed_forward.* has shape .*, expected"):
+        load_prior(path)
+    tensors.pop("hidden_state")
+    rewrite(path, tensors, header)
+    with pytest.raises(WeightsDamagedError, match="`hidden_state` has shape None"):
+        load_prior(path)
+
+
+def test_values_that_are_not_numbers_are_refused(path: Path) -> None:
+    tensors, header = parts(path)
+    tensors["hidden_state"][0] = float("nan")
+    rewrite(path, tensors, header)
+    with pytest.raises(WeightsDamagedError, match="not numbers"):
+        load_prior(path)
+
+
+def test_a_prior_with_image_features_works_without_them(rays: torch.Tensor) -> None:
+    network = Denoiser(NetworkConfig(width=32, blocks=1, heads=4, feature_size=5)).eval()
+    view = View.of(rays)
+    nothing = torch.zeros(3, 16, 2, 5)
+    unknown = torch.zeros(3, 16, 2, dtype=torch.bool)
+    x, level = torch.randn(3, 16, 2, 157), torch.tensor([0, 37, 99])
+    without = network(x, level, Conditions.of(rays, view))
+    assert torch.equal(without, network(x, level, Conditions.of(rays, view, nothing, unknown)))
