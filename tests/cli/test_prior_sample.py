@@ -31,9 +31,8 @@ def prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network around people who stand upright next to each other."""
     torch.manual_seed(0)
     network = Denoiser(NetworkConfig(width=32, blocks=1, heads=4, feed_forward=32))
-    turns = torch.eye(3).expand(24, 3, 3).clone()
-    turns[0] = roma.rotvec_to_rotmat(torch.tensor([torch.pi, 0.0, 0.0]))
-    pose = turns[..., :2].mT.flatten()
+    turns = roma.rotvec_to_rotmat(torch.tensor([torch.pi, 0.0, 0.0])).expand(24, 3, 3)
+    pose = turns[..., :2].mT.flatten()  # every joint's rotation in the view
     network.state_mean.copy_(torch.cat([pose, torch.zeros(10), torch.tensor([0.0, 0.0, 0.5])]))
     network.state_std.copy_(torch.full((STATE_SIZE,), 0.05))
     torch.nn.init.normal_(network.head[1].weight, std=0.1)
