@@ -2,9 +2,9 @@
 
     python benchmarks/training.py [--steps 12] [--batch 64] [--threads 1]
 
-One step draws a batch (motion, camera, detector, masks), runs the network of the default size forward
-and backward, and updates weights and average. Motion is made here: its content does not matter. Wall
-time depends on what else the machine does; CPU time hardly does.
+One step draws a batch (motion, camera, detector, masks), runs the network of the default size
+forward and backward, and updates weights and average. Motion is made here: its content does not
+matter. Wall time depends on what else the machine does; CPU time much less.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from measuring import RESULTS, machine, table
 from closefit.body.model import Body
 from closefit.motions.shards import MotionShards, write_shards
 from closefit.records import PairMotion
+from closefit.training import loop
 from closefit.training.loop import Trainer, TrainingConfig
 from closefit.training.windows import WindowSource
 from closefit.weights import locate
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    loop.STATISTICS_WINDOWS = 256  # of the normalisation, which is not measured
     body = Body.load(locate("closefit_body"))
     with tempfile.TemporaryDirectory() as folder:
         write_shards(Path(folder) / "shards", [swaying_pair(300, seed) for seed in range(8)])
@@ -49,13 +51,14 @@ def main() -> None:
             for name, precision in PRECISIONS.items()
         ]
     header = ["precision", "steps/s", "windows/s", "CPU s/step", "CPU windows/s", "CPU share"]
+    command = f"python benchmarks/training.py {' '.join(sys.argv[1:])}"
     text = (
-        f"# training\n\n{machine()['cpu']}; `python benchmarks/training.py {' '.join(sys.argv[1:])}`\n\n"
+        f"# training\n\n{machine()['cpu']}, {os.cpu_count()} cores; `{command}`\n\n"
         f"Batches of {options.batch} windows, {options.threads} thread(s), {options.steps} steps "
-        f"after {WARM_UP} to warm up. Other programs ran at the same time (load average "
-        f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores): read the columns of CPU time. "
-        "CPU windows/s is what a core to itself would do; CPU share is how much of one core the "
-        f"measurement got.\n\n{table(header, rows)}\n"
+        f"after {WARM_UP} to warm up, each precision twice. Other programs ran at the same time "
+        f"(load average {os.getloadavg()[0]:.1f}): read the columns of CPU time. CPU windows/s is "
+        "what a core to itself would do by them; CPU share is how much of a core the measurement "
+        f"got.\n\n{table(header, rows)}\n"
     )
     (RESULTS / "training.md").write_text(text, encoding="utf-8")
     print(text)
