@@ -53,7 +53,7 @@ NAMES: tuple[str, ...] = (
     "head",
     *(f"{side} {limb[0]}" for side in ("left", "right") for limb in _LIMBS),
     *(f"{side} hand {strip}" for side in ("left", "right") for strip in _HAND_STRIPS),
-    *(f"{side} foot" for side in ("left", "right")),
+    *(f"{side} {part}" for side in ("left", "right") for part in ("foot", "toes")),
 )
 NUM_CONES = len(NAMES)
 
@@ -99,7 +99,7 @@ class ConeFitter:
         if name in ("neck", "head"):
             return JOINT_INDEX[name]
         side, part = name.split(" ", 1)
-        starts = {limb[0]: limb[1] for limb in _LIMBS} | {"foot": "ankle"}
+        starts = {limb[0]: limb[1] for limb in _LIMBS} | {"foot": "ankle", "toes": "foot"}
         return JOINT_INDEX[f"{side}_{starts.get(part, 'wrist')}"]
 
     @torch.no_grad()
@@ -134,8 +134,9 @@ class ConeFitter:
             if part == limb:
                 bone = (JOINT_INDEX[f"{side}_{start}"], JOINT_INDEX[f"{side}_{end}"])
                 return self._fit_limb(vertices, joints, bone, (first, last))
-        if part == "foot":
-            return self._fit_foot(vertices, joints[:, JOINT_INDEX[f"{side}_foot"]], side)
+        if part in ("foot", "toes"):
+            foot = self._fit_foot(vertices, joints[:, JOINT_INDEX[f"{side}_foot"]], side)
+            return foot[part]
         return self._fit_hand(vertices, side, *_HAND_STRIPS[part.removeprefix("hand ")])
 
     def _owned(self, *names: str) -> Bool[Tensor, " vertex"]:
@@ -227,15 +228,21 @@ class ConeFitter:
             ends.append(middle)
         return torch.stack(ends, dim=1), torch.stack(radii, dim=1)
 
-    def _fit_foot(self, vertices: Tensor, ball: Tensor, side: str) -> tuple[Tensor, Tensor]:
+    def _fit_foot(
+        self, vertices: Tensor, ball: Tensor, side: str
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return the foot as far as the ball and the toes, which bend."""
         chosen = vertices[:, self._owned(f"{side}_ankle", f"{side}_foot")]
         low, high = chosen.amin(dim=1), chosen.amax(dim=1)
         heel, toe = 0.4 * (high - low)[:, 0], 0.25 * (high - low)[:, 0]
-        ends = torch.stack([0.5 * (low + high)] * 2, dim=1)
-        ends[:, 0, 1], ends[:, 1, 1] = low[:, 1] + heel, low[:, 1] + toe
-        # As far as the ball: the toes bend.
-        ends[:, 0, 2], ends[:, 1, 2] = low[:, 2] + heel, ball[:, 2]
-        return ends, torch.stack([heel, toe], dim=1)
+        middle = torch.stack([0.5 * (low + high)] * 2, dim=1)
+        foot, toes = middle.clone(), middle.clone()
+        foot[:, 0, 1], foot[:, 1, 1] = low[:, 1] + heel, low[:, 1] + toe
+        foot[:, 0, 2], foot[:, 1, 2] = low[:, 2] + heel, ball[:, 2]
+        toes[:, 0], toes[:, 1] = foot[:, 1], foot[:, 1]
+        toes[:, 1, 2] = high[:, 2] - toe
+        level = toe[:, None].expand(-1, 2)
+        return {"foot": (foot, torch.stack([heel, toe], dim=1)), "toes": (toes, level)}
 
 
 def _quantiles(points: Tensor, shares: tuple[float, float]) -> tuple[Tensor, Tensor]:

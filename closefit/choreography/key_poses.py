@@ -20,7 +20,7 @@ LIMIT_WEIGHT = 200.0
 SHIFT_SIGMA_M = (0.10, 0.04, 0.10)
 FLOATING_SIGMA_M = 0.25
 STANCE_SIGMA_M = 0.04
-STANCE_REACH = 9.0
+STANCE_REACH = 36.0
 """Of squares in units of the tolerance: where the pull on a foot lets go."""
 _SIGMA = {
     "pelvis": 0.14, "hip": 0.22, "knee": 0.25, "ankle": 0.2, "foot": 0.02, "spine": 0.12,

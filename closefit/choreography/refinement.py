@@ -97,7 +97,8 @@ def _loss(
         + bodies.overlap_loss(posed)
         + bodies.self_overlap_loss(posed)
         + bodies.floor_loss(posed, support)
-        + (steps.weight * feet).sum()
+        # Half a pull on a foot that leaves the floor, as in a kick, would still hold it there.
+        + ((steps.weight > 0.99) * feet).sum()
     )
 
 
