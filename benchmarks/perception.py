@@ -1,10 +1,11 @@
 """Score and time the perception backends on clips with exact truth.
 
-    python benchmarks/perception.py CLIPS --weights DIR [--backends lite yolo] [--long VIDEO]
+    python benchmarks/perception.py CLIPS --weights DIR [--backends lite yolo]
+    python benchmarks/perception.py --long VIDEO --weights DIR [--backends lite yolo]
 
 CLIPS is a folder of clips (`NAME/video.mp4`, `truth.npz`). Backends take turns on each clip, so
 that other work on the machine disturbs them alike. With `--long` the peak memory of the stage is
-also measured on that video and on the same one four times in a row.
+measured on that video and on the same one four times in a row; it is published apart.
 """
 
 import argparse
@@ -60,6 +61,16 @@ class Clock:
 def main() -> None:
     """Run, score, publish."""
     options = _options()
+    if options.clips is not None:
+        _accuracy(options)
+    if options.long is not None:
+        memory = _memory(options)
+        header = ["backend", "frames", "peak memory (GB)"]
+        publish("perception_memory", {"memory_gb": memory}, [table(header, memory)])
+
+
+def _accuracy(options: argparse.Namespace) -> None:
+    """Every backend on every clip."""
     rows, means = [], []
     clips = sorted(truth.parent for truth in options.clips.glob("*/truth.npz"))
     scores: dict[str, list[dict[str, float]]] = {backend: [] for backend in options.backends}
@@ -74,16 +85,12 @@ def main() -> None:
         mean = {name: float(np.mean([s[name] for s in scores[backend]])) for name in COLUMNS}
         means.append(["mean", backend, *mean.values()])
     tables = [table(["clip", "backend", *COLUMNS.values()], [*rows, *means])]
-    data: dict[str, Any] = {"clips": [clip.name for clip in clips], "scores": scores}
-    if options.long is not None:
-        data["memory_gb"] = memory = _memory(options)
-        tables.append(table(["backend", "frames", "peak memory (GB)"], memory))
-    publish("perception", data, tables)
+    publish("perception", {"clips": [clip.name for clip in clips], "scores": scores}, tables)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("clips", type=Path, help="folder of clips")
+    parser.add_argument("clips", type=Path, nargs="?", help="folder of clips")
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--backends", nargs="+", default=["lite", "yolo"])
     parser.add_argument("--long", type=Path, help="video for the memory measurement")

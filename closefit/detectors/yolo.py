@@ -86,8 +86,9 @@ class YoloDetector:
             *(RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError, EOFError),
             *(pickle.UnpicklingError, zipfile.BadZipFile, ModuleNotFoundError),
         ) as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
             raise WeightsDamagedError(
-                f"`{path}` is not a YOLO network for `{task}`: {error}",
+                f"`{path}` is not a YOLO network for `{task}`: {reason[0]}",
                 hint="delete it and run `closefit download-weights`",
             ) from error
         return model

@@ -39,3 +39,13 @@ def choose_prompts(
     if stated is not None:
         prompted |= stated & seen
     return np.where(prompted[..., None], boxes_xyxy, np.nan)
+
+
+def sure_boxes(
+    boxes_xyxy: Float[np.ndarray, "frame 2 4"],
+    seen: Bool[np.ndarray, "frame 2"],
+    identity_confidence: Float[np.ndarray, "frame 2"],
+) -> Float[np.ndarray, "frame 2 4"]:
+    """Return the boxes of people who were seen and whose identity is sure, NaN elsewhere."""
+    sure = seen & (identity_confidence >= MIN_IDENTITY)
+    return np.where(sure[..., None], boxes_xyxy, np.nan)

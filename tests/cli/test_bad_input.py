@@ -144,6 +144,21 @@ def test_damaged_weights(refused, video: Path, tmp_path: Path, observe) -> None:
     assert "closefit_body.npz` is damaged" in error
 
 
+@pytest.mark.parametrize(
+    ("perception", "names"),
+    [
+        ("lite", ("rtmdet_nano_person_320.onnx", "pose_landmark_lite.tflite")),
+        ("yolo", ("yolo11n-pose.pt", "yolo11n-seg.pt")),
+    ],
+)
+def test_a_damaged_network(refused, video: Path, tmp_path: Path, perception: str, names) -> None:
+    for name in names:
+        (tmp_path / name).write_bytes(b"not a network")
+    error = refused(video, 5, "--perception", perception, "--weights", tmp_path)
+    assert any(f"{name}` is damaged" in error for name in names)
+    assert not Workspace(tmp_path / "out").artifact("track").exists()
+
+
 @pytest.mark.parametrize("setting", ["optimize.pases=3", "init.steps=many", "init.steps=0"])
 def test_wrong_settings(refused, video: Path, setting: str) -> None:
     key, value = setting.split("=")

@@ -13,7 +13,7 @@ import pytest
 from closefit import artifacts
 from closefit.detectors.detections import Detections
 from closefit.records import Track, unpack_masks
-from closefit.stages import track
+from closefit.stages.perception import yolo
 from closefit.workspace import Workspace
 from tests.clips import make_video, number_in
 from tests.unit.tracking.imports import writers
@@ -93,7 +93,7 @@ def with_yolo(
         stub.segmentation = segmentation
         return stub
 
-    monkeypatch.setattr(track, "YoloDetector", make)
+    monkeypatch.setattr(yolo, "YoloDetector", make)
     monkeypatch.setattr("closefit.weights.file_problem", lambda *_: None)  # the stub reads none
     weights = tmp_path / "weights"
     weights.mkdir()

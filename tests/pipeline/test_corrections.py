@@ -17,7 +17,7 @@ from closefit.errors import CorrectionsError, FileMissingError
 from closefit.events import Event, StageStarted
 from closefit.pipeline import Selection
 from closefit.records import Track
-from closefit.stages import track
+from closefit.stages.perception import people, yolo
 from closefit.workspace import Workspace
 from tests.clips import make_video
 from tests.pipeline.test_track import FRAMES, SIZE_WH, StubDetector, make_observations
@@ -58,7 +58,7 @@ class TestDetections:
     @pytest.fixture
     def detector(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Counted:
         stub = Counted(np.zeros((FRAMES, 2), dtype=bool))
-        monkeypatch.setattr(track, "YoloDetector", lambda *_: stub)
+        monkeypatch.setattr(yolo, "YoloDetector", lambda *_: stub)
         monkeypatch.setattr("closefit.weights.file_problem", lambda *_: None)
         for name in ("yolo11n-pose.pt", "yolo11n-seg.pt"):
             (tmp_path / name).write_bytes(b"a network")
@@ -126,7 +126,7 @@ class TestDetections:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(track, "identify", killed)
+            patch.setattr(people, "identify", killed)
             with pytest.raises(KeyboardInterrupt):
                 self.run(clip, out)
         assert not Workspace(out).artifact("track").exists()

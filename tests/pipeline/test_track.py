@@ -20,12 +20,14 @@ from closefit.errors import (
     NoFramesError,
     ObservationsError,
     OnePersonError,
+    WeightsDamagedError,
     WeightsMissingError,
 )
 from closefit.events import Event, Notice, Step
 from closefit.records import Track, VideoInfo, unpack_masks
 from closefit.stages import track
 from closefit.stages.job import Job
+from closefit.stages.perception import lite, yolo
 from closefit.workspace import Workspace
 from tests.clips import make_video, number_in, remux
 from tests.unit.detectors.snapshots import save_sam2, save_vitpose
@@ -98,7 +100,7 @@ def detector(monkeypatch: pytest.MonkeyPatch) -> StubDetector:
         stub.segmentation = segmentation is not None
         return stub
 
-    monkeypatch.setattr(track, "YoloDetector", make)
+    monkeypatch.setattr(yolo, "YoloDetector", make)
     return stub
 
 
@@ -145,8 +147,8 @@ class TestLite:
         hidden = np.zeros((FRAMES, 2), dtype=bool)
         hidden[10:13, 1] = True
         stub = LandmarkDetector(hidden)
-        monkeypatch.setattr(track, "LiteDetector", lambda *_: stub)
-        monkeypatch.setattr(track, "locate", lambda name, _folder: Path(name))
+        monkeypatch.setattr(lite, "LiteDetector", lambda *_: stub)
+        monkeypatch.setattr(lite, "locate", lambda name, _folder: Path(name))
         written, _ = run(tmp_path, clip, events, perception="lite", work_height_px=180)
         assert written.landmarks_3d_m.shape == (FRAMES, 2, 17, 4)
         assert written.person_masks.any()
@@ -421,6 +423,24 @@ class TestFull:
         tasks = [event.task for event in events if isinstance(event, Step)]
         assert [tasks.count(task) for task in ("people", "keypoints", "masks")] == [9, 9, 9]
 
+    @pytest.mark.parametrize("damaged", ["sam2.1-hiera-tiny", "vitpose-base-simple"])
+    def test_a_damaged_network_is_refused_before_the_long_work(
+        self,
+        tmp_path: Path,
+        clip: VideoInfo,
+        events: list[Event],
+        detector: StubDetector,
+        weights: Path,
+        damaged: str,
+    ) -> None:
+        save_sam2(weights / "sam2.1-hiera-tiny")
+        save_vitpose(weights / "vitpose-base-simple")
+        (weights / damaged / "model.safetensors").write_bytes(b"no network")
+        with pytest.raises(WeightsDamagedError, match=rf"`.*{damaged}.*` is damaged"):
+            run(tmp_path, clip, events, weights, perception="full")
+        assert not detector.seen_sizes
+        assert not Workspace(tmp_path / "results").artifact("track").exists()
+
     def test_networks_are_asked_only_for_what_an_import_lacks(
         self,
         tmp_path: Path,
@@ -452,7 +472,7 @@ def test_yolo_on_a_rendered_clip(tmp_path: Path, shared: Path, events: list[Even
     settings = {"perception": "yolo", "end_s": 0.19}
     info = video.probe(folder / "video.mp4")
     written, quality = run(tmp_path, info, events, shared / "weights", **settings)
-    assert YoloDetector is track.YoloDetector
+    assert YoloDetector is yolo.YoloDetector
     truth = np.load(folder / "truth.npz")
     assert quality["both_seen"] == 1.0
     frames = len(written.time_s)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from transformers import (
     Sam2ImageProcessor,
     Sam2VideoConfig,
@@ -48,13 +49,27 @@ def save_sam2(folder: Path) -> Path:
         memory_fuser_intermediate_dim=32,
         memory_fuser_num_layers=1,
     )
-    Sam2VideoModel(config).save_pretrained(folder)
+    model = Sam2VideoModel(config)
+    _enliven(model)
+    model.save_pretrained(folder)
     pixels = {"height": size, "width": size}
     Sam2VideoProcessor(
         Sam2ImageProcessor(size=pixels, mask_size={"height": size // 4, "width": size // 4}),
         Sam2VideoVideoProcessor(size=pixels),
     ).save_pretrained(folder)
     return folder
+
+
+@torch.no_grad()
+def _enliven(model: Sam2VideoModel) -> None:
+    """Make the masks depend on everything: as initialised, nobody is ever visible."""
+    generator = torch.Generator().manual_seed(0)  # others' random numbers stay as they are
+    for parameter in model.parameters():
+        if parameter.any():
+            parameter.mul_(4.0 if parameter.ndim > 1 else 1.0)
+        else:
+            parameter.normal_(std=0.1, generator=generator)
+    model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(20.0)
 
 
 def save_vitpose(folder: Path, experts: int = 1) -> Path:

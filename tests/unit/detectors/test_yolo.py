@@ -97,11 +97,13 @@ def test_nothing_is_sent_installed_or_written(networks: dict[str, Path], tmp_pat
 
 
 @pytest.mark.parametrize("content", [b"", b"no network", b"PK\x03\x04" + bytes(100)])
-def test_damaged_files_are_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "pose.pt"
+@pytest.mark.parametrize("name", ["pose.pt", "pose.tflite"])
+def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(WeightsDamagedError, match=r"`.*pose\.pt` is not a YOLO network"):
+    with pytest.raises(WeightsDamagedError, match=rf"`.*{name}` is not a YOLO network") as caught:
         YoloDetector(path, None, "cpu", 0.25)
+    assert "\n" not in str(caught.value)
 
 
 def test_hostile_pickles_are_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import numpy as np
 from closefit.records import unpack_masks
 from closefit.tracking.masks import COVERED_TRUST, chosen_masks, pack
 from closefit.tracking.pair import choose_pair
-from closefit.tracking.prompts import choose_prompts
+from closefit.tracking.prompts import choose_prompts, sure_boxes
 from closefit.tracking.sightings import MaskCrop
 from tests.unit.tracking.scenes import IMAGE_WH, see, walk
 
@@ -96,3 +96,11 @@ class TestPrompts:
         sure[1:] = 0.6
         prompts = choose_prompts(boxes, np.ones((60, 2), dtype=bool), sure, fps=15.0)
         assert np.isfinite(prompts).all(axis=(1, 2)).nonzero()[0].tolist() == [0]
+
+
+def test_masks_are_compared_with_sure_boxes_only() -> None:
+    boxes = np.tile(BOXES, (4, 1, 1))
+    seen = np.array([[1, 1], [0, 1], [1, 1], [0, 1]], dtype=bool)
+    confidence = np.array([[1.0, 0.99], [0.99, 0.99], [0.6, 0.99], [1.0, 0.5]])
+    known = np.isfinite(sure_boxes(boxes, seen, confidence)).all(axis=-1)
+    assert known.tolist() == [[True, True], [False, True], [False, True], [False, False]]

@@ -1,0 +1,89 @@
+"""What a backend found out about two people, in the form that `track` writes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from closefit.stages.perception.clip import Clip
+from closefit.tracking.identify import Identified
+from closefit.tracking.masks import PairMask, chosen_masks, pack
+from closefit.tracking.repair import RepairedPair
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a backend found out about two people.
+
+    Attributes:
+        people: Who is who among those detected.
+        repaired: Told apart and followed through gaps, in pixels of the source video.
+        union_masks: Packed bits of both people's pixels; all zeros where unknown.
+        person_masks: Packed bits of each person's pixels; size 0 where a backend has none.
+        mask_size_wh: Width and height of the masks.
+        features: Image feature of each person; size 0 where a backend has none.
+        landmarks_3d_m: As in `Track`; size 0 where a backend has none.
+    """
+
+    people: Identified
+    repaired: RepairedPair
+    union_masks: UInt8[np.ndarray, "frame union_bytes"]
+    person_masks: UInt8[np.ndarray, "frame person person_bytes"]
+    mask_size_wh: Int[np.ndarray, "2"]
+    features: Float[np.ndarray, "frame person feature"]
+    landmarks_3d_m: Float[np.ndarray, "frame person landmark 4"]
+
+
+def from_sightings(clip: Clip, people: Identified) -> Evidence:
+    """Masks and landmarks of the detections that were chosen."""
+    sightings, repaired = people.sightings, people.repaired
+    masks = chosen_masks(sightings, people.chosen, clip.size_wh)
+    landmarks_3d_m = np.zeros((*people.chosen.shape, *sightings.landmarks_3d_m.shape[1:]))
+    chosen = people.chosen >= 0
+    landmarks_3d_m[chosen] = sightings.landmarks_3d_m[people.chosen[chosen]]
+    if landmarks_3d_m.shape[2]:
+        # A landmark deserves no more trust than the same detection's keypoint was left with.
+        trust = np.where(repaired.seen[..., None], repaired.keypoints[..., 2], 0.0)
+        landmarks_3d_m[..., 3] = np.minimum(landmarks_3d_m[..., 3], trust)
+    features = np.zeros((len(clip.time_s), 2, 0))
+    return from_masks(clip, people, repaired, masks, features, landmarks_3d_m)
+
+
+def from_masks(
+    clip: Clip,
+    people: Identified,
+    repaired: RepairedPair,
+    masks: Iterable[PairMask],
+    features: Float[np.ndarray, "frame person feature"],
+    landmarks_3d_m: Float[np.ndarray, "frame person landmark 4"],
+) -> Evidence:
+    """Pack the masks, doubt the keypoints that they cover, go to pixels of the source video."""
+    packed = pack(masks, repaired.boxes_xyxy, repaired.keypoints)
+    repaired = replace(
+        repaired,
+        boxes_xyxy=repaired.boxes_xyxy * np.tile(clip.scale, 2),
+        keypoints=_scaled(packed.doubted(repaired.keypoints), clip.scale),
+    )
+    union, person_masks, size_wh = packed.union, packed.people, clip.size_wh
+    if clip.given is not None and clip.given.silhouettes is not None:
+        union, person_masks, size_wh = clip.given.with_silhouettes(person_masks)
+        union = union.copy()
+        for first, last in clip.corrections.ignored:
+            union[first : last + 1] = 0
+    return Evidence(
+        people=people,
+        repaired=repaired,
+        union_masks=union,
+        person_masks=person_masks,
+        mask_size_wh=np.array(size_wh),
+        features=features,
+        landmarks_3d_m=landmarks_3d_m,
+    )
+
+
+def _scaled(
+    keypoints: Float[np.ndarray, "frame 2 17 3"], factor: Float[np.ndarray, "2"]
+) -> Float[np.ndarray, "frame 2 17 3"]:
+    scaled: Float[np.ndarray, "frame 2 17 3"] = keypoints * np.append(factor, 1.0)
+    return scaled

@@ -1,0 +1,35 @@
+"""The backend `import`."""
+
+from dataclasses import replace
+
+from closefit.errors import ObservationsError
+from closefit.stages.perception.clip import Clip
+from closefit.stages.perception.evidence import Evidence, from_sightings
+from closefit.stages.perception.people import choose
+from closefit.tracking.imports.given import Given
+from closefit.tracking.sightings import Sightings, SightingsBuilder
+
+
+def perceive(clip: Clip) -> Evidence:
+    """Detections made elsewhere; the video only adds the colours of the clothes."""
+    given = clip.given
+    assert given is not None
+    if given.lacks is not None:
+        named = ", ".join(f"`{path}`" for path in clip.job.config.track.observations)
+        raise ObservationsError(
+            f"{named}: {given.lacks}",
+            hint="add `--perception yolo` (or another detector), which finds what is missing",
+        )
+    people = choose(clip, lambda: _read_given(clip, given))
+    evidence = from_sightings(clip, people)
+    if given.has_masks:
+        return evidence
+    return replace(evidence, person_masks=evidence.person_masks[..., :0])
+
+
+def _read_given(clip: Clip, given: Given) -> Sightings:
+    """Everybody whom an import knows, with the colours of their clothes from the video."""
+    builder = SightingsBuilder()
+    for frame, picture in enumerate(clip.images("reading")):
+        builder.add(picture, given.detections(frame))
+    return builder.finish()
