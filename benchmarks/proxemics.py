@@ -5,11 +5,12 @@
 CLIPS is a folder of clips as `benchmarks/synth.py` takes it; every run knows the true focal length.
 `direct` lifts keypoints and moves poses themselves; `prior` samples the prior and finetunes its
 weights (`--set optimize.motion=prior`); `prior+direct` starts from the prior and moves poses. Each
-cell is a results folder: a second call repeats nothing that is done.
+cell is a results folder and its scores are kept: a second call repeats nothing that is done.
 """
 
 import argparse
 import itertools
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,10 @@ def _cell(
     base = options.out / f"{clip.name}-init-{init}"
     _run(clip, base, "init", INITS[init], options)
     folder = options.out / f"{clip.name}-{motion}-a{appearance:d}-p{penetration:d}"
+    kept = folder.with_suffix(".json")
+    if kept.is_file():
+        found: dict[str, dict[str, float | None]] = json.loads(kept.read_text(encoding="utf-8"))
+        return found
     if not folder.exists():
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -87,7 +92,9 @@ def _cell(
     _run(clip, folder, "optimize", settings, options)
     measures = evaluate_run(folder, clip / "truth.npz", clip.parent / "body.npz")
     scores = {stage: measures[stage].as_dict() for stage in ("init", "optimize")}
-    return {stage: {name: scores[stage][name] for name in FIGURES} for stage in scores}
+    found = {stage: {name: scores[stage][name] for name in FIGURES} for stage in scores}
+    kept.write_text(json.dumps(found), encoding="utf-8")
+    return found
 
 
 def _run(
