@@ -156,11 +156,11 @@ class InitConfig:
     `steps`; after the prior it takes `prior_steps`.
     """
 
-    prior: bool = False
+    prior: bool = True
     prior_file: str | None = _file()
     prior_samples: int = 8
-    prior_steps: int = 150
-    prior_trust: float = 0.5
+    prior_steps: int = 300
+    prior_trust: float = 10.0
     prior_pose: float = 0.1
     init_from: str | None = _file()
     steps: int = 400
@@ -205,7 +205,8 @@ class OptimizeConfig:
     weight_penetration: float = 6e3
     weight_contact: float = 4e3
     weight_anchor_pose: float = 0.1
-    weight_prior_pose: float = 4.0
+    weight_prior_pose: float = 60.0
+    weight_prior_keypoints: float = 4.0
     weight_anchor_place: float = 1.0
     weight_anchor_shape: float = 0.1
     identity_radius: float = 0.025

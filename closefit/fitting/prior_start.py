@@ -25,7 +25,7 @@ from closefit.prior.view import rays_from_pixels
 SAME_RATE = 0.02
 """Frame rates that differ by less than this share count as the prior's own."""
 
-LEAST_SIGMA_RAD = 0.12
+LEAST_SIGMA_RAD = 0.1
 """Samples agree where the prior is sure of itself; it is never surer than this."""
 
 
@@ -34,29 +34,31 @@ class PriorStart:
     """What the prior says about a clip.
 
     Attributes:
-        variables: The sample that agrees best with the keypoints.
-        rotations: Mean rotations of all samples.
+        drawn: All samples (`sample frame person`).
+        best: The one that agrees best with the keypoints.
+        mean: Mean of all samples, which is nearer to the truth than most of them.
         sigma_rad: How far the samples lie about that mean, per joint.
         energies: Robust keypoint error of each sample.
     """
 
-    variables: MotionVariables
-    rotations: Float[Tensor, "frame person 24 3 3"]
+    drawn: PairPose
+    best: int
+    mean: PairPose
     sigma_rad: Float[Tensor, "frame person 24"]
     energies: Float[Tensor, " sample"]
 
 
 @dataclass(frozen=True, eq=False)
 class PoseEstimate:
-    """Poses of the clip's two people from another tool.
+    """Poses of the clip's two people from another source: lifted keypoints, or another tool.
 
     Attributes:
         variables: Motion in the clip's frames.
-        covered: Whether a person is in the estimate; if not, `variables` say nothing of him.
+        covered: Where the estimate is worth something; elsewhere `variables` may hold anything.
     """
 
     variables: MotionVariables
-    covered: Bool[Tensor, " person"]
+    covered: Bool[Tensor, "frame person"]
 
 
 def sample_start(
@@ -75,7 +77,7 @@ def sample_start(
         targets: Observed keypoints, at any frame rate.
         samples: Number of motions.
         seed: Same seed, same motions.
-        estimate: Another tool's poses, of which the prior makes a pair.
+        estimate: Poses to begin with, of which the prior makes a pair.
     """
     times = clip_times(targets.num_frames, targets.fps)
     where = frame_times(targets.num_frames, len(times))
@@ -83,34 +85,44 @@ def sample_start(
     generator = torch.Generator().manual_seed(seed)
     drawn = sampler.sample(samples, generator)
     if estimate is not None:
-        begin = _filled(pose_at(pose_of(estimate.variables), times), drawn, estimate.covered)
+        own = pose_at(mean_pose(drawn), where)
+        begin = pose_at(filled(pose_of(estimate.variables), own, estimate.covered), times)
         drawn = sampler.sample(samples, generator, start=begin)
     drawn = pose_at(drawn, where)
     if body.name != "closefit":
         drawn = dataclasses.replace(drawn, betas=torch.zeros_like(drawn.betas))
     energies = _energies(body, targets, drawn)
-    mean = matrix_from_6d(matrix_to_6d(drawn.rotations).mean(0))
+    mean = mean_pose(drawn)
     # Half the squared chord between two rotations is their squared angle, for small angles.
-    spread = 0.5 * (drawn.rotations - mean).square().sum((-2, -1)).mean(0)
+    spread = 0.5 * (drawn.rotations - mean.rotations).square().sum((-2, -1)).mean(0)
     return PriorStart(
-        variables=_variables(drawn, int(energies.argmin())),
-        rotations=mean,
+        best=int(energies.argmin()),
+        drawn=drawn,
+        mean=mean,
         sigma_rad=(spread + LEAST_SIGMA_RAD**2).sqrt(),
         energies=energies,
     )
 
 
-def _filled(estimated: PairPose, drawn: PairPose, covered: Bool[Tensor, " person"]) -> PairPose:
-    """People of an estimate; of those who are not in it, what the prior says without one."""
+def mean_pose(drawn: PairPose) -> PairPose:
+    """Mean over samples (the first axis)."""
+    return PairPose(
+        rotations=matrix_from_6d(matrix_to_6d(drawn.rotations).mean(0)),
+        betas=drawn.betas.mean(0),
+        pelvis_m=drawn.pelvis_m.mean(0),
+    )
 
-    def choose(mine: Tensor, other: Tensor) -> Tensor:
-        mask = covered.reshape(-1, *[1] * (mine.ndim - 2))
-        return torch.where(mask, mine, other[0])
+
+def filled(pose: PairPose, other: PairPose, covered: Bool[Tensor, "frame person"]) -> PairPose:
+    """`pose` where it is worth something, `other` elsewhere."""
+
+    def choose(mine: Tensor, theirs: Tensor) -> Tensor:
+        return torch.where(covered.reshape(*covered.shape, *[1] * (mine.ndim - 2)), mine, theirs)
 
     return PairPose(
-        choose(estimated.rotations, drawn.rotations),
-        choose(estimated.betas, drawn.betas),
-        choose(estimated.pelvis_m, drawn.pelvis_m),
+        choose(pose.rotations, other.rotations),
+        choose(pose.betas, other.betas),
+        choose(pose.pelvis_m, other.pelvis_m),
     )
 
 
@@ -204,12 +216,12 @@ def _energies(body: Body, targets: KeypointTargets, drawn: PairPose) -> Float[Te
     return torch.stack(energies)
 
 
-def _variables(drawn: PairPose, index: int) -> MotionVariables:
-    pelvis = drawn.pelvis_m[index]
-    depth = pelvis[..., 2].clamp_min(0.3)
+def variables_of(pose: PairPose, betas: Float[Tensor, "person 10"]) -> MotionVariables:
+    """People in camera axes as fit variables of a clip; inverts `pose_of`."""
+    depth = pose.pelvis_m[..., 2].clamp_min(0.3)
     return MotionVariables(
-        pose_6d=matrix_to_6d(drawn.rotations[index]),
-        pelvis_ray=pelvis[..., :2] / depth[..., None],
+        pose_6d=matrix_to_6d(pose.rotations),
+        pelvis_ray=pose.pelvis_m[..., :2] / depth[..., None],
         log_depth=depth.log(),
-        betas=drawn.betas[index, 0],
+        betas=betas,
     )

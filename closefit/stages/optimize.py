@@ -19,6 +19,7 @@ from closefit.body.pose_prior import PosePrior
 from closefit.detectors.detections import box_iou
 from closefit.errors import FitDivergedError
 from closefit.events import Notice, Step
+from closefit.fitting.from_prior import weights_with_prior
 from closefit.fitting.joint_loop import JointLoop, kept_share
 from closefit.fitting.joint_objective import CroppedFrames, JointObjective
 from closefit.fitting.motion_model import DirectMotion, MotionModel, PriorMotion
@@ -136,7 +137,9 @@ def _build_loop(
 def _motion_weights(job: Job) -> MotionWeights:
     """Once the prior has spoken, authored pose ranges only mark what joints cannot do."""
     init = job.config.init
-    return MotionWeights(pose=init.prior_pose) if init.prior else MotionWeights()
+    if not init.prior:
+        return MotionWeights()
+    return weights_with_prior(init.prior_pose, job.config.optimize.weight_prior_keypoints)
 
 
 def _motion_model(job: Job, start: MotionVariables, targets: KeypointTargets) -> MotionModel:
