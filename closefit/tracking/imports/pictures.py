@@ -27,7 +27,9 @@ def read_labels(path: Path) -> Int[np.ndarray, "height width"]:
                 values = np.array(picture if plain is None else picture.convert(plain), np.int64)
     except Image.DecompressionBombWarning:
         refuse(path, "is far larger than any video")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except (OSError, SyntaxError, ValueError, ImportError, Image.DecompressionBombError):
+        # ImportError: once ultralytics is loaded, it answers for what Pillow does not know with a
+        # search for a package of its own.
         refuse(path, "is not a picture that can be read", "write the masks again, as PNG")
     if values.ndim == 3:
         red, green, blue = np.moveaxis(values[..., :3], -1, 0)
