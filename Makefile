@@ -34,7 +34,7 @@ bench: $(VENV)/.ready-to-develop ## measure speed and, where the shared clips ar
 	$(BIN)/python benchmarks/clip_length.py
 	$(BIN)/python benchmarks/downloads.py
 	@if [ -d ../shared/clips/synth ]; then \
-	  $(BIN)/python benchmarks/synth.py ../shared/clips/synth; \
+	  $(BIN)/python benchmarks/ablation.py ../shared/clips/synth --jobs 2; \
 	else echo "no ../shared/clips/synth beside this checkout: accuracy not measured"; fi
 
 clean: ## remove the environment and what the demo made

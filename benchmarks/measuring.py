@@ -25,11 +25,14 @@ class Cost:
     peak_memory_gb: float
 
 
+PROGRAM = ("-c", "from closefit.cli import main; main()")
+"""What makes this Python run closefit: the one beside the working directory, if there is one."""
+
+
 def run_closefit(arguments: Sequence[str]) -> Cost:
     """Run `closefit` as a child process; its own words go to the terminal."""
     started = time.perf_counter()
-    command = [sys.executable, "-c", "from closefit.cli import main; main()", *arguments]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen([sys.executable, *PROGRAM, *arguments])
     peak_kb = 0
     while process.poll() is None:
         peak_kb = max(peak_kb, _peak_memory_kb(process.pid))
