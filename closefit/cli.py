@@ -240,7 +240,9 @@ def demo(
 
 @app.command()
 def evaluate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Results folders of the same clip.")
+    ],
     truth: Annotated[Path, typer.Option("--truth", metavar="FILE", help="Exact motion, .npz.")],
     truth_body: Annotated[
         Path | None, typer.Option("--truth-body", metavar="FILE", help="The truth's body model.")
@@ -250,10 +252,24 @@ def evaluate(
     ] = "smpl",
     as_json: options.Json = False,
 ) -> None:
-    """Score a run against exact truth."""
-    from closefit.evaluation import evaluate_run
+    """Score a run against exact truth: before and after optimize; or compare several runs."""
+    from closefit.evaluation import doubts, evaluate_run
 
-    _show_scores(Console(), evaluate_run(folder, truth, truth_body, joints), as_json)
+    console = Console()
+    runs = {}
+    for folder in folders:
+        scores = runs[str(folder)] = evaluate_run(folder, truth, truth_body, joints)
+        for doubt in doubts(folder, scores):
+            console.say(f"warning: {doubt}", "yellow")
+    if len(runs) == 1:
+        _show_scores(console, runs[str(folders[0])], as_json)
+    elif as_json:
+        console.data({name: _as_data(scores) for name, scores in runs.items()})
+    else:
+        short = len({folder.name for folder in folders}) == len(folders)
+        names = [folder.name if short else str(folder) for folder in folders]
+        last = [list(scores.values())[-1] for scores in runs.values()]
+        _show_scores(console, dict(zip(names, last, strict=False)), as_json)
 
 
 @contextmanager
@@ -313,11 +329,14 @@ def _show_run(console: Console, out: Path, run_facts: dict[str, Any], as_json: b
 def _show_scores(console: Console, scores: dict[str, Any], as_json: bool) -> None:
     from closefit.evaluation import Measures
 
-    by_stage = {name: measures.as_dict() for name, measures in scores.items()}
     if as_json:
-        console.data(by_stage)
+        console.data(_as_data(scores))
     else:
-        console.table(*score_rows(by_stage, Measures.labels()))
+        console.table(*score_rows(_as_data(scores), Measures.labels()))
+
+
+def _as_data(scores: dict[str, Any]) -> dict[str, Any]:
+    return {name: measures.as_dict() for name, measures in scores.items()}
 
 
 def _as_interrupt(*_: object) -> None:

@@ -273,16 +273,27 @@ def _is_number(text: str) -> bool:
 def score_rows(
     scores: Mapping[str, Mapping[str, float | int | None]], labels: Mapping[str, tuple[str, str]]
 ) -> tuple[list[str], list[list[str]]]:
-    """Arrange scores by stage as a table: a row per measure, a column per stage.
+    """Arrange scores by stage (or by run) as a table: a row per measure, a column per stage.
+
+    With several stages, one more column says by how much the last differs from the first.
 
     Returns:
         Header and rows for `Console.table`.
     """
+    several = len(scores) > 1
     rows = []
     for name, (label, unit) in labels.items():
-        values = [_number(stage_scores.get(name)) for stage_scores in scores.values()]
-        rows.append([label, *values, unit])
-    return ["measure", *scores, "unit"], rows
+        found = [stage_scores.get(name) for stage_scores in scores.values()]
+        change = [_change(found[0], found[-1])] if several else []
+        rows.append([label, *map(_number, found), *change, unit])
+    return ["measure", *scores, *["change (%)"] * several, "unit"], rows
+
+
+def _change(before: float | int | None, after: float | int | None) -> str:
+    """Say by how many percent a measure has changed; counts of frames have no such figure."""
+    if not isinstance(before, float) or not isinstance(after, float) or before == 0:
+        return "-"
+    return f"{100.0 * (after / before - 1.0):+.1f}"
 
 
 def _number(value: float | int | None) -> str:

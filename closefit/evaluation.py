@@ -40,6 +40,12 @@ BODY_MODELS = {"closefit": "closefit_body", "smpl": "smpl"}
 MAX_TRUTH_MISMATCH_M = 0.02
 """The truth's own joints may differ from those of its posed body by this much."""
 
+OTHER_CLIP_ERROR = 0.15
+"""Joints this far off in the image, in heights of a person, are those of another clip.
+
+Fits to the keypoints of the right clip were within 0.02, truths of other clips 0.25 or more away.
+"""
+
 STAGES: dict[str, type[Motion]] = {"init": Motion, "optimize": OptimizedMotion}
 
 
@@ -64,6 +70,7 @@ class Measures:
     contact_gap_mm: float = _measure("gap where the truth touches", "mm")
     wrong_depth_order: float = _measure("wrong depth order", "share")
     depth_order_frames: int = _measure("depth order scored in", "frames")
+    image_error: float = _measure("error in the image", "heights")
     identity_swaps: int = _measure("identities swapped in", "frames")
     valid_share: float = _measure("scored person-frames", "share")
 
@@ -129,6 +136,27 @@ def evaluate_run(
     return scores
 
 
+def doubts(folder: Path, scores: dict[str, Measures]) -> list[str]:
+    """Say in sentences why the scores of a run may not mean what they seem to mean."""
+    found = []
+    paths = {stage: folder / "artifacts" / f"{stage}.npz" for stage in scores}
+    last = list(scores.values())[-1]
+    if last.image_error > OTHER_CLIP_ERROR:
+        found.append(
+            f"the joints lie `{last.image_error:.2f}` of a person's height away from the truth in "
+            "the image: is this the truth of the same clip?"
+        )
+    if len(paths) == len(STAGES):
+        before = artifacts.read_provenance(paths["init"], Motion)
+        used = artifacts.read_provenance(paths["optimize"], OptimizedMotion).inputs.get("init")
+        if used is not None and used != before.fingerprint:
+            found.append(
+                f"`optimize` of `{folder}` started from another `init` than the one there now: "
+                f"run `closefit stage optimize {folder}` again"
+            )
+    return found
+
+
 def read_truth(path: Path) -> Truth:
     """Read and check a truth file.
 
@@ -177,12 +205,15 @@ def evaluate_motion(
     target = _pose(truth_body, truth, truth.transl - pelvis, joints)
     _check_body(target, truth)
     scene = _pose(body, motion, motion.transl, joints)
-    assignment = metrics.assign_people(
-        scene.in_pixels(motion.K), target.in_pixels(truth.K[None]), motion.valid
-    )
+    pixels, true_pixels = scene.in_pixels(motion.K), target.in_pixels(truth.K[None])
+    assignment = metrics.assign_people(pixels, true_pixels, motion.valid)
     people = list(assignment.people)
-    scores = _scores(scene.ordered(people), target, truth, motion.valid[:, people], joints)
-    return Measures(**scores, identity_swaps=int(assignment.swapped.sum()))
+    valid = motion.valid[:, people]
+    return Measures(
+        **_scores(scene.ordered(people), target, truth, valid, joints),
+        image_error=metrics.image_error(pixels[:, people], true_pixels, valid),
+        identity_swaps=int(assignment.swapped.sum()),
+    )
 
 
 @dataclass(frozen=True, eq=False)

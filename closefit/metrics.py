@@ -87,6 +87,17 @@ def acceleration_error(predicted: Points, truth: Points, valid: PersonFrames) ->
     return _mean_mm(np.linalg.norm(error, axis=-1)[usable])
 
 
+def image_error(
+    predicted_px: Float[np.ndarray, "frame person point 2"],
+    truth_px: Float[np.ndarray, "frame person point 2"],
+    valid: PersonFrames,
+) -> float:
+    """Mean distance of points in the image, in mean heights of a person there."""
+    height = np.ptp(truth_px[..., 1], axis=-1)[valid]
+    distance = np.linalg.norm(predicted_px - truth_px, axis=-1)[valid]
+    return float(distance.mean() / height.mean()) if height.any() else float("nan")
+
+
 @dataclass(frozen=True)
 class DepthOrder:
     """Frames with wrong depth order among those in which the order can be told."""

@@ -395,14 +395,31 @@ def test_evaluate_shows_a_row_per_measure_and_a_column_per_stage(
     monkeypatch.setattr(
         "closefit.evaluation.evaluate_run", lambda *_: {"init": before, "optimize": after}
     )
+    monkeypatch.setattr("closefit.evaluation.doubts", lambda *_: ["this is doubtful"])
     arguments = ["evaluate", tmp_path, "--truth", tmp_path / "truth.npz"]
     lines = invoke(*arguments).stdout.splitlines()
-    assert lines[0].split() == ["measure", "init", "optimize", "unit"]
+    assert lines[0].split() == ["measure", "init", "optimize", "change", "(%)", "unit"]
     assert len(lines) == 1 + len(names)
     assert "0.500" in lines[1]
     answer = json.loads(invoke(*arguments, "--json").stdout)
     assert answer["init"][floats[0]] == 0.5
     assert answer["optimize"][floats[0]] is None
+    assert "warning: this is doubtful" in invoke(*arguments).stderr
+
+    both = ["evaluate", tmp_path / "a", tmp_path / "b", *arguments[2:]]
+    header = invoke(*both).stdout.splitlines()[0]
+    assert header.split() == ["measure", "a", "b", "change", "(%)", "unit"]
+    assert list(json.loads(invoke(*both, "--json").stdout)) == [f"{tmp_path}/a", f"{tmp_path}/b"]
+
+
+def test_evaluate_says_by_how_much_the_second_stage_is_better() -> None:
+    from closefit.console import score_rows
+
+    labels = {"error": ("error", "mm"), "frames": ("frames", "frames"), "none": ("none", "mm")}
+    before = {"error": 50.0, "frames": 4, "none": 0.0}
+    header, rows = score_rows({"init": before, "optimize": before | {"error": 40.0}}, labels)
+    assert [row[header.index("change (%)")] for row in rows] == ["-20.0", "-", "-"]
+    assert "change (%)" not in score_rows({"init": before}, labels)[0]
 
 
 def test_evaluate_without_a_truth_is_an_input_error(invoke, finished: Path, tmp_path: Path) -> None:

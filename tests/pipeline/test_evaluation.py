@@ -179,7 +179,9 @@ def test_wrong_depth_order_and_contact_are_seen(tmp_path, motion):
 
 def test_invalid_frames_do_not_count(tmp_path, motion, truth):
     """Only frames that the run calls valid are scored, and their share is told."""
-    broken = _moved(motion, np.zeros((FRAMES, 2, 3)))
+    broken = dataclasses.replace(
+        motion, rotations=motion.rotations.copy(), valid=motion.valid.copy()
+    )
     broken.rotations[0, 0] = np.eye(3)
     broken.valid[0, 0] = False
     measures = evaluate_run(_write_run(tmp_path, broken), truth)["init"]
@@ -234,6 +236,25 @@ def test_another_clip_is_an_error(tmp_path, motion, truth):
     shorter = dataclasses.replace(motion, **{n: getattr(motion, n)[:-1] for n in per_frame})
     with pytest.raises(ObservationsError, match=f"`{FRAMES - 1}` frames .* `{FRAMES}`"):
         evaluate_run(_write_run(tmp_path, shorter), truth)
+
+
+def test_the_truth_of_another_clip_is_doubted(tmp_path, motion, truth):
+    """As many frames, but the people stand elsewhere in the image."""
+    run = _write_run(tmp_path / "right", motion)
+    assert evaluation.doubts(run, evaluate_run(run, truth)) == []
+    other = _write_run(tmp_path / "other", _moved(motion, np.array([1.0, 0.0, 0.0])))
+    (doubt,) = evaluation.doubts(other, evaluate_run(other, truth))
+    assert "truth of the same clip?" in doubt
+
+
+def test_an_optimize_of_an_earlier_init_is_doubted(tmp_path, motion, truth):
+    """What stands side by side in the table must belong together."""
+    run = _write_run(tmp_path, motion)
+    path = run / "artifacts" / "optimize.npz"
+    for used, doubts in (("test", 0), ("earlier", 1)):
+        origin = Provenance(stage="optimize", fingerprint="own", inputs={"init": used})
+        artifacts.write(path, _optimized(motion), origin)
+        assert len(evaluation.doubts(run, evaluate_run(run, truth))) == doubts
 
 
 def test_shared_truth_scores_itself(shared):
