@@ -49,24 +49,16 @@ def smoothness_loss(
     return 0.5 * (acceleration / sigma_m_s2).square().sum(-1).mean((0, 2)).sum()
 
 
-def floor_loss(
-    soles: Float[Tensor, "frame person sole 3"],
-    clearance_m: Float[Tensor, " sole"],
-    floor: Float[Tensor, "4"],
-    sigma_m: float,
-) -> Float[Tensor, ""]:
+def floor_loss(height_m: Float[Tensor, "frame person sole"], sigma_m: float) -> Float[Tensor, ""]:
     """Both people share one floor: each frame's lowest sole point lies on it, robustly.
 
     A jump or a lift is an outlier and stops pulling; a point below the floor never stops.
 
     Args:
-        soles: Foot joints in the camera frame.
-        clearance_m: Height of each foot joint above the sole of a standing body.
-        floor: Plane as unit normal (up) and offset: height = normal . x + offset.
+        height_m: Height of foot joints over where they are when the foot stands on the floor.
         sigma_m: Expected deviation from a perfect floor.
     """
-    height = soles @ floor[:3] + floor[3] - clearance_m
-    lowest = height.min(-1).values / sigma_m
+    lowest = height_m.min(-1).values / sigma_m
     return 0.5 * robust_square(lowest.square(), torch.where(lowest < 0, 30.0, 3.0)).mean(0).sum()
 
 
@@ -79,6 +71,17 @@ def shape_loss(
     """Shapes are ordinary: body height near the adult mean, all else near the mean shape."""
     height = ((stature_m - mean_stature_m) / stature_sigma_m).square().sum()
     return 0.5 * (betas[:, 1:].square().sum() + height)
+
+
+def scale_loss(
+    stature_m: Float[Tensor, " person"], mean_stature_m: float, sigma: float
+) -> Float[Tensor, ""]:
+    """The people of a clip are on average as tall as people are; sets the scale of the scene.
+
+    One camera hardly tells a small scene from a large one farther away; what perspective seems to
+    tell is mostly errors of poses. `sigma` is a share of the mean height.
+    """
+    return 0.5 * ((stature_m.mean() / mean_stature_m).log() / sigma).square()
 
 
 def upright_loss(

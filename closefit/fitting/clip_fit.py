@@ -58,10 +58,11 @@ def fit_clip(
     floor = _start_floor(objective, variables, floor_start)
     start_log_stature = objective.stature(start.betas.detach()).log()
 
-    def scaled() -> MotionVariables:
-        """A taller person stands farther away: height then slides along what pixels allow."""
+    def scaled() -> tuple[MotionVariables, FloorPlane]:
+        """A taller person stands farther away on a lower floor: pixels say nothing of size."""
         growth = objective.stature(variables.betas).log() - start_log_stature
-        return dataclasses.replace(variables, log_depth=variables.log_depth + growth)
+        farther = dataclasses.replace(variables, log_depth=variables.log_depth + growth)
+        return farther, floor.scaled(growth.mean().exp())
 
     optimizer = torch.optim.Adam(
         [
@@ -78,14 +79,15 @@ def fit_clip(
     for step in range(steps):
         loose = 0.0 if floor_start is not None else max(0.0, 1.0 - 2.0 * step / steps)
         optimizer.zero_grad()
-        value = objective(scaled(), floor, targets, floor_looseness=FLOOR_LOOSENESS**loose).total()
+        value = objective(*scaled(), targets, floor_looseness=FLOOR_LOOSENESS**loose).total()
         value.backward()
         if floor_start is None and step < FLOOR_FIXED_SHARE * steps:
             floor.slopes.grad = None
         optimizer.step()
         schedule.step()
         on_step(step + 1, steps)
-    return ClipFit(scaled().detached(), floor.plane().detach(), float(value.detach()))
+    found, plane = scaled()
+    return ClipFit(found.detached(), plane.plane().detach(), float(value.detach()))
 
 
 def _start_floor(

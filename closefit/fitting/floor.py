@@ -20,14 +20,19 @@ class FloorPlane:
     """The shared floor as two slopes and an offset that an optimiser can move."""
 
     def __init__(self, slopes: Float[Tensor, "2"], offset: Float[Tensor, ""]) -> None:
-        """Start from slopes (x and z of the normal over its -y) and the offset in metres."""
-        self.slopes = slopes.detach().clone().requires_grad_()
-        self.offset = offset.detach().clone().requires_grad_()
+        """Hold slopes (x and z of the normal over its -y) and the offset in metres."""
+        self.slopes = slopes
+        self.offset = offset
 
     @classmethod
     def from_plane(cls, plane: Float[Tensor, "4"]) -> "FloorPlane":
-        """Inverse of `plane()` for normals that point up in the image."""
-        return cls(plane[[0, 2]] / -plane[1], plane[3])
+        """Variables from a plane, for normals that point up in the image; inverse of `plane()`."""
+        slopes, offset = plane[[0, 2]] / -plane[1], plane[3]
+        return cls(*(value.detach().clone().requires_grad_() for value in (slopes, offset)))
+
+    def scaled(self, factor: Float[Tensor, ""]) -> "FloorPlane":
+        """The floor of a scene `factor` times as large, seen from the same place."""
+        return FloorPlane(self.slopes, self.offset * factor)
 
     def plane(self) -> Float[Tensor, "4"]:
         """Unit up normal and offset: height of x = normal . x + offset."""

@@ -89,12 +89,15 @@ def fit_from_estimate(
     starts = with_swapped_order("as estimated", start)
     total -= (2 - len(starts)) * trial
     statures = implied_statures(body, start, estimates)
+    # Heights that the tool knows set the scale of the scene.
+    scale = 0.0 if bool(statures.isfinite().any()) else MotionWeights.scale
     wide, final = (
         EstimateObjective(
-            body, prior, targets, estimates, statures, MotionWeights(outlier_sigmas=sigmas)
+            body, prior, targets, estimates, statures,
+            MotionWeights(outlier_sigmas=sigmas, scale=scale),
         )
         for sigmas in (WIDE_SIGMAS, MotionWeights.outlier_sigmas)
-    )
+    )  # fmt: skip
     return fit_starts(final, targets, starts, trial, steps, told, trial_objective=wide)
 
 

@@ -14,7 +14,14 @@ from closefit.fitting.floor import FloorPlane
 from closefit.fitting.reprojection import KeypointProjector
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables
-from closefit.losses import floor_loss, reprojection_loss, shape_loss, smoothness_loss, upright_loss
+from closefit.losses import (
+    floor_loss,
+    reprojection_loss,
+    scale_loss,
+    shape_loss,
+    smoothness_loss,
+    upright_loss,
+)
 
 SOLES = ("left_ankle", "right_ankle", "left_foot", "right_foot")
 
@@ -24,7 +31,8 @@ class MotionWeights:
     """Weights and expected spreads of the motion terms.
 
     The terms are negative log likelihoods; weights below 1 account for what is counted twice
-    (neighbouring frames are not independent).
+    (neighbouring frames are not independent). `stature_m` is the mean of women and men with their
+    shoes on.
     """
 
     keypoints: float = 1.0
@@ -35,8 +43,10 @@ class MotionWeights:
     floor: float = 3.0
     floor_sigma_m: float = 0.03
     shape: float = 0.3
-    stature_m: float = 1.70
+    stature_m: float = 1.72
     stature_sigma_m: float = 0.10
+    scale: float = 1.0
+    scale_sigma: float = 0.02
     upright: float = 1.0
     upright_rad: float = 0.1
     camera: float = 1.0
@@ -98,8 +108,10 @@ class MotionObjective:
         joints, projected = self.projector(rotations, motion.betas, transl, targets.K)
         stature = self.stature(motion.betas)
         # Lengths in statures: otherwise every term that counts metres would shrink the people.
-        bodies = joints / (stature[:, None, None] / w.stature_m)
+        unit = stature / w.stature_m
+        bodies = joints / unit[:, None, None]
         plane = floor.plane()
+        soles = joints[:, :, self.soles] @ plane[:3] + plane[3]
         keypoints = reprojection_loss(
             projected, targets.points_px, targets.weight, targets.sigma_px, w.outlier_sigmas
         )
@@ -109,9 +121,10 @@ class MotionObjective:
             "smooth": w.smooth * smoothness_loss(bodies, targets.fps, w.acceleration_m_s2),
             "floor": w.floor
             * floor_loss(
-                joints[:, :, self.soles], self._clearance, plane, w.floor_sigma_m * floor_looseness
+                soles / unit[:, None] - self._clearance, w.floor_sigma_m * floor_looseness
             ),
-            "shape": w.shape * shape_loss(motion.betas, stature, w.stature_m, w.stature_sigma_m),
+            "shape": w.shape * shape_loss(motion.betas, stature, w.stature_m, w.stature_sigma_m)
+            + w.scale * scale_loss(stature, w.stature_m, w.scale_sigma),
             "upright": w.upright * upright_loss(joints, plane[:3], w.upright_rad)
             + w.camera * floor.energy(),
         }

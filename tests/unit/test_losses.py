@@ -7,13 +7,11 @@ from closefit.losses import (
     floor_loss,
     reprojection_loss,
     robust_square,
+    scale_loss,
     shape_loss,
     smoothness_loss,
     upright_loss,
 )
-
-LEVEL = torch.tensor([0.0, -1.0, 0.0, 1.0], dtype=torch.float64)
-"""A floor one metre below the camera."""
 
 
 def _keypoints() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -79,21 +77,15 @@ def test_acceleration_is_per_second() -> None:
 
 
 def test_feet_on_the_floor_cost_nothing_and_below_it_more_than_above() -> None:
-    clearance = torch.zeros(4, dtype=torch.float64)
-    feet = torch.zeros(3, 2, 4, 3, dtype=torch.float64)
-    feet[..., 1] = 1.0
-    assert float(floor_loss(feet, clearance, LEVEL, 0.03)) < 1e-12
-    up = torch.tensor([0.0, -0.3, 0.0], dtype=torch.float64)
-    above = floor_loss(feet + up, clearance, LEVEL, 0.03)
-    below = floor_loss(feet - up, clearance, LEVEL, 0.03)
+    height = torch.zeros(3, 2, 4, dtype=torch.float64)
+    assert float(floor_loss(height, 0.03)) < 1e-12
+    above, below = floor_loss(height + 0.3, 0.03), floor_loss(height - 0.3, 0.03)
     assert above < 10.0 < below
 
 
 def test_only_the_lowest_foot_has_to_stand() -> None:
-    clearance = torch.zeros(2, dtype=torch.float64)
-    feet = torch.zeros(3, 2, 2, 3, dtype=torch.float64)
-    feet[..., 1] = torch.tensor([1.0, 0.2], dtype=torch.float64)
-    assert float(floor_loss(feet, clearance, LEVEL, 0.03)) < 1e-12
+    height = torch.tensor([0.0, 0.8], dtype=torch.float64).expand(3, 2, 2)
+    assert float(floor_loss(height, 0.03)) < 1e-12
 
 
 def test_shape_prefers_the_mean() -> None:
@@ -101,6 +93,12 @@ def test_shape_prefers_the_mean() -> None:
     mean = torch.full((2,), 1.7, dtype=torch.float64)
     assert float(shape_loss(betas, mean, 1.7, 0.1)) < 1e-20
     assert float(shape_loss(betas, mean + 0.1, 1.7, 0.1)) == pytest.approx(1.0)
+
+
+def test_scale_leaves_open_who_of_the_two_is_tall() -> None:
+    unequal = torch.tensor([1.9, 1.5], dtype=torch.float64)
+    assert float(scale_loss(unequal, 1.7, 0.02)) < 1e-20
+    assert float(scale_loss(1.02 * unequal, 1.7, 0.02)) == pytest.approx(0.5, rel=0.05)
 
 
 def test_upright_compares_the_mean_trunk_with_the_floor() -> None:
