@@ -14,10 +14,9 @@ from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
 from closefit.body.stature import Stature
 from closefit.fitting.clip_fit import ClipFit
-from closefit.fitting.floor import FloorPlane
 from closefit.fitting.hypotheses import TRIAL_SHARE, fit_starts, with_swapped_order
 from closefit.fitting.lifting import lift, lifting_steps
-from closefit.fitting.motion_objective import MotionTerms, MotionWeights
+from closefit.fitting.motion_objective import MotionWeights
 from closefit.fitting.reference import ReferenceObjective
 from closefit.fitting.reprojection import KeypointProjector
 from closefit.fitting.targets import KeypointTargets
@@ -31,9 +30,6 @@ POSE_SIGMA_RAD = 0.14
 
 POSE_TRUST = 1.0
 """Weight of the poses, against 0.5 of the authored pose prior, which knows nothing of the clip."""
-
-STATURE_SIGMA_M = 0.06
-"""Expected error of the body heights that tools find."""
 
 MOST_LOG_STATURE = 0.25
 """People whose height is off the mean by more than this share show that the tool has none."""
@@ -92,7 +88,7 @@ def fit_from_estimate(
     # Heights that the tool knows set the scale of the scene.
     scale = 0.0 if bool(statures.isfinite().any()) else MotionWeights.scale
     wide, final = (
-        EstimateObjective(
+        estimate_objective(
             body, prior, targets, estimates, statures,
             MotionWeights(outlier_sigmas=sigmas, scale=scale),
         )
@@ -269,46 +265,28 @@ def _merge(
     )
 
 
-class EstimateObjective(ReferenceObjective):
-    """The terms of a clip fit, and those that keep poses and body heights near an estimate."""
-
-    def __init__(
-        self,
-        body: Body,
-        prior: PosePrior,
-        targets: KeypointTargets,
-        estimates: PersonEstimates,
-        statures: Float[Tensor, "person"],
-        weights: MotionWeights,
-    ) -> None:
-        """Prepare for the clip of `targets`; `statures` in metres, NaN where not known."""
-        device = targets.K.device
-        rotations = torch.as_tensor(estimates.rotations, device=device).float()
-        trust = torch.as_tensor(estimates.known, device=device).float()[..., None].repeat(1, 1, 24)
-        if not estimates.has_camera:
-            trust[..., 0] = 0.0  # which way the camera looked was only searched roughly
-        super().__init__(
-            body,
-            prior,
-            targets.set_name,
-            weights,
-            rotations,
-            torch.full_like(trust, POSE_SIGMA_RAD),
-            POSE_TRUST * trust,
-            OUTLIER_SIGMAS,
-        )
-        self._statures = statures
-
-    def __call__(
-        self,
-        motion: MotionVariables,
-        floor: FloorPlane,
-        targets: KeypointTargets,
-        *,
-        floor_looseness: float = 1.0,
-    ) -> MotionTerms:
-        """Evaluate all terms; `motion` has all frames of the clip."""
-        terms = super().__call__(motion, floor, targets, floor_looseness=floor_looseness)
-        taller = (self.stature(motion.betas) - self._statures).nan_to_num(0.0) / STATURE_SIGMA_M
-        terms.terms["stature"] = 0.5 * self.weights.shape * taller.square().sum()
-        return terms
+def estimate_objective(
+    body: Body,
+    prior: PosePrior,
+    targets: KeypointTargets,
+    estimates: PersonEstimates,
+    statures: Float[Tensor, "person"],
+    weights: MotionWeights,
+) -> ReferenceObjective:
+    """The terms of a clip fit, and those that keep poses and body heights near the estimate."""
+    device = targets.K.device
+    rotations = torch.as_tensor(estimates.rotations, device=device).float()
+    trust = torch.as_tensor(estimates.known, device=device).float()[..., None].repeat(1, 1, 24)
+    if not estimates.has_camera:
+        trust[..., 0] = 0.0  # which way the camera looked was only searched roughly
+    return ReferenceObjective(
+        body,
+        prior,
+        targets.set_name,
+        weights,
+        rotations,
+        torch.full_like(trust, POSE_SIGMA_RAD),
+        POSE_TRUST * trust,
+        OUTLIER_SIGMAS,
+        statures,
+    )

@@ -10,18 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
 from closefit.fitting.clip_fit import ClipFit, fit_clip
-from closefit.fitting.from_estimate import start_from_estimate
+from closefit.fitting.from_estimate import implied_statures, start_from_estimate
 from closefit.fitting.motion_objective import MotionWeights
 from closefit.fitting.prior_start import PoseEstimate, PriorStart, sample_start, variables_of
 from closefit.fitting.reference import ReferenceObjective
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables
+from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
 from closefit.prior.network import Denoiser
 from closefit.prior.state import PairPose
 from closefit.records import PersonEstimates
@@ -31,6 +33,10 @@ OUTLIER_SIGMAS = 4.0
 KEYPOINTS, FLOOR, UPRIGHT = 12.0, 0.5, 0.2
 """Weights of these terms after the prior has spoken: keypoints and poses say where people are, and
 people who lie, kneel or are lifted neither stand on the floor nor are upright."""
+
+
+ESTIMATE_SHARE = 0.7
+"""Weight of another tool's poses against what the prior makes of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +50,7 @@ class PriorFit:
         pose: Weight of the authored pose ranges, which then only mark what joints cannot do.
         seed: Seed of the samples.
         choice: Which motion the fit starts from: the sample that agrees best with the keypoints, or
-            the mean of all.
+            the expected motion.
     """
 
     samples: int = 8
@@ -52,7 +58,7 @@ class PriorFit:
     trust: float = 10.0
     pose: float = 0.1
     seed: int = 0
-    choice: Literal["best", "mean"] = "mean"
+    choice: Literal["best", "expected"] = "expected"
 
 
 def fit_from_prior(
@@ -79,10 +85,10 @@ def fit_from_prior(
     return fit_clip(objective, targets, chosen, settings.steps, on_step)
 
 
-def sample_of(start: PriorStart, choice: Literal["best", "mean"]) -> MotionVariables:
-    """The sample that agrees best with the keypoints, or the mean of all."""
-    if choice == "mean":
-        return variables_of(start.mean, start.mean.betas[0])
+def sample_of(start: PriorStart, choice: Literal["best", "expected"]) -> MotionVariables:
+    """The sample that agrees best with the keypoints, or the expected motion."""
+    if choice == "expected":
+        return variables_of(start.expected, start.expected.betas[0])
     drawn, best = start.drawn, start.best
     pose = PairPose(drawn.rotations[best], drawn.betas[best], drawn.pelvis_m[best])
     return variables_of(pose, pose.betas[0])
@@ -94,17 +100,19 @@ def _near(
     ranges: PosePrior,
     settings: PriorFit,
     start: PriorStart,
+    statures: Float[Tensor, "person"] | None = None,
 ) -> ReferenceObjective:
-    """The terms of a clip fit, and one that keeps poses near the samples' mean."""
+    """The terms of a clip fit, and those that keep poses (and known heights) near the start's."""
     return ReferenceObjective(
         body,
         ranges,
         targets.set_name,
         weights_with_prior(settings.pose, KEYPOINTS),
-        start.mean.rotations,
+        start.expected.rotations,
         start.sigma_rad,
         torch.full_like(start.sigma_rad, settings.trust),
         OUTLIER_SIGMAS,
+        statures,
     )
 
 
@@ -113,29 +121,41 @@ def weights_with_prior(pose: float, keypoints: float) -> MotionWeights:
     return MotionWeights(pose=pose, keypoints=keypoints, floor=FLOOR, upright=UPRIGHT)
 
 
-def complete_estimate(
+def fit_pair(
     body: Body,
     targets: KeypointTargets,
+    ranges: PosePrior,
     network: Denoiser,
     settings: PriorFit,
     estimates: PersonEstimates,
-) -> PersonEstimates:
-    """Let the prior say how people move whom, or in frames which, another tool has lost.
+    on_step: Callable[[int, int], None],
+) -> ClipFit:
+    """Make a pair of what another tool says of each person, and place both on one floor.
 
-    Its samples begin with the tool's poses, so that what they add fits to these.
+    The prior begins with the tool's poses and says how two people would move so; the fit stays near
+    the tool's poses and the prior's, and near the prior's alone where the tool has lost somebody.
+
+    Args:
+        body: Body on the device of `targets`.
+        targets: Observed keypoints.
+        ranges: Authored pose ranges.
+        network: Trained prior on the same device.
+        settings: How to use it.
+        estimates: Persons 0 and 1 in the frames of `targets`, relative to its camera.
+        on_step: Told (steps done, steps in all).
     """
     device = targets.K.device
     known = torch.as_tensor(estimates.known, device=device)
     begin = PoseEstimate(start_from_estimate(body, targets, estimates), known)
     start = sample_start(network, body, targets, settings.samples, settings.seed, begin)
+    share = ESTIMATE_SHARE * known[..., None, None, None].repeat(1, 1, 24, 1, 1)
+    if not estimates.has_camera:
+        share[:, :, 0] = 0.0  # which way the camera looked was only searched roughly
     rotations = torch.as_tensor(estimates.rotations, device=device).float()
-    completed = torch.where(known[..., None, None, None], rotations, start.mean.rotations)
-    place = np.where(
-        estimates.known[..., None], estimates.transl_m, start.mean.pelvis_m.cpu().numpy()
+    mixed = matrix_from_6d(matrix_to_6d(torch.lerp(start.expected.rotations, rotations, share)))
+    start = dataclasses.replace(
+        start, expected=dataclasses.replace(start.expected, rotations=mixed)
     )
-    return dataclasses.replace(
-        estimates,
-        rotations=completed.cpu().numpy(),
-        transl_m=place.astype(np.float32),
-        known=np.ones_like(estimates.known),
-    )
+    statures = implied_statures(body, begin.variables, estimates)
+    objective = _near(body, targets, ranges, settings, start, statures)
+    return fit_clip(objective, targets, sample_of(start, "expected"), settings.steps, on_step)

@@ -18,12 +18,19 @@ from closefit.losses import reprojection_loss
 from closefit.prior.conditions import KEYPOINT_SET
 from closefit.prior.network import Denoiser
 from closefit.prior.objective import FPS
-from closefit.prior.sampling import ClipSampler
+from closefit.prior.sampling import ClipSampler, mean_pose
 from closefit.prior.state import PairPose
 from closefit.prior.view import rays_from_pixels
 
 SAME_RATE = 0.02
 """Frame rates that differ by less than this share count as the prior's own."""
+
+EXPECTING = 2
+"""Answers that are averaged into the expected motion; they hardly differ."""
+
+REFINING = (20, 0)
+"""Noise levels through which an estimate goes: its gist is kept, and what the prior knows of pairs
+is added."""
 
 LEAST_SIGMA_RAD = 0.1
 """Samples agree where the prior is sure of itself; it is never surer than this."""
@@ -36,14 +43,14 @@ class PriorStart:
     Attributes:
         drawn: All samples (`sample frame person`).
         best: The one that agrees best with the keypoints.
-        mean: Mean of all samples, which is nearer to the truth than most of them.
-        sigma_rad: How far the samples lie about that mean, per joint.
+        expected: The expected motion, which is nearer to the truth than the samples.
+        sigma_rad: How far the samples lie about the expected motion, per joint.
         energies: Robust keypoint error of each sample.
     """
 
     drawn: PairPose
     best: int
-    mean: PairPose
+    expected: PairPose
     sigma_rad: Float[Tensor, "frame person 24"]
     energies: Float[Tensor, " sample"]
 
@@ -83,33 +90,29 @@ def sample_start(
     where = frame_times(targets.num_frames, len(times))
     sampler = ClipSampler(network, rays_at(targets, times))
     generator = torch.Generator().manual_seed(seed)
-    drawn = sampler.sample(samples, generator)
-    if estimate is not None:
-        own = pose_at(mean_pose(drawn), where)
-        begin = pose_at(filled(pose_of(estimate.variables), own, estimate.covered), times)
-        drawn = sampler.sample(samples, generator, start=begin)
-    drawn = pose_at(drawn, where)
+    expected = pose_at(sampler.expected(EXPECTING, generator), where)
+    if estimate is None:
+        drawn = pose_at(sampler.sample(samples, generator), where)
+    else:
+        begin = filled(pose_of(estimate.variables), expected, estimate.covered)
+        drawn = pose_at(
+            sampler.sample(samples, generator, start=pose_at(begin, times), levels=REFINING), where
+        )
+        expected = mean_pose(drawn)
     if body.name != "closefit":
-        drawn = dataclasses.replace(drawn, betas=torch.zeros_like(drawn.betas))
+        drawn, expected = (
+            dataclasses.replace(pose, betas=torch.zeros_like(pose.betas))
+            for pose in (drawn, expected)
+        )
     energies = _energies(body, targets, drawn)
-    mean = mean_pose(drawn)
     # Half the squared chord between two rotations is their squared angle, for small angles.
-    spread = 0.5 * (drawn.rotations - mean.rotations).square().sum((-2, -1)).mean(0)
+    spread = 0.5 * (drawn.rotations - expected.rotations).square().sum((-2, -1)).mean(0)
     return PriorStart(
         best=int(energies.argmin()),
         drawn=drawn,
-        mean=mean,
+        expected=expected,
         sigma_rad=(spread + LEAST_SIGMA_RAD**2).sqrt(),
         energies=energies,
-    )
-
-
-def mean_pose(drawn: PairPose) -> PairPose:
-    """Mean over samples (the first axis)."""
-    return PairPose(
-        rotations=matrix_from_6d(matrix_to_6d(drawn.rotations).mean(0)),
-        betas=drawn.betas.mean(0),
-        pelvis_m=drawn.pelvis_m.mean(0),
     )
 
 

@@ -13,7 +13,7 @@ from closefit.estimates.reading import read_estimates
 from closefit.events import Notice, Step
 from closefit.fitting.clip_fit import ClipFit
 from closefit.fitting.from_estimate import fit_from_estimate
-from closefit.fitting.from_prior import PriorFit, complete_estimate, fit_from_prior
+from closefit.fitting.from_prior import PriorFit, fit_from_prior, fit_pair
 from closefit.fitting.hypotheses import fit_best
 from closefit.fitting.reprojection import KeypointProjector
 from closefit.fitting.targets import KeypointTargets, targets_from_track
@@ -46,10 +46,10 @@ def run(job: Job) -> None:
 
     settings = job.config.init
     estimates = _given_estimates(job, track, targets, body)
-    if estimates is not None:
-        if settings.prior and not estimates.known.all():
-            network, how = load_network(job), _prior_settings(job)
-            estimates = complete_estimate(body, targets, network, how, estimates)
+    if estimates is not None and settings.prior:
+        network, order = load_network(job), "as estimated"
+        fit = fit_pair(body, targets, prior, network, _prior_settings(job), estimates, on_step)
+    elif estimates is not None:
         fit, order = fit_from_estimate(body, targets, prior, estimates, settings.steps, on_step)
     elif settings.prior:
         network, order = load_network(job), "as sampled"
@@ -84,7 +84,7 @@ def _given_estimates(
     pair = find_pair(path, found, targets, body, first_frame, job.video)
     for person, share in enumerate(pair.known.mean(axis=0)):
         if share == 0:
-            text = f"person {person} is not in the estimate `{path}`: fitted from keypoints alone"
+            text = f"person {person} is not in the estimate `{path}` and comes from keypoints alone"
             job.emit(Notice(text, warning=True))
     job.report(
         {"init_from": pair.tool, "init_from_share": pair.known.mean(axis=0).round(3).tolist()}

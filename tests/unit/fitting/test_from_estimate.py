@@ -11,7 +11,7 @@ from closefit.body.model import Body
 from closefit.body.stature import Stature
 from closefit.fitting.floor import FloorPlane
 from closefit.fitting.from_estimate import (
-    EstimateObjective,
+    estimate_objective,
     fill_rotations,
     fit_from_estimate,
     implied_statures,
@@ -252,7 +252,7 @@ def test_body_heights_and_world_headings_in_the_objective(known: KnownMotion) ->
     mean = Stature(known.body)(torch.zeros(2, 10))
 
     def terms(has_camera: bool, statures: torch.Tensor) -> dict[str, torch.Tensor]:
-        objective = EstimateObjective(
+        objective = estimate_objective(
             known.body,
             known.prior,
             known.targets,
