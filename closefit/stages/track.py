@@ -16,7 +16,7 @@ from closefit.stages.perception.evidence import Evidence
 from closefit.tracking.identify import Identified
 from closefit.tracking.repair import doubtful_frames
 
-REVISION = 4
+REVISION = 5
 
 BACKENDS: dict[Backend, Callable[[Clip], Evidence]] = {
     "import": imported.perceive,

@@ -5,6 +5,7 @@ later with the whole clip at hand. A tracklet may miss a few frames, but never g
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -25,6 +26,9 @@ CONFUSION_MARGIN = 0.15
 
 POSE_SCALE = 0.3
 """Mean distance of keypoints, in person heights, that counts as much as boxes being apart."""
+
+MASK_COST = 0.3
+"""Cost of a mask that shares no pixel with the last one."""
 
 COLOUR_MEMORY = 10
 MAX_COLOUR_CHANGE = 0.5
@@ -148,8 +152,22 @@ def _costs(
     costs: Float[np.ndarray, "track detection"] = (
         0.5 * (1.0 - overlap) + 0.5 * np.minimum(pose, 2.0) + 0.3 * colours
     )
+    costs += MASK_COST * (1.0 - _mask_overlap(sightings, last, shift, found))
     apart = (overlap <= 0) & (pose > 1.0)
     return np.where(apart, UNLIKELY, costs), colours > MAX_COLOUR_CHANGE
+
+
+def _mask_overlap(
+    sightings: Sightings,
+    last: Int[np.ndarray, " track"],
+    shift_px: Float[np.ndarray, "track 2"],
+    found: list[int],
+) -> Float[np.ndarray, "track detection"]:
+    """IoU of each tracklet's last mask, moved on, with each detection's; 1 where unknown."""
+    overlap = np.ones((len(last), len(found)))
+    for (row, before), (column, now) in product(enumerate(last), enumerate(found)):
+        overlap[row, column] = sightings.masks[before].iou(sightings.masks[now], shift_px[row])
+    return np.nan_to_num(overlap, nan=1.0)
 
 
 def _centres(boxes: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch 2"]:

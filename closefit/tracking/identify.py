@@ -19,10 +19,11 @@ from closefit.errors import CorrectionsError
 from closefit.tracking.corrections import NO_CORRECTIONS, Corrections, Place
 from closefit.tracking.crowd import Crowd, choose, detection_at, gather
 from closefit.tracking.identity import Told, find_exchanged
+from closefit.tracking.mask_crops import MaskCrop
 from closefit.tracking.pair import choose_pair, pair_detections, require_pair
 from closefit.tracking.people import exchange
 from closefit.tracking.repair import RepairedPair, repair
-from closefit.tracking.sightings import MaskCrop, Sightings
+from closefit.tracking.sightings import Sightings
 
 SAME_BOX = 0.4
 """A drawn box is that of the detection that overlaps it at least this much (IoU)."""

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import logsumexp
 
+from closefit.tracking.mask_evidence import continued_iou, newest_iou
 from closefit.tracking.people import PairDetections
 
 MEMORY = 4
@@ -40,6 +41,13 @@ CLOTHES_CORRELATION = 0.25
 
 MAX_COLOUR_EVIDENCE = 0.5
 """Shadows mislead for many frames in a row, so one frame's colours never count for more."""
+
+MASK_COST = 4.0
+"""Cost of a mask that shares no pixel with the person's mask in the frame before.
+
+Measured on real detections that were exchanged, lost and blurred: the more, up to this, the better,
+and nothing is worse than without masks (benchmarks/mask_cue.py).
+"""
 
 FORGETTING_FRAMES = 5.0
 """After so many frames without anybody, a change costs half as much: trackers start anew."""
@@ -149,6 +157,11 @@ def _motion_costs(pair: PairDetections, frames: Int[np.ndarray, " frame"], fps: 
     fits: Costs = np.stack(
         [_misfit(points, weight, ages, state, height_px, fps) for state in range(STATES)], axis=1
     )
+    if pair.masks is not None:
+        overlaps = continued_iou(pair.masks, pair.boxes_xyxy, ages, fps)
+        for state in range(STATES):
+            columns = [(state >> bit) & 1 for bit in range(MEMORY)]
+            fits[:, state] += MASK_COST * (1.0 - newest_iou(overlaps, columns))
     other = fits[:, ::-1, ::-1]  # the other person was, and is, in the other columns
     before = np.arange(STATES) & 1
     price = CHANGE_COST / (1.0 + (ages[0] - 1) / FORGETTING_FRAMES)

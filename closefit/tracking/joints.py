@@ -52,7 +52,7 @@ def doubt_jumps(
     """
     points = keypoints[..., :2] / height_px[:, None, None]
     confidence = keypoints[..., 2]
-    path, support = _path(points, confidence, max(3, round(WINDOW_S * fps)))
+    path, support = smooth_path(points, confidence, path_reach(fps))
     off_path = np.linalg.norm(points - path, axis=-1)
     to_other = np.linalg.norm(points - points[:, ::-1], axis=-1)
     on_other = np.exp(-0.5 * (to_other / NEAR_OTHER) ** 2) * confidence[:, ::-1]
@@ -83,7 +83,7 @@ def give_back_limbs(
     """
     scale = height_px[:, None, None]
     points, confidence = keypoints[..., :2], keypoints[..., 2]
-    path, support = _path(points / scale, confidence, max(3, round(WINDOW_S * fps)))
+    path, support = smooth_path(points / scale, confidence, path_reach(fps))
     to_own = np.linalg.norm(points / scale - path, axis=-1)
     to_other = np.linalg.norm(points[:, ::-1] / scale - path, axis=-1)
     crossed = (to_own > OFF_PATH) & (to_other < TOLERATED) & (support > 1.0) & (confidence > 0.0)
@@ -97,13 +97,23 @@ def give_back_limbs(
     return mixed, exchanged
 
 
+def path_reach(fps: float) -> int:
+    """Number of frames before and after that a path is fitted to."""
+    return max(3, round(WINDOW_S * fps))
+
+
 def _plausible(distance: Weights, tolerated: float, softness: float) -> Weights:
     likelihood: Weights = np.exp(-0.5 * (np.maximum(distance - tolerated, 0.0) / softness) ** 2)
     return likelihood
 
 
-def _path(points: Points, confidence: Weights, reach: int) -> tuple[Points, Weights]:
+def smooth_path(points: Points, confidence: Weights, reach: int) -> tuple[Points, Weights]:
     """Fit a parabola to the frames around each frame, without that frame itself.
+
+    Args:
+        points: Keypoints in person heights.
+        confidence: 0 where unknown.
+        reach: Frames before and after that count.
 
     Returns:
         Its value in the frame, and the weight of the neighbours that agree with it.

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from closefit.errors import NeverTogetherError, NobodyError, OnePersonError
 from closefit.tracking.association import Tracklet, link_known
 from closefit.tracking.colours import colour_distance, mean_colour
+from closefit.tracking.mask_crops import MaskCrop
 from closefit.tracking.people import PairDetections
 from closefit.tracking.sightings import Sightings
 
@@ -117,7 +118,20 @@ def pair_detections(sightings: Sightings, chosen: Int[np.ndarray, "frame 2"]) ->
     keypoints[missing] = 0.0
     colours = sightings.colours[chosen]
     colours[missing] = np.nan
-    return PairDetections(boxes_xyxy=boxes, keypoints=keypoints, colours=colours)
+    return PairDetections(boxes, keypoints, colours, _masks(sightings, chosen))
+
+
+def _masks(
+    sightings: Sightings, chosen: Int[np.ndarray, "frame 2"]
+) -> Shaped[np.ndarray, "frame 2"] | None:
+    """Mask of each chosen detection; None where nobody has one."""
+    if not any(len(mask.bits) for mask in sightings.masks):
+        return None
+    masks = np.full(chosen.shape, MaskCrop.empty(), dtype=object)
+    for place, number in np.ndenumerate(chosen):
+        if number >= 0:
+            masks[place] = sightings.masks[number]
+    return masks
 
 
 def require_pair(seen: Bool[np.ndarray, "frame 2"], fps: float, video: str) -> None:

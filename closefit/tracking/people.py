@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from closefit.tracking.mask_crops import MaskCrop
+
 
 @dataclass(frozen=True, eq=False)
 class PairDetections:
@@ -13,12 +15,14 @@ class PairDetections:
     Attributes:
         boxes_xyxy: In pixels; NaN where the person was not detected.
         keypoints: x, y in pixels and confidence; all 0 where unknown.
-        colours: Description of the clothes' colours (see `appearance`); NaN where unknown.
+        colours: Description of the clothes' colours (see `colours`); NaN where unknown.
+        masks: `MaskCrop` of each person, empty where unknown; None where nobody has one.
     """
 
     boxes_xyxy: Float[np.ndarray, "frame person 4"]
     keypoints: Float[np.ndarray, "frame person keypoint 3"]
     colours: Float[np.ndarray, "frame person colour"]
+    masks: Shaped[np.ndarray, "frame person"] | None = None
 
     @property
     def seen(self) -> Bool[np.ndarray, "frame person"]:
@@ -38,6 +42,7 @@ class PairDetections:
             boxes_xyxy=self.boxes_xyxy[frames],
             keypoints=self.keypoints[frames],
             colours=self.colours[frames],
+            masks=None if self.masks is None else self.masks[frames],
         )
 
     def exchanged(self, frames: Bool[np.ndarray, " frame"]) -> "PairDetections":
@@ -47,6 +52,7 @@ class PairDetections:
             boxes_xyxy=exchange(self.boxes_xyxy, frames),
             keypoints=exchange(self.keypoints, frames),
             colours=exchange(self.colours, frames),
+            masks=None if self.masks is None else exchange(self.masks, frames),
         )
 
     def without(self, dropped: Bool[np.ndarray, "frame person"]) -> "PairDetections":
@@ -56,7 +62,16 @@ class PairDetections:
             boxes_xyxy=np.where(dropped[..., None], np.nan, self.boxes_xyxy),
             keypoints=np.where(dropped[..., None, None], 0.0, self.keypoints),
             colours=np.where(dropped[..., None], np.nan, self.colours),
+            masks=None if self.masks is None else _without(self.masks, dropped),
         )
+
+
+def _without(
+    masks: Shaped[np.ndarray, "frame person"], dropped: Bool[np.ndarray, "frame person"]
+) -> Shaped[np.ndarray, "frame person"]:
+    kept: np.ndarray = masks.copy()
+    kept[dropped] = MaskCrop.empty()
+    return kept
 
 
 def exchange(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
+from closefit.tracking.doubles import own_probability
 from closefit.tracking.gaps import fill_gaps
 from closefit.tracking.identity import Told, find_exchanged
 from closefit.tracking.joints import doubt_jumps, give_back_limbs
@@ -61,6 +62,10 @@ def repair(
     if dropped is not None:
         pair = pair.without(dropped)
     keypoints, _ = give_back_limbs(pair.keypoints, pair.height_px, fps)
+    certain = np.zeros(len(exchanged), dtype=bool)
+    if told is not None:
+        certain = (told.kept >= 0) | told.believed
+    own = np.where(certain[:, None], 1.0, own_probability(keypoints, pair.height_px, fps))
     keypoints = doubt_jumps(keypoints, pair.height_px, fps)
     boxes, keypoints, filled = fill_gaps(pair.boxes_xyxy, keypoints, time_s, max_gap_s)
     known = pair.seen | filled
@@ -69,7 +74,7 @@ def repair(
         keypoints=keypoints,
         seen=pair.seen,
         filled=filled,
-        identity_confidence=np.where(known, confidence[:, None], 0.0),
+        identity_confidence=np.where(known, confidence[:, None] * own, 0.0),
         exchanged=exchanged,
     )
 

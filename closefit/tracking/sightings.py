@@ -3,58 +3,13 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from closefit.detectors.detections import Detections
 from closefit.records import DetectedPeople
 from closefit.tracking.colours import describe_clothes
+from closefit.tracking.mask_crops import MaskCrop
 from closefit.tracking.people import PairDetections
-
-
-@dataclass(frozen=True, eq=False)
-class MaskCrop:
-    """One person's mask, cut to its bounding box and packed.
-
-    Attributes:
-        rows: Image rows of the box.
-        columns: Image columns of the box.
-        bits: Packed pixels of the box.
-    """
-
-    rows: slice
-    columns: slice
-    bits: UInt8[np.ndarray, " bytes"]
-
-    @classmethod
-    def of(cls, mask: Bool[np.ndarray, "height width"]) -> "MaskCrop":
-        """Cut and pack a mask."""
-        rows, columns = _extent(np.any(mask, axis=1)), _extent(np.any(mask, axis=0))
-        return cls(rows, columns, np.packbits(mask[rows, columns]))
-
-    @classmethod
-    def empty(cls) -> "MaskCrop":
-        """Return a mask without pixels."""
-        return cls(slice(0, 0), slice(0, 0), np.zeros(0, dtype=np.uint8))
-
-    @property
-    def corners(self) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom."""
-        return self.columns.start, self.rows.start, self.columns.stop, self.rows.stop
-
-    def covers(self, x: float, y: float) -> bool:
-        """Whether the point lies on the mask."""
-        row, column = int(np.floor(y)) - self.rows.start, int(np.floor(x)) - self.columns.start
-        height = self.rows.stop - self.rows.start
-        width = self.columns.stop - self.columns.start
-        if not (0 <= row < height and 0 <= column < width):
-            return False
-        bit = row * width + column
-        return bool(self.bits[bit // 8] >> (7 - bit % 8) & 1)
-
-    def add_to(self, mask: Bool[np.ndarray, "height width"]) -> None:
-        """Set this mask's pixels in a mask of the whole image."""
-        part = mask[self.rows, self.columns]
-        part |= np.unpackbits(self.bits, count=part.size).reshape(part.shape).astype(bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,10 +157,3 @@ def _landmarks(frames: list[Detections]) -> Float[np.ndarray, "detection landmar
     if not known or len(known) < len(given):
         return np.zeros((sum(len(found.scores) for found in frames), 0, 4))
     return np.concatenate(known)
-
-
-def _extent(used: Bool[np.ndarray, " side"]) -> slice:
-    """From the first to the last position that is used."""
-    if not used.any():
-        return slice(0, 0)
-    return slice(int(used.argmax()), len(used) - int(used[::-1].argmax()))

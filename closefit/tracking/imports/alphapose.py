@@ -8,9 +8,10 @@ from jaxtyping import Int
 
 from closefit.tracking.imports import entries
 from closefit.tracking.imports.entries import Entry
-from closefit.tracking.imports.imported import NO_MASK, Imported, Listed, finish
+from closefit.tracking.imports.imported import Imported, Listed, finish
 from closefit.tracking.imports.part import Part, number_in
 from closefit.tracking.imports.refusals import refuse
+from closefit.tracking.mask_crops import MaskCrop
 
 
 def read_people(path: Path, people: Sequence[Entry], part: Part) -> Imported:
@@ -33,7 +34,7 @@ def read_people(path: Path, people: Sequence[Entry], part: Part) -> Imported:
         # The scores of people add up those of keypoints, and so say nothing about being a person.
         scores=np.ones(len(people)),
         keypoints=entries.keypoints(path, people, "keypoints"),
-        masks=[NO_MASK] * len(people),
+        masks=[MaskCrop.empty()] * len(people),
         identity=_identities(path, people, frame),
     )
     return finish(path, part, listed)

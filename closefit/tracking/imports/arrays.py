@@ -21,9 +21,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from closefit.errors import ObservationsError
-from closefit.tracking.imports.imported import NO_MASK, Imported, Listed, Silhouettes, finish
+from closefit.tracking.imports.imported import Imported, Listed, Silhouettes, finish
 from closefit.tracking.imports.part import Part
 from closefit.tracking.imports.refusals import HINT
+from closefit.tracking.mask_crops import MaskCrop
 
 KEYS = ("boxes", "keypoints", "union_masks", "union_masks_shape", "width", "height", "fps")
 NUM_KEYPOINTS = 17
@@ -48,7 +49,7 @@ def read_arrays(path: Path, part: Part) -> Imported:
         boxes_xyxy=boxes[seen],
         scores=np.ones(len(frame)),
         keypoints=keypoints[seen],
-        masks=[NO_MASK] * len(frame),
+        masks=[MaskCrop.empty()] * len(frame),
         identity=person,
     )
     silhouettes = Silhouettes(

@@ -9,11 +9,11 @@ from PIL import Image, ImageDraw
 
 from closefit.tracking.imports import entries, rle
 from closefit.tracking.imports.entries import Entry
-from closefit.tracking.imports.imported import NO_MASK, Imported, Listed, finish
+from closefit.tracking.imports.imported import Imported, Listed, finish
 from closefit.tracking.imports.part import Part, number_in, require_gapless
 from closefit.tracking.imports.pictures import resized
 from closefit.tracking.imports.refusals import refuse, whole_number
-from closefit.tracking.sightings import MaskCrop
+from closefit.tracking.mask_crops import MaskCrop
 
 PERSON = 1
 """COCO's category of people."""
@@ -110,7 +110,7 @@ def _read(
     if not any(e.get("keypoints") or e.get("segmentation") or e.get("bbox") for e in people):
         refuse(path, "has neither `keypoints` nor `segmentation` nor `bbox`")
     masks = [
-        _mask(path, entry, part) if 0 <= place < part.num_frames else NO_MASK
+        _mask(path, entry, part) if 0 <= place < part.num_frames else MaskCrop.empty()
         for entry, place in zip(people, frame, strict=True)
     ]
     listed = Listed(
@@ -129,7 +129,7 @@ def _mask(path: Path, entry: Entry, part: Part) -> MaskCrop:
     """Mask of one entry at working size."""
     segmentation = entry.get("segmentation")
     if not segmentation:
-        return NO_MASK
+        return MaskCrop.empty()
     if isinstance(segmentation, list):
         return _polygons(path, segmentation, part)
     try:

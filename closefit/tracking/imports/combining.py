@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from closefit.detectors.detections import Detections, box_iou
-from closefit.tracking.imports.imported import NO_MASK, Imported, Silhouettes
+from closefit.tracking.imports.imported import Imported, Silhouettes
 from closefit.tracking.imports.part import Part
-from closefit.tracking.sightings import MaskCrop
+from closefit.tracking.mask_crops import MaskCrop
 
 MIN_AFFINITY = 0.25
 """Who agrees less is somebody else."""
@@ -179,13 +179,9 @@ def _joined(one: Imported, two: Imported, completed: Completed, *, first_numbers
         box_given=np.concatenate([one.box_given | given, alone.box_given]),
         scores=np.concatenate([completed.found.scores, alone.scores]),
         keypoints=np.concatenate([completed.found.keypoints, alone.keypoints]),
-        masks=[_crop(mask) for mask in completed.found.masks] + alone.masks,
+        masks=[MaskCrop.of(mask) for mask in completed.found.masks] + alone.masks,
         identity=np.concatenate([identity, identity_alone]),
     )
-
-
-def _crop(mask: Bool[np.ndarray, "height width"]) -> MaskCrop:
-    return MaskCrop.of(mask) if mask.any() else NO_MASK
 
 
 def _concatenated(pieces: list[Imported]) -> Imported:

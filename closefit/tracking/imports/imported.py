@@ -12,7 +12,7 @@ from closefit.records import pack_masks
 from closefit.tracking.imports.layouts import to_coco17
 from closefit.tracking.imports.part import Part
 from closefit.tracking.imports.refusals import refuse
-from closefit.tracking.sightings import MaskCrop
+from closefit.tracking.mask_crops import MaskCrop
 
 MAX_CONFIDENCE = 10.0
 """Some tools' confidences exceed 1, which then counts as sure; beyond this it is something else."""
@@ -25,8 +25,6 @@ BOX_MARGINS = np.array([0.07, 0.09, 0.07, 0.06])
 
 MIN_BOX_PX = 2.0
 
-NO_MASK = MaskCrop(slice(0, 0), slice(0, 0), np.zeros(0, dtype=np.uint8))
-
 
 @dataclass(frozen=True, eq=False)
 class Listed:
@@ -37,7 +35,7 @@ class Listed:
         boxes_xyxy: NaN where the file has none.
         scores: Confidence that this is a person.
         keypoints: In the file's set; NaN or confidence 0 where unknown, no columns without any.
-        masks: At working size; `NO_MASK` where the file has none.
+        masks: At working size; empty where the file has none.
         identity: Number of the person; -1 where the file has none.
         keypoint_names: What the file calls the keypoints.
     """
@@ -74,7 +72,7 @@ class Imported:
         box_given: The file had this box.
         scores: Confidence that this is a person.
         keypoints: COCO-17 and confidence; 0 where unknown.
-        masks: Pixels of the person; `NO_MASK` where unknown.
+        masks: Pixels of the person; empty where unknown.
         identity: Number of the person; -1 where unknown.
         identity_trusted: The numbers are right in all frames; else they are a first guess.
         silhouettes: Pixels of everybody together, where a file has these.
@@ -237,12 +235,7 @@ def _known_keypoints(path: Path, listed: Listed) -> Float[np.ndarray, "detection
 
 def _mask_boxes(masks: list[MaskCrop]) -> Float[np.ndarray, "detection 4"]:
     """Boxes around masks; NaN around none."""
-    sides = [
-        (mask.columns.start, mask.rows.start, mask.columns.stop, mask.rows.stop)
-        if len(mask.bits)
-        else (np.nan,) * 4
-        for mask in masks
-    ]
+    sides = [mask.corners if len(mask.bits) else (np.nan,) * 4 for mask in masks]
     return np.array(sides, dtype=np.float64).reshape(-1, 4)
 
 

@@ -23,7 +23,7 @@ from closefit.tracking.imports.imported import (
 from closefit.tracking.imports.part import Part
 from closefit.tracking.imports.pictures import resized
 from closefit.tracking.imports.refusals import refuse
-from closefit.tracking.sightings import MaskCrop
+from closefit.tracking.mask_crops import MaskCrop
 
 MASKS, OBJECT_IDS, FPS = "masks", "object_ids", "fps"
 

@@ -21,7 +21,7 @@ from closefit.tracking.imports.imported import (
 from closefit.tracking.imports.part import Part, natural_order, numbered, require_gapless
 from closefit.tracking.imports.pictures import read_labels, resized
 from closefit.tracking.imports.refusals import refuse
-from closefit.tracking.sightings import MaskCrop
+from closefit.tracking.mask_crops import MaskCrop
 
 MAX_LABELS = 16
 """Pictures with more values than this have soft edges instead of labels."""

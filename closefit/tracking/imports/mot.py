@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Float
 
 from closefit.tracking.imports.imported import (
-    NO_MASK,
     Imported,
     Listed,
     boxes_from_xywh,
@@ -19,6 +18,7 @@ from closefit.tracking.imports.imported import (
 )
 from closefit.tracking.imports.part import COUNT_HINT, Part
 from closefit.tracking.imports.refusals import int_or_none, read_text, refuse
+from closefit.tracking.mask_crops import MaskCrop
 
 MIN_COLUMNS, CONFIDENCE, CLASS, TRUTH_COLUMNS = 6, 6, 7, 9
 PERSON = 1
@@ -43,7 +43,7 @@ def read_rows(path: Path, part: Part) -> Imported:
         boxes_xyxy=boxes_from_xywh(path, rows[:, 2:6]),
         scores=np.where(confidence < 0, 1.0, confidence),
         keypoints=np.zeros((len(rows), 0, 3)),
-        masks=[NO_MASK] * len(rows),
+        masks=[MaskCrop.empty()] * len(rows),
         identity=rows[:, 1].astype(np.int64).clip(min=-1),
     )
     return finish(path, part, listed)

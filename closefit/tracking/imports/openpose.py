@@ -7,9 +7,10 @@ import numpy as np
 
 from closefit.tracking.imports import entries
 from closefit.tracking.imports.entries import Entry
-from closefit.tracking.imports.imported import NO_MASK, Imported, Listed, finish
+from closefit.tracking.imports.imported import Imported, Listed, finish
 from closefit.tracking.imports.part import Part, natural_order, numbered, require_gapless
 from closefit.tracking.imports.refusals import read_json, refuse
+from closefit.tracking.mask_crops import MaskCrop
 
 POINTS, PERSON = "pose_keypoints_2d", "person_id"
 
@@ -38,7 +39,7 @@ def read_folder(folder: Path, files: Sequence[Path], part: Part) -> Imported:
         boxes_xyxy=np.full((len(people), 4), np.nan),
         scores=np.ones(len(people)),
         keypoints=entries.keypoints(folder, people, POINTS),
-        masks=[NO_MASK] * len(people),
+        masks=[MaskCrop.empty()] * len(people),
         identity=entries.identities(folder, people, PERSON),
     )
     return finish(folder, part, listed)

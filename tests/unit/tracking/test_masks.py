@@ -1,10 +1,10 @@
 import numpy as np
 
 from closefit.records import unpack_masks
+from closefit.tracking.mask_crops import MaskCrop
 from closefit.tracking.masks import COVERED_TRUST, chosen_masks, pack
 from closefit.tracking.pair import choose_pair
 from closefit.tracking.prompts import choose_prompts, sure_boxes
-from closefit.tracking.sightings import MaskCrop
 from tests.unit.tracking.scenes import IMAGE_WH, see, walk
 
 SIZE = np.array([40, 30])

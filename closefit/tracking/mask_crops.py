@@ -1,0 +1,87 @@
+"""One person's mask, kept small, and how much of two masks is the same."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+
+@dataclass(frozen=True, eq=False)
+class MaskCrop:
+    """One person's mask, cut to its bounding box and packed.
+
+    Attributes:
+        rows: Image rows of the box.
+        columns: Image columns of the box.
+        bits: Packed pixels of the box.
+    """
+
+    rows: slice
+    columns: slice
+    bits: UInt8[np.ndarray, " bytes"]
+
+    @classmethod
+    def of(cls, mask: Bool[np.ndarray, "height width"]) -> "MaskCrop":
+        """Cut and pack a mask."""
+        rows, columns = _extent(np.any(mask, axis=1)), _extent(np.any(mask, axis=0))
+        return cls(rows, columns, np.packbits(mask[rows, columns]))
+
+    @classmethod
+    def empty(cls) -> "MaskCrop":
+        """Return a mask without pixels."""
+        return cls(slice(0, 0), slice(0, 0), np.zeros(0, dtype=np.uint8))
+
+    @property
+    def corners(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom."""
+        return self.columns.start, self.rows.start, self.columns.stop, self.rows.stop
+
+    def covers(self, x: float, y: float) -> bool:
+        """Whether the point lies on the mask."""
+        row, column = int(np.floor(y)) - self.rows.start, int(np.floor(x)) - self.columns.start
+        height = self.rows.stop - self.rows.start
+        width = self.columns.stop - self.columns.start
+        if not (0 <= row < height and 0 <= column < width):
+            return False
+        bit = row * width + column
+        return bool(self.bits[bit // 8] >> (7 - bit % 8) & 1)
+
+    @property
+    def pixels(self) -> Bool[np.ndarray, "rows columns"]:
+        """The mask inside its box."""
+        shape = self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+        count = shape[0] * shape[1]
+        return np.unpackbits(self.bits, count=count).reshape(shape).astype(bool)
+
+    def add_to(self, mask: Bool[np.ndarray, "height width"]) -> None:
+        """Set this mask's pixels in a mask of the whole image."""
+        part = mask[self.rows, self.columns]
+        part |= self.pixels
+
+    def iou(self, other: "MaskCrop", shift_px: Float[np.ndarray, "2"]) -> float:
+        """Pixels shared with another mask, as a share of those in either; NaN if one has none.
+
+        Args:
+            other: Mask in the same picture or in a later one.
+            shift_px: How far (x, y) this mask is moved first, in whole pixels after rounding.
+        """
+        if not len(self.bits) or not len(other.bits):
+            return float("nan")
+        boxes = np.array([self.corners, other.corners])
+        boxes[0] += np.tile(np.rint(shift_px).astype(np.int64), 2)
+        if (boxes[:, :2].max(axis=0) >= boxes[:, 2:].min(axis=0)).any():
+            return 0.0
+        corner = boxes[:, :2].min(axis=0)
+        boxes -= np.tile(corner, 2)
+        width, height = boxes[:, 2:].max(axis=0)
+        both = np.zeros((2, height, width), dtype=bool)
+        for picture, (x0, y0, x1, y1), mask in zip(both, boxes, (self, other), strict=True):
+            picture[y0:y1, x0:x1] = mask.pixels
+        return float(both.all(axis=0).sum() / both.any(axis=0).sum())
+
+
+def _extent(used: Bool[np.ndarray, " side"]) -> slice:
+    """From the first to the last position that is used."""
+    if not used.any():
+        return slice(0, 0)
+    return slice(int(used.argmax()), len(used) - int(used[::-1].argmax()))
