@@ -26,7 +26,9 @@ def train_prior(
         typer.Option("--start-from", metavar="FILE", help="Checkpoint to begin with."),
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Training steps.")] = None,
-    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Windows in a step.")] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", min=1, help="Windows in a step, per device.")
+    ] = None,
     seed: options.Seed = None,
     device: Annotated[
         Literal["auto", "cuda", "cpu"], typer.Option("--device", help="Where to train.")
@@ -57,4 +59,5 @@ def train_prior(
         path = train(
             folders, named_folders(held_out or []), out, config, machines, emit, start_from
         )
-    console.say(f"the prior is in `{path}`; use it with --set init.prior_file={path}")
+    if path is not None:
+        console.say(f"the prior is in `{path}`; use it with --set init.prior_file={path}")

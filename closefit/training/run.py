@@ -15,7 +15,7 @@ import torch
 from closefit.artifacts import TEMPORARY_PREFIX, UNREADABLE, atomic_write
 from closefit.body.model import Body
 from closefit.errors import ArtifactDamagedError, ConfigError, InputError, OutputFolderError
-from closefit.events import Emit, Notice, Step
+from closefit.events import Emit, Event, Notice, Step
 from closefit.motions.shards import MotionShards
 from closefit.prior.loading import PriorFacts, load_prior, save_prior
 from closefit.prior.objective import GeometryOf
@@ -49,7 +49,7 @@ def train(
     machines: Machines,
     emit: Emit,
     start_from: Path | None = None,
-) -> Path:
+) -> Path | None:
     """Train a prior on shards of motion, or go on with a training that was stopped.
 
     Small folders are drawn from more often than their length says (`share_exponent`), so that
@@ -66,7 +66,8 @@ def train(
         start_from: Checkpoint to begin with instead of random weights.
 
     Returns:
-        Path of the checkpoint.
+        Path of the checkpoint; None in all processes of several but the first, which speaks for
+        them and writes.
 
     Raises:
         InputError, ArtifactError: Shards cannot be used.
@@ -93,8 +94,8 @@ def train(
         if trainer.state.step:
             text += f", from step {trainer.state.step}"
         emit(Notice(text))
-    _loop(trainer, checks, body, out, facts, key, emit)
-    return out / PRIOR_FILE
+    _loop(trainer, checks, body, out, facts, key, emit if trainer.is_first else _silent)
+    return out / PRIOR_FILE if trainer.is_first else None
 
 
 def named_folders(texts: Sequence[str]) -> dict[str, Path]:
@@ -154,6 +155,10 @@ def _loop(
         save_prior(
             out / PRIOR_FILE, trainer.average, dataclasses.replace(facts, steps=config.steps)
         )
+
+
+def _silent(event: Event) -> None:
+    """Tell nobody."""
 
 
 def _prepare(out: Path) -> None:

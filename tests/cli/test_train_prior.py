@@ -213,3 +213,26 @@ def test_missing_shards_are_refused(invoke, tmp_path: Path) -> None:
     result = invoke(*arguments(tmp_path / "nowhere", tmp_path / "out"))
     assert result.exit_code == 6
     assert "no motion shards" in result.stderr
+
+
+@pytest.mark.slow
+def test_two_devices_train_together_and_one_speaks(
+    shards: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """Each sees other windows, so the weights differ from one device's, but they learn as well."""
+    out = tmp_path / "training"
+    # Lightning starts the second process from the program's path, which `python -c` has not.
+    command = [
+        Path(sys.executable).with_name("closefit"),
+        *arguments(shards, out, "--devices", "2"),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    _, stderr = process.communicate(timeout=250)
+    assert process.returncode == 0, stderr
+    assert stderr.count("the prior is in") == 1
+    assert stderr.count("training on") == 1
+    together, alone = (json.loads((path / LOG_FILE).read_text()) for path in (out, uninterrupted))
+    assert [entry["step"] for entry in together] == [entry["step"] for entry in alone]
+    assert together[-1] != alone[-1]
+    assert together[-1]["state"] < 1.2 * alone[-1]["state"]
