@@ -18,7 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cells import DETECTORS, OWN, Bench, Cell, Conditions, Scores, Variant, find_clips, mean_scores
+from cells import (
+    DETECTORS,
+    HARD,
+    OWN,
+    Bench,
+    Cell,
+    Conditions,
+    Scores,
+    Variant,
+    find_clips,
+    mean_scores,
+)
 from measuring import publish, table
 
 from closefit.evaluation import Measures
@@ -74,6 +85,7 @@ def main() -> None:
     conditions = Conditions(options.preset, not options.fov_default, tuple(options.set))
     bench = Bench(options.out, conditions, options.jobs)
     groups: dict[str, list[str]] = {"simulated detections": options.seeds}
+    groups["detections with parts missing"] = [f"{HARD}{seed}" for seed in options.hard]
     groups |= {f"detector {name}": [name] for name in options.detector}
     data: dict[str, Any] = {
         "preset": options.preset,
@@ -115,6 +127,13 @@ def _options() -> argparse.Namespace:
         type=_seed,
         default=[OWN, "1", "2"],
         help="simulated detections: numbers, and `own` for the clip's",
+    )
+    parser.add_argument(
+        "--hard",
+        nargs="*",
+        type=int,
+        default=[],
+        help="seeds of detections that lose a person for a while and half of the other one",
     )
     parser.add_argument("--detector", nargs="*", default=[], choices=DETECTORS)
     names = [row.name for row in ROWS]

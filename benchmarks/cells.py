@@ -31,6 +31,10 @@ DETECTORS = ("yolo", "lite", "full")
 """Sources of detections that look at the rendered video instead of the truth."""
 OWN = "own"
 """The source that is the clip's own `observations.npz`; other sources are seeds."""
+HARD = "hard"
+"""Sources of this name and a seed lose a person for a while, and half of the other one."""
+LOST_S, HALF_S = 0.9, 1.2
+LEGS = slice(11, 17)
 LAST_LINES = 15
 
 Scores = dict[str, float | None]
@@ -227,7 +231,11 @@ class Bench:
             with np.load(cell.clip / "truth.npz") as arrays:
                 people = VisiblePeople.from_truth(dict(arrays))
             partial = folder / f".{cell.label}.{os.getpid()}.npz"
-            np.savez_compressed(partial, **simulate_detections(people, int(cell.source)))
+            seed = int(cell.source.removeprefix(HARD))
+            found = simulate_detections(people, seed)
+            if cell.source.startswith(HARD):
+                hide(found, people.fps, seed)
+            np.savez_compressed(partial, **found)
             os.replace(partial, path)
         return path
 
@@ -294,6 +302,18 @@ def true_focal_px(clip: Path) -> float:
     """Focal length that the clip was filmed with."""
     with np.load(clip / "truth.npz") as truth:
         return float(truth["K"][0, 0])
+
+
+def hide(observations: dict[str, np.ndarray], fps: float, seed: int) -> None:
+    """Take away one person for a while and the other one's legs for another, in place."""
+    rng = np.random.default_rng([seed, 1])
+    person = int(rng.integers(2))
+    frames = len(observations["boxes"])
+    lost = slice(start := frames // 6 + int(rng.integers(8)), start + round(LOST_S * fps))
+    half = slice(start := frames // 2 + int(rng.integers(8)), start + round(HALF_S * fps))
+    observations["boxes"][lost, person] = np.nan
+    observations["keypoints"][lost, person] = (np.nan, np.nan, 0.0)
+    observations["keypoints"][half, 1 - person, LEGS] = (np.nan, np.nan, 0.0)
 
 
 def mean_scores(entries: Sequence[Scores]) -> Scores:

@@ -12,6 +12,7 @@ from closefit.estimates.matching import find_pair
 from closefit.estimates.reading import read_estimates
 from closefit.events import Notice, Step
 from closefit.fitting.clip_fit import ClipFit
+from closefit.fitting.confidence import pose_confidence
 from closefit.fitting.from_estimate import fit_from_estimate
 from closefit.fitting.from_prior import PriorFit, fit_from_prior, fit_pair
 from closefit.fitting.hypotheses import fit_best
@@ -22,7 +23,7 @@ from closefit.stages.inputs import camera_intrinsics, load_body, load_network
 from closefit.stages.job import Job
 from closefit.video import frame_times
 
-REVISION = 1
+REVISION = 2
 
 VALID_WITHIN_S = 0.5
 """A pose counts as observed if its person was seen at most this long before or after."""
@@ -106,9 +107,7 @@ def motion_from_fit(
         joints, projected = KeypointProjector(body, targets.set_name)(
             rotations, variables.betas, transl, targets.K
         )
-        error = (projected - targets.points_px).norm(dim=-1) / targets.sigma_px[..., None]
-        agreement = torch.exp(-0.5 * (error / 3.0).square())
-        confidence = (targets.weight * agreement).mean(-1)
+        confidence = pose_confidence(projected, targets)
 
     def array(tensor: torch.Tensor) -> Float[np.ndarray, "..."]:
         return tensor.detach().cpu().numpy().astype(np.float32)
@@ -120,7 +119,7 @@ def motion_from_fit(
         joints=array(joints),
         K=K,
         valid=near_observation(targets.seen.cpu().numpy(), round(VALID_WITHIN_S * targets.fps)),
-        confidence=array(confidence.clamp(0.0, 1.0)),
+        confidence=array(confidence),
         body_name=np.array(body.name),
         floor=array(fit.floor),
         notes=np.array(notes),

@@ -19,11 +19,13 @@ from closefit.body.pose_prior import PosePrior
 from closefit.detectors.detections import box_iou
 from closefit.errors import FitDivergedError
 from closefit.events import Notice, Step
+from closefit.fitting.confidence import pose_confidence
 from closefit.fitting.from_prior import weights_with_prior
 from closefit.fitting.joint_loop import JointLoop, kept_share
 from closefit.fitting.joint_objective import CroppedFrames, JointObjective
 from closefit.fitting.motion_model import DirectMotion, MotionModel, PriorMotion
 from closefit.fitting.motion_objective import MotionObjective, MotionWeights
+from closefit.fitting.reprojection import KeypointProjector
 from closefit.fitting.schedule import plan_visits
 from closefit.fitting.targets import KeypointTargets, targets_from_track
 from closefit.fitting.variables import MotionVariables, variables_from_motion
@@ -34,7 +36,7 @@ from closefit.stages.inputs import load_body, load_network
 from closefit.stages.job import Job
 from closefit.weights import find, locate
 
-REVISION = 1
+REVISION = 2
 CHECKPOINT_EVERY_S = 45.0
 LPIPS_WEIGHTS = "alexnet"
 
@@ -213,7 +215,10 @@ def _record(
     with torch.no_grad():
         variables = loop.variables
         rotations, transl = variables.rotations(), variables.transl(body)
-        joints = body.joints(rotations, variables.betas, transl)
+        joints, projected = KeypointProjector(body, targets.set_name)(
+            rotations, variables.betas, transl, targets.K
+        )
+        confidence = pose_confidence(projected, targets)
         gaussians = loop.avatars()
     names = sorted({name for terms in loop.curves for name in terms})
     curves = np.array(
@@ -226,7 +231,7 @@ def _record(
         joints=array(joints),
         K=start.K,
         valid=start.valid,
-        confidence=start.confidence,
+        confidence=array(confidence),
         body_name=start.body_name,
         floor=array(loop.floor.plane()),
         notes=start.notes,

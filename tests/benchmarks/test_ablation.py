@@ -104,3 +104,16 @@ def test_a_cell_that_fails_names_its_error_and_spoils_no_other(tmp_path: Path, c
     assert bench.run([Cell(clip, "own", Variant("initial", optimize=None))]) == []
     assert bench.failed
     assert "error:" in capfd.readouterr().err
+
+
+def test_hard_detections_lose_a_person_and_only_the_legs_of_the_other():
+    from cells import hide
+
+    found = {"boxes": np.ones((120, 2, 4)), "keypoints": np.ones((120, 2, 17, 3))}
+    hide(found, 30.0, seed=3)
+    gone = np.isnan(found["boxes"]).any(-1)
+    (person,) = np.flatnonzero(gone.any(axis=0))
+    assert gone[:, person].sum() == 27
+    missing = found["keypoints"][:, 1 - person, :, 2] == 0
+    assert missing[:, 11:].any(axis=1).sum() == 36
+    assert not missing[:, :11].any()
