@@ -117,7 +117,9 @@ class SurfaceRig:
         rest = rest + (self._frames @ gaussian_map.offset_m[..., None])[..., 0]
         world, means = self._skin(rest, rotations, betas, transl)
         own = self._frames @ roma.rotvec_to_rotmat(gaussian_map.rotation)
-        quat = _multiply(self._blend_rotations(world.detach()), roma.rotmat_to_unitquat(own).mT)
+        with torch.no_grad():
+            turned = self._blend_rotations(world)
+        quat = _multiply(turned, roma.rotmat_to_unitquat(own).mT)
         ownership = torch.stack([gaussian_map.identity, 1.0 - gaussian_map.identity], dim=-1)
         ownership = torch.stack([ownership[0], ownership[1].flip(-1)])
         features = torch.cat([gaussian_map.colour, ownership], dim=-1)
@@ -153,7 +155,7 @@ class SurfaceRig:
     def _blend_rotations(
         self, world: Float[Tensor, "frame person 24 3 3"]
     ) -> Float[Tensor, "frame person 4 gaussian"]:
-        """Skin-weighted mean of the joints' rotations as unit quaternions (xyzw)."""
+        """Skin-weighted mean of the joints' rotations as quaternions (xyzw) of any length."""
         quats = roma.rotmat_to_unitquat(world)
         parents = torch.tensor((0, *PARENTS[1:]), device=world.device)
         agrees = (quats * quats[..., parents, :]).sum(-1) >= 0
@@ -161,7 +163,7 @@ class SurfaceRig:
         for joint, parent in enumerate(PARENTS[1:], start=1):
             sign.append(torch.where(agrees[..., joint], sign[parent], -sign[parent]))
         aligned = quats * torch.stack(sign, dim=-1)[..., None]
-        return nn.functional.normalize(aligned.mT @ self._weights, dim=-2)
+        return aligned.mT @ self._weights
 
 
 def _multiply(

@@ -25,12 +25,16 @@ def keypoints_on_other_person(
     """
     height, width = ownership.shape[1:3]
     reach = max(0, round(radius_px))
-    maps = ownership.permute(0, 3, 1, 2)
-    near = torch.nn.functional.max_pool2d(maps, 2 * reach + 1, stride=1, padding=reach)
+    maps = ownership.permute(0, 3, 1, 2).flatten(2)
     column = points_px[..., 0].floor().long()
     row = points_px[..., 1].floor().long()
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    pixel = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-    own_near = near.flatten(2).gather(2, pixel)
-    other_here = maps.flip(1).flatten(2).gather(2, pixel)
+    column, row = column.clamp(0, width - 1), row.clamp(0, height - 1)
+    # A few pixels about each keypoint: a maximum over the whole picture took two fifths of a step.
+    near = torch.arange(-reach, reach + 1, device=row.device)
+    rows = (row[..., None, None] + near[:, None]).clamp(0, height - 1)
+    columns = (column[..., None, None] + near).clamp(0, width - 1)
+    around = (rows * width + columns).flatten(2)
+    own_near = maps.gather(2, around).unflatten(2, (row.shape[2], -1)).amax(-1)
+    other_here = maps.flip(1).gather(2, row * width + column)
     return inside & (own_near < OWNERSHIP) & (other_here > OWNERSHIP)
