@@ -265,11 +265,17 @@ def _record_stage(job: Job, seconds: float, diverged: FitDivergedError | None) -
     stage = job.provenance.stage
     run_facts = job.workspace.read_run()
     entry: dict[str, Any] = {"seconds": seconds, "device": job.device, "finished": _now()}
+    if job.profile:
+        entry["profile"] = job.profile
     if diverged is not None:
         entry["diverged"] = {"message": diverged.message, "hint": diverged.hint}
+    stages = {**run_facts.get("stages", {}), stage: entry}
+    total = sum(known["seconds"] for known in stages.values())
+    shares = {name: round(known["seconds"] / max(total, 1e-9), 4) for name, known in stages.items()}
     job.workspace.update_run(
         {
-            "stages": {**run_facts.get("stages", {}), stage: entry},
+            "stages": stages,
+            "timing": {"seconds": round(total, 3), "share": shares},
             "quality": {**run_facts.get("quality", {}), stage: job.quality},
         }
     )

@@ -163,7 +163,8 @@ class SurfaceRig:
         for joint, parent in enumerate(PARENTS[1:], start=1):
             sign.append(torch.where(agrees[..., joint], sign[parent], -sign[parent]))
         aligned = quats * torch.stack(sign, dim=-1)[..., None]
-        return aligned.mT @ self._weights
+        blended: Tensor = aligned.mT @ self._weights
+        return blended
 
 
 def _multiply(

@@ -37,4 +37,5 @@ def keypoints_on_other_person(
     around = (rows * width + columns).flatten(2)
     own_near = maps.gather(2, around).unflatten(2, (row.shape[2], -1)).amax(-1)
     other_here = maps.flip(1).gather(2, row * width + column)
-    return inside & (own_near < OWNERSHIP) & (other_here > OWNERSHIP)
+    foreign: Tensor = inside & (own_near < OWNERSHIP) & (other_here > OWNERSHIP)
+    return foreign

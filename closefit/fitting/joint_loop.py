@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from closefit.appearance.avatar import Avatars
@@ -14,7 +14,8 @@ from closefit.config import OptimizeConfig
 from closefit.fitting.floor import FloorPlane
 from closefit.fitting.joint_objective import CroppedFrames, JointObjective
 from closefit.fitting.motion_model import MotionModel
-from closefit.fitting.schedule import Visit
+from closefit.fitting.schedule import Phase, Visit
+from closefit.fitting.step_clock import StepClock
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables
 
@@ -30,6 +31,8 @@ PART = 64
 """Frames of the motion that are computed at once when all are wanted."""
 FINAL_LR = 0.1
 """Learning rates end at this share of their start (cosine)."""
+READ_EVERY = {"cpu": 1, "cuda": 16}
+"""Steps between two looks at the losses: to look, the host has to wait for a GPU."""
 
 
 @dataclass
@@ -49,6 +52,21 @@ class LoopState:
     backoffs: int = 0
     best_loss: float = math.inf
     mean_loss: float = math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class _Unread:
+    """Losses of a step that nobody has looked at yet.
+
+    Attributes:
+        phase: Of the step's visit.
+        names: Of its terms.
+        values: Weighted terms, then 1 where all gradients are finite and NaN where not.
+    """
+
+    phase: Phase
+    names: tuple[str, ...]
+    values: Float[Tensor, " term_and_1"]
 
 
 class JointLoop:
@@ -78,6 +96,10 @@ class JointLoop:
         self._touching = objective.touching(self._start)
         self._crops = crops
         self._visits = visits
+        self._rendered = _on_device([visit.rendered for visit in visits], targets.K.device)
+        self._radius_px = [] if crops is None else objective.identity_radius_px(crops, targets)
+        self._unread: list[_Unread] = []
+        self._read_every = READ_EVERY.get(targets.K.device.type, 1)
         moving = [
             *motion.groups(),
             {"params": self._floor_tensors(), "lr": config.lr_motion * FLOOR_LR},
@@ -104,6 +126,11 @@ class JointLoop:
         columns = zip(*(part.tensors()[:3] for part in parts), strict=True)
         pose_6d, ray, depth = (torch.cat(column).detach() for column in columns)
         return MotionVariables(pose_6d, ray, depth, parts[0].betas.detach())
+
+    @property
+    def clock(self) -> StepClock:
+        """Where the time of the steps went."""
+        return self._objective.clock
 
     @property
     def num_steps(self) -> int:
@@ -136,29 +163,63 @@ class JointLoop:
         return "converged" if abs(last - before) < SETTLED * abs(before) else "step limit"
 
     def step(self) -> dict[str, float]:
-        """Do one visit; returns the weighted terms."""
+        """Do one visit; returns the weighted terms (on a GPU those of a step shortly before)."""
         visit = self._visits[self.state.step]
+        self.clock.start()
         self._set_rates(visit)
         self._optimizer.zero_grad(set_to_none=True)
         terms = self._terms(visit)
-        loss = torch.stack(list(terms.values())).sum()
-        loss.backward()
+        values = torch.stack(list(terms.values()))
+        values.sum().backward()
+        self.clock.lap("backward of the rest")
         if visit.phase == "appearance":
             for tensor in [*self.motion.tensors(), *self._floor_tensors()]:
                 tensor.grad = None
         self.state.step += 1
         self.state.joint_steps += visit.phase == "joint"
-        values = {name: float(term.detach()) for name, term in terms.items()}
-        if visit.phase == "joint" and self._rises(sum(values.values())):
-            self._back_off()
-        else:
+        usable = self._drop_gradients_unless_finite()
+        values = torch.cat([values.detach(), usable[None]])
+        self._unread.append(_Unread(visit.phase, tuple(terms), values))
+        is_due = len(self._unread) >= self._read_every or self.state.step == self.num_steps
+        if not (is_due and self._read()):
             self._optimizer.step()
-        self.curves.append(values)
-        return values
+        self.clock.lap("update")
+        return self.curves[-1] if self.curves else {}
+
+    def _drop_gradients_unless_finite(self) -> Float[Tensor, ""]:
+        """Set all gradients to zero if one is not finite; returns 1, or NaN if so.
+
+        A finite loss can have gradients that are not. On a GPU a bad step is noticed some steps
+        later, and until then must not have spoiled what is optimised.
+        """
+        groups = self._optimizer.param_groups
+        gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
+        # Not the norm: squares of large gradients overflow.
+        finite = torch.stack([gradient.isfinite().all() for gradient in gradients]).all()
+        for gradient in gradients:
+            gradient.masked_fill_(~finite, 0.0)
+        return torch.where(finite, 1.0, math.nan)
+
+    def _read(self) -> bool:
+        """Look at the losses of all steps since the last look; tell whether to have backed off."""
+        unread, self._unread = self._unread, []
+        rows = [row.values.tolist() for row in unread]
+        self.curves += [
+            dict(zip(row.names, values, strict=False))
+            for row, values in zip(unread, rows, strict=True)
+        ]
+        for row, values in zip(unread, rows, strict=True):
+            loss = sum(values[:-1]) * values[-1]
+            if not math.isfinite(loss) or (row.phase == "joint" and self._rises(loss)):
+                self._back_off()
+                return True
+        if unread and (self.state.joint_steps == 0 or self._improves()):
+            self._best = self._tensors()
+        return False
 
     def _terms(self, visit: Visit) -> dict[str, Float[Tensor, ""]]:
         stretch = slice(visit.start, visit.stop)
-        rendered = torch.tensor(visit.rendered, device=self._targets.K.device)
+        rendered = self._rendered[self.state.step]
         frames = rendered + visit.start
         start = self._start.cut(stretch)
         with torch.set_grad_enabled(visit.phase == "joint"):
@@ -180,14 +241,16 @@ class JointLoop:
                 transl = self._objective.transl(shown)
         if self._crops is not None:
             crops = self._crops.cut(frames)
+            self.clock.lap("data")
             betas = motion.betas if visit.phase == "joint" else motion.betas.detach()
             looks, render = self._objective.appearance(
                 self.avatars, rotations, betas, transl, crops
             )
             terms |= looks
             if visit.phase == "joint":
+                radii = [self._radius_px[visit.start + frame] for frame in visit.rendered]
                 self.rejected[frames] = self._objective.foreign_keypoints(
-                    render, crops, targets.cut(rendered)
+                    render, crops, targets.cut(rendered), sum(radii) / len(radii)
                 )
         return terms
 
@@ -205,14 +268,19 @@ class JointLoop:
     def _rises(self, loss: float) -> bool:
         """Update the running loss; tell whether the loop has left its basin."""
         state = self.state
-        if not math.isfinite(loss) or loss > MAX_RISE * max(state.best_loss, 1.0):
+        if loss > MAX_RISE * max(state.best_loss, 1.0):
             return True
-        mean = loss if math.isnan(state.mean_loss) else 0.8 * state.mean_loss + 0.2 * loss
-        state.mean_loss = mean
-        if mean < state.best_loss:
-            state.best_loss = mean
-            self._best = self._tensors()
+        mean = state.mean_loss
+        state.mean_loss = loss if math.isnan(mean) else 0.8 * mean + 0.2 * loss
         return False
+
+    def _improves(self) -> bool:
+        """Note that the running loss is the least so far, if it is."""
+        state = self.state
+        if not state.mean_loss < state.best_loss:
+            return False
+        state.best_loss = state.mean_loss
+        return True
 
     def _back_off(self) -> None:
         self.state.backoffs += 1
@@ -236,6 +304,7 @@ class JointLoop:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on later exactly as without the interruption."""
+        self._read()
         return {
             "state": dataclasses.asdict(self.state),
             "tensors": self._tensors(),
@@ -254,6 +323,15 @@ class JointLoop:
         self._optimizer.load_state_dict(saved["optimizer"])
         self.rejected = saved["rejected"]
         self.curves = saved["curves"]
+
+
+def _on_device(
+    rendered: list[tuple[int, ...]], device: torch.device
+) -> tuple[Int[Tensor, " rendered"], ...]:
+    """The frames of all visits, moved to the device at once."""
+    flat = torch.tensor([frame for frames in rendered for frame in frames], dtype=torch.int64)
+    split: tuple[Tensor, ...] = flat.to(device).split([len(frames) for frames in rendered])
+    return split
 
 
 def kept_share(

@@ -14,6 +14,7 @@ from closefit.config import OptimizeConfig
 from closefit.fitting.floor import FloorPlane
 from closefit.fitting.identity_filter import keypoints_on_other_person
 from closefit.fitting.motion_objective import MotionObjective, MotionTerms
+from closefit.fitting.step_clock import StepClock
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables
 from closefit.geometry.penetration import PenetrationProxy
@@ -73,6 +74,7 @@ class JointObjective:
         self._perceptual = perceptual
         self._config = config
         self._weight_pose = weight_pose
+        self.clock = StepClock(motion.body.v_template.device)
 
     def transl(self, motion: MotionVariables) -> Float[Tensor, "frame person 3"]:
         """Translations of `motion` for the body of this objective."""
@@ -89,9 +91,14 @@ class JointObjective:
         """Appearance terms (Eq. 6) and map regularisers (Eq. 9) on the frames of `crops`."""
         c = self._config
         gaussian_map = avatars()
+        self.clock.lap("avatars")
         gaussians = self._rig.pose(gaussian_map, rotations, betas, transl)
+        self.clock.lap("posing of Gaussians")
         height, width = crops.images.shape[1:3]
         render = rasterize(gaussians, crops.K, width, height)
+        self.clock.lap("render")
+        self.clock.lap_at_gradient(render.features, "backward of image terms")
+        self.clock.lap_at_gradient(gaussians.means, "backward of render")
         known = crops.masked.to(torch.float32)
         mask = crops.masks.to(torch.float32) / 255.0
         background = render.features.new_full((3,), BACKGROUND)
@@ -109,8 +116,10 @@ class JointObjective:
             "scale": c.weight_scale * gaussian_map.scale_m.square().sum(-1).mean(),
             "identity": c.weight_identity * -gaussian_map.identity.log().mean(),
         }
+        self.clock.lap("image terms")
         if self._perceptual is not None and c.weight_lpips > 0:
             terms["lpips"] = c.weight_lpips * self._perceptual(rendered, target)
+            self.clock.lap("lpips")
         return {name: c.weight_appearance * term for name, term in terms.items()}, render
 
     def motion(
@@ -137,6 +146,7 @@ class JointObjective:
             + c.weight_anchor_place * (depth + ray).mean(0).sum()
             + c.weight_anchor_shape * (motion.betas - start.betas).square().sum()
         )
+        self.clock.lap("motion terms")
         if c.physics > 0:
             posed = self._proxy_body.pose(
                 value.rotations[rendered], motion.betas, value.transl[rendered]
@@ -144,9 +154,11 @@ class JointObjective:
             value.terms["penetration"] = (
                 c.physics * c.weight_penetration * self._proxy.loss(posed.vertices)
             )
+            self.clock.lap("penetration")
             value.terms["contact"] = (
                 c.physics * c.weight_contact * touch_loss(posed.vertices, touching)
             )
+            self.clock.lap("contact")
         return value
 
     @torch.no_grad()
@@ -165,11 +177,20 @@ class JointObjective:
 
     @torch.no_grad()
     def foreign_keypoints(
-        self, render: Render, crops: CroppedFrames, targets: KeypointTargets
+        self, render: Render, crops: CroppedFrames, targets: KeypointTargets, radius_px: float
     ) -> Bool[Tensor, "rendered person keypoint"]:
         """Keypoints that lie on the other person in the render (paper section 3.3)."""
         scale = crops.K[:, 0, 0] / targets.K[:, 0, 0]
         shift = crops.K[:, :2, 2] - scale[:, None] * targets.K[:, :2, 2]
         points = targets.points_px * scale[:, None, None, None] + shift[:, None, None, :]
-        radius = self._config.identity_radius * float((targets.height_px * scale[:, None]).mean())
-        return keypoints_on_other_person(render.features[..., 3:5], points, radius)
+        rejected = keypoints_on_other_person(render.features[..., 3:5], points, radius_px)
+        self.clock.lap("identity filter")
+        return rejected
+
+    def identity_radius_px(self, crops: CroppedFrames, targets: KeypointTargets) -> list[float]:
+        """Tolerance of `foreign_keypoints` in each frame, in pixels of its crop."""
+        scale = crops.K[:, 0, 0] / targets.K[:, 0, 0]
+        radius: list[float] = (
+            self._config.identity_radius * targets.height_px.mean(1) * scale
+        ).tolist()
+        return radius

@@ -25,6 +25,7 @@ class Job:
         emit: Listener for progress.
         provenance: What `save` writes beside the arrays.
         quality: Figures that the stage reports for `run.json`.
+        profile: Where the stage's time went, for `run.json`.
     """
 
     workspace: Workspace
@@ -34,6 +35,7 @@ class Job:
     emit: Emit
     provenance: Provenance
     quality: dict[str, Any] = field(default_factory=dict)
+    profile: dict[str, Any] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:

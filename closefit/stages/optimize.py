@@ -62,6 +62,7 @@ def run(job: Job) -> None:
     job.save(record)
     job.workspace.optimize_checkpoint.unlink(missing_ok=True)
     remove_crops(job.workspace.artifacts)
+    job.profile.update(loop.clock.profile())
     job.report(
         {
             "optimize_status": str(record.status),
