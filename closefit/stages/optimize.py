@@ -109,7 +109,9 @@ def _build_loop(
             _motion_weights(job),
         ),
         SurfaceRig(body, texels),
-        PenetrationProxy.create(body.v_template, body.faces),
+        PenetrationProxy.create(
+            body.v_template, body.faces, vertex_parts=body.weights.argmax(dim=-1)
+        ),
         _perceptual(job),
         config,
         config.weight_prior_pose if job.config.init.prior else config.weight_anchor_pose,

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from torch import Tensor
 from closefit.body.model import Body
 from closefit.geometry.penetration import (
     PenetrationProxy,
+    _Nearest,
     average_penetration_depth_mm,
     penetration_depth,
     surface_gap,
@@ -35,7 +37,8 @@ def two_spheres(distance: float, subdivisions: int = 4) -> tuple[Tensor, Tensor]
 
 def whole_proxy(faces: Tensor) -> PenetrationProxy:
     """A proxy that leaves nothing out."""
-    return PenetrationProxy(vertex_indices=torch.arange(int(faces.max()) + 1), faces=faces)
+    every_vertex = torch.arange(int(faces.max()) + 1)
+    return PenetrationProxy(every_vertex, faces, parts=every_vertex[None])
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,9 @@ def crossed_people() -> tuple[Tensor, Tensor, PenetrationProxy]:
     transl[:, 1, 2] = torch.linspace(0.9, 0.15, 6)
     rotations = roma.rotvec_to_rotmat(axis_angle)
     vertices = body.pose(rotations, torch.zeros(2, 10), transl).vertices
-    return vertices, body.faces, PenetrationProxy.create(body.v_template, body.faces)
+    parts = body.weights.argmax(dim=-1)
+    proxy = PenetrationProxy.create(body.v_template, body.faces, vertex_parts=parts)
+    return vertices, body.faces, proxy
 
 
 def test_depth_inside_a_ball_is_the_distance_to_its_skin() -> None:
@@ -145,6 +150,24 @@ def test_the_proxy_sees_what_the_whole_body_sees(crossed_people) -> None:
     losses = torch.stack([proxy.loss(frame[None, :, proxy.vertex_indices]) for frame in vertices])
     assert ((losses > 0) == (depth > 0.001)).all()
     assert (losses.argsort() == depth.argsort()).all()
+
+
+def test_looking_at_limb_segments_first_misses_nothing(crossed_people) -> None:
+    vertices, _, proxy = crossed_people
+    whole = dataclasses.replace(proxy, parts=torch.arange(len(proxy.vertex_indices))[None])
+    shown = vertices[:, :, proxy.vertex_indices]
+    assert float(proxy.loss(shown)) == float(whole.loss(shown)) > 0.0
+
+
+def test_a_gpu_which_cannot_count_points_gets_the_same_loss(crossed_people, monkeypatch) -> None:
+    vertices, _, proxy = crossed_people
+    shown = vertices[:, :, proxy.vertex_indices].clone().requires_grad_()
+    counted = proxy.loss(shown)
+    (gradient,) = torch.autograd.grad(counted, shown)
+    monkeypatch.setattr(_Nearest, "inside", _Nearest.everywhere)
+    every = proxy.loss(shown)
+    torch.testing.assert_close(every, counted)
+    torch.testing.assert_close(torch.autograd.grad(every, shown)[0], gradient)
 
 
 def test_the_gradient_is_that_of_finite_differences() -> None:
