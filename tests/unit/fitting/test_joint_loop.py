@@ -9,6 +9,7 @@ from closefit.appearance.avatar import Avatars, SurfaceRig
 from closefit.appearance.rasterizer import rasterize
 from closefit.appearance.surface import surface_texels
 from closefit.config import OptimizeConfig
+from closefit.fitting import joint_loop
 from closefit.fitting.floor import typical_up
 from closefit.fitting.joint_loop import JointLoop, kept_share
 from closefit.fitting.joint_objective import CroppedFrames, JointObjective
@@ -170,3 +171,77 @@ def test_kept_share_counts_trusted_keypoints_only() -> None:
     weight = torch.tensor([[[1.0, 0.5, 0.0, 0.0]]])
     rejected = torch.tensor([[[True, False, True, False]]])
     assert kept_share(rejected, weight) == 0.5
+
+
+class _NanGradient(torch.autograd.Function):
+    """Passes a value on unchanged; its gradient is not a number."""
+
+    @staticmethod
+    def forward(ctx, value):  # noqa: ARG004 - the interface
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):  # noqa: ARG004 - the interface
+        return gradient * torch.nan
+
+
+def _spoil(loop: JointLoop, monkeypatch: pytest.MonkeyPatch, steps: range) -> None:
+    """From now on the given steps have finite losses whose gradients are not."""
+    honest = loop._terms
+
+    def terms(visit):
+        found = honest(visit)
+        if loop.state.step not in steps:
+            return found
+        return {name: _NanGradient.apply(term) for name, term in found.items()}
+
+    monkeypatch.setattr(loop, "_terms", terms)
+
+
+@pytest.mark.parametrize("read_every", [1, 5])
+def test_gradients_that_are_not_finite_never_reach_the_variables(
+    known: KnownMotion, crops: CroppedFrames, monkeypatch: pytest.MonkeyPatch, read_every: int
+) -> None:
+    """Also where the losses are looked at some steps later, as on a GPU."""
+    monkeypatch.setitem(joint_loop.READ_EVERY, "cpu", read_every)
+    loop = _loop(known, crops)
+    _spoil(loop, monkeypatch, range(1, 4))
+    while not loop.finished:
+        loop.step()
+        live = [*loop.motion.tensors(), *loop.avatars.parameters()]
+        assert all(torch.isfinite(tensor).all() for tensor in live)
+    assert loop.state.backoffs >= 1
+    assert not loop.diverged
+    assert len(loop.curves) == loop.num_steps
+
+
+def test_gradients_that_are_never_finite_end_at_the_start(
+    known: KnownMotion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = _loop(known, None)
+    _spoil(loop, monkeypatch, range(100))
+    _finish(loop)
+    loop.use_best()
+    assert loop.status == "diverged"
+    start = _shaken(known.variables)
+    for now, before in zip(loop.variables.tensors(), start.tensors(), strict=True):
+        assert torch.equal(now, before)
+
+
+def test_looking_at_losses_later_changes_nothing_while_all_goes_well(
+    known: KnownMotion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = _finish(_loop(known, None))
+    monkeypatch.setitem(joint_loop.READ_EVERY, "cpu", 4)
+    later = _finish(_loop(known, None))
+    assert at_once.curves == later.curves
+    for one, other in zip(at_once.variables.tensors(), later.variables.tensors(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_clock_accounts_for_every_step(known: KnownMotion, crops: CroppedFrames) -> None:
+    loop = _finish(_loop(known, crops))
+    profile = loop.clock.profile()
+    assert profile["steps"] == loop.num_steps
+    assert {"render", "backward of render", "penetration", "motion terms"} <= set(profile["share"])
+    assert sum(profile["share"].values()) == pytest.approx(1.0, abs=0.01)
