@@ -31,6 +31,11 @@ JOINTS = COCO17.names[FACE_POINTS:]
 HIPS = [JOINTS.index("left_hip"), JOINTS.index("right_hip")]
 MIN_CONFIDENCE = 0.5
 LEAST_VIEWS = 3
+COLUMNS = (
+    "hips aligned (mm)", "and scaled (mm)", "true size / fit's", "PA (mm)", "pair PA (mm)",
+    "interaction (mm)",
+)  # fmt: skip
+"""A single view does not tell how tall people are; the size says how much of the error is that."""
 LEAST_JOINTS = 8
 """Joints that a person must have in a frame to be scored there."""
 BONES = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
@@ -55,8 +60,12 @@ def main() -> None:
     figures = {
         stage: _errors(folder, stage, views[0].in_camera(truth)) for stage in ("init", "optimize")
     }
-    header = ["stage", *figures["init"]]
-    rows = [[stage, *found.values()] for stage, found in figures.items()]
+    header = ["stage", "who", *COLUMNS, "scored frames"]
+    rows = [
+        [stage, who, *found.values()]
+        for stage, people in figures.items()
+        for who, found in people.items()
+    ]
     words = (
         f"{options.camera}, `{options.perception}`, preset `{options.preset}`, true intrinsics; "
         f"{len(JOINTS)} joints against keypoints on which at least {LEAST_VIEWS} views agree "
@@ -158,46 +167,55 @@ def _body_points(track: Track) -> np.ndarray:
     return track.keypoints[:, :, [names.index(name) for name in JOINTS]]
 
 
-def _errors(folder: Path, stage: str, truth_m: np.ndarray) -> dict[str, float]:
-    """Errors of one stage; `truth_m` is in the camera's frame and has gaps."""
+def _errors(folder: Path, stage: str, truth_m: np.ndarray) -> dict[str, dict[str, float | None]]:
+    """Errors of one stage by person; `truth_m` is in the camera's frame and has gaps."""
     motion: Motion = artifacts.read(folder / "artifacts" / f"{stage}.npz", STAGES[stage])
     body = Body.load(weights.locate(BODY_MODELS[str(motion.body_name)]))
     tensors = [torch.as_tensor(a) for a in (motion.rotations, motion.betas, motion.transl)]
     with torch.no_grad():
         keypoints = KeypointProjector(body, "coco17").keypoints(*tensors)[1]
     found_m = keypoints.double().numpy()[: len(truth_m), :, FACE_POINTS:]
+    return {
+        "both": _scores(found_m, truth_m, (0, 1)),
+        **{f"person {person}": _scores(found_m, truth_m, (person,)) for person in (0, 1)},
+    }
+
+
+def _scores(
+    found_m: np.ndarray, truth_m: np.ndarray, people: tuple[int, ...]
+) -> dict[str, float | None]:
+    """Errors of some people, over the joints that the truth has."""
     known = np.isfinite(truth_m).all(-1)
     scored = known[:, :, HIPS].all(-1) & (known.sum(-1) >= LEAST_JOINTS)
-    own, aligned, pair = [], [], []
-    distances = []
-    for frame in range(len(truth_m)):
-        for person in np.flatnonzero(scored[frame]):
-            a, b = found_m[frame, person], truth_m[frame, person]
-            k = known[frame, person]
-            moved = a - a[HIPS].mean(0) - (b - b[HIPS].mean(0))
-            own.append(np.linalg.norm(moved[k], axis=-1).mean())
-            aligned.append(_aligned(a[k], b[k]))
-        if scored[frame].all():
-            k = known[frame]
-            a, b = found_m[frame], truth_m[frame]
-            pair.append(_aligned(a[k], b[k]))
-            between = [np.linalg.norm(x[0, k[0], None] - x[1, k[1]], axis=-1) for x in (a, b)]
-            distances.append(np.abs(between[0] - between[1]).mean())
-    columns = {
-        "joint error, hips aligned (mm)": own,
-        "PA (mm)": aligned,
-        "pair PA (mm)": pair,
-        "interaction (mm)": distances,
+    found: dict[str, list[float]] = {name: [] for name in COLUMNS}
+    for frame, person in zip(*np.nonzero(scored), strict=True):
+        k = known[frame, person]
+        if person not in people:
+            continue
+        fit, true = (x[frame, person] - x[frame, person, HIPS].mean(0) for x in (found_m, truth_m))
+        scale = float((fit[k] * true[k]).sum() / (fit[k] ** 2).sum())
+        found["hips aligned (mm)"].append(_distance_mm(fit[k], true[k]))
+        found["and scaled (mm)"].append(_distance_mm(scale * fit[k], true[k]))
+        found["true size / fit's"].append(scale)
+        found["PA (mm)"].append(_aligned_mm(fit[k], true[k]))
+    for frame in np.flatnonzero(scored.all(axis=1)) if len(people) > 1 else ():
+        k = known[frame]
+        fit, true = found_m[frame], truth_m[frame]
+        found["pair PA (mm)"].append(_aligned_mm(fit[k], true[k]))
+        apart = [np.linalg.norm(x[0, k[0], None] - x[1, k[1]], axis=-1) for x in (fit, true)]
+        found["interaction (mm)"].append(MM_PER_M * float(np.abs(apart[0] - apart[1]).mean()))
+    mean: dict[str, float | None] = {
+        name: float(np.mean(v)) if v else None for name, v in found.items()
     }
-    mean = {
-        name: MM_PER_M * float(np.mean(v)) if v else float("nan") for name, v in columns.items()
-    }
-    return mean | {"scored person-frames": float(scored.mean())}
+    return mean | {"scored frames": float(scored[:, list(people)].mean())}
 
 
-def _aligned(points: np.ndarray, target: np.ndarray) -> float:
-    moved = similarity_align(points[None], target[None])[0]
-    return float(np.linalg.norm(moved - target, axis=-1).mean())
+def _distance_mm(points_m: np.ndarray, target_m: np.ndarray) -> float:
+    return MM_PER_M * float(np.linalg.norm(points_m - target_m, axis=-1).mean())
+
+
+def _aligned_mm(points_m: np.ndarray, target_m: np.ndarray) -> float:
+    return _distance_mm(similarity_align(points_m[None], target_m[None])[0], target_m)
 
 
 if __name__ == "__main__":
