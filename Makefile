@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test check format bench prior clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,24 @@ bench: $(VENV)/.ready-to-develop ## measure speed and, where the shared clips ar
 	@if [ -d ../shared/clips/synth ]; then \
 	  $(BIN)/python benchmarks/ablation.py ../shared/clips/synth --jobs 2; \
 	else echo "no ../shared/clips/synth beside this checkout: accuracy not measured"; fi
+
+# One thread, so that the same machine ends with the same bits; two cores are no faster.
+MOTION ?= ../shared/mocap
+HELD_OUT := 60_03 60_09
+PREPARE := OMP_NUM_THREADS=1 $(BIN)/closefit prior prepare
+prior: $(VENV)/.ready-to-develop ## train the prior that ships again, from CMU's motion in MOTION
+	$(PREPARE) $(MOTION)/cmu_salsa_60_61_bvh.tar.xz --out training/salsa \
+	  $(addprefix --exclude ,60_01 60_02 60_04 $(HELD_OUT))
+	$(PREPARE) $(MOTION)/cmu_salsa_60_61_bvh.tar.xz --out training/salsa_held_out \
+	  $(addprefix --exclude ,60_01 60_02 60_04 60_05 60_06 60_07 60_10 60_11)
+	$(PREPARE) $(MOTION)/cmu_01_02_03_asf_amc.tar.xz --out training/singles
+	$(PREPARE) --generate 1.25 --seed 1 --out training/generated_1
+	$(PREPARE) --generate 1.25 --seed 2 --out training/generated_2
+	$(PREPARE) --generate 0.25 --seed 500 --out training/generated_held_out
+	cd training && OMP_NUM_THREADS=1 $(abspath $(BIN))/closefit train-prior \
+	  salsa singles generated_1 generated_2 --out run --steps 18000 \
+	  --validate salsa=salsa_held_out --validate generated=generated_held_out \
+	  --set validate_every=3000 --set share_exponent=0.15
 
 clean: ## remove the environment and what the demo made
 	rm -rf $(VENV) demo

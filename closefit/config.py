@@ -193,7 +193,7 @@ class OptimizeConfig:
     lr_appearance: float = 3e-3
     lr_latent: float = 3e-3
     # Weights against the motion terms, which are log likelihoods per frame.
-    weight_appearance: float = 3000.0
+    weight_appearance: float = 9000.0
     weight_rgb: float = 0.8
     weight_ssim: float = 0.2
     weight_lpips: float = 0.2
