@@ -56,13 +56,20 @@ def pack(
         boxes_xyxy: Where each person is, also where filled in; NaN where unknown.
         keypoints: x, y and confidence. All in pixels of the masks.
     """
-    union, people, covered = [], [], []
-    for pair, boxes, points in zip(masks, boxes_xyxy, keypoints, strict=True):
-        people.append(pack_masks(pair))
-        known = np.any(pair, axis=0) if _complete(pair, boxes) else np.zeros_like(pair[0])
-        union.append(pack_masks(known))
-        covered.append(_covered(pair, points))
-    return PackedMasks(np.stack(union), np.stack(people), np.stack(covered))
+    frames = len(boxes_xyxy)
+    # Filled in place: a list of them that is stacked at the end would hold a long clip's twice.
+    people, union = np.zeros((frames, 2, 0), np.uint8), np.zeros((frames, 0), np.uint8)
+    covered = np.zeros(keypoints.shape[:3], dtype=bool)
+    for frame, (pair, boxes, points) in enumerate(zip(masks, boxes_xyxy, keypoints, strict=True)):
+        bits = pack_masks(pair)
+        if frame == 0:
+            people = np.zeros((frames, *bits.shape), dtype=np.uint8)
+            union = np.zeros((frames, bits.shape[-1]), dtype=np.uint8)
+        people[frame] = bits
+        if _complete(pair, boxes):
+            union[frame] = pack_masks(np.any(pair, axis=0))
+        covered[frame] = _covered(pair, points)
+    return PackedMasks(union, people, covered)
 
 
 def chosen_masks(
