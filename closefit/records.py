@@ -154,7 +154,7 @@ class OptimizedMotion(Motion):
         gaussian_identity: Ownership logit of the Gaussian's own person as a probability.
         status: `converged` (the loss has settled), `step limit` or `diverged`.
         curve_names: Name of each loss term.
-        curves: Loss term values, one row per step.
+        curves: Loss term values, one row per step; NaN where a step has no such term.
         kept_keypoints: Share of confident keypoints that passed the identity filter.
     """
 

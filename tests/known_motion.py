@@ -18,7 +18,7 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 FRAMES = 12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KnownMotion:
     """A motion, its body and the keypoints it projects to."""
 

@@ -29,6 +29,8 @@ BACKGROUND = 1.0
 class CroppedFrames:
     """Crops around both people, all frames at one size.
 
+    The pixels of a very long clip stay in files when the rest is on a GPU.
+
     Attributes:
         images: RGB.
         masks: Union mask, 0 to 255.
@@ -42,10 +44,11 @@ class CroppedFrames:
     K: Float[Tensor, "frame 3 3"]
 
     def cut(self, frames: Tensor) -> "CroppedFrames":
-        """The same crops, some frames only."""
+        """The same crops, some frames only, on the device of `frames`."""
+        stored = frames.to(self.images.device)
         return CroppedFrames(
-            images=self.images[frames],
-            masks=self.masks[frames],
+            images=self.images[stored].to(frames.device),
+            masks=self.masks[stored].to(frames.device),
             masked=self.masked[frames],
             K=self.K[frames],
         )

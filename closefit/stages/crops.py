@@ -21,6 +21,9 @@ MARGIN = 0.08
 """Room around the two boxes, as a share of the larger side."""
 
 CHUNK = 64
+MAX_ON_GPU_BYTES = 4 * 2**30
+"""Larger clips stay on disk; each step then waits for its pixels."""
+
 IMAGES, MASKS = "crop_images.npy", "crop_masks.npy"
 
 Region = tuple[int, int, int, int]
@@ -68,10 +71,11 @@ def crop_frames(
         union = unpack_masks(track.union_masks[part], track.mask_size_wh)
         masks[part] = _shrink(union, region, width, size_wh)
     x_scale, y_scale = size_wh[0] / (x1 - x0), size_wh[1] / (y1 - y0)
-    intrinsics = crop_intrinsics(torch.from_numpy(K), x0, y0, x_scale, y_scale)
+    intrinsics = crop_intrinsics(torch.from_numpy(K), float(x0), float(y0), x_scale, y_scale)
+    place = job.device if images.nbytes + masks.nbytes <= MAX_ON_GPU_BYTES else "cpu"
     return CroppedFrames(
-        images=torch.from_numpy(images).to(job.device),
-        masks=torch.from_numpy(masks).to(job.device),
+        images=torch.from_numpy(images).to(place),
+        masks=torch.from_numpy(masks).to(place),
         masked=torch.from_numpy(masks.reshape(num_frames, -1).any(1)).to(job.device),
         K=intrinsics.to(job.device),
     )

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 
 from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
+from closefit.errors import PeopleError
 from closefit.estimates.matching import find_pair
 from closefit.estimates.reading import read_estimates
 from closefit.events import Notice, Step
@@ -34,6 +35,7 @@ def run(job: Job) -> None:
 
     Raises:
         InputError: The camera file or the estimate to start from cannot be used.
+        PeopleError: Nothing trustworthy is known of a person in any frame.
     """
     track = job.load(Track)
     body = load_body(job)
@@ -47,6 +49,8 @@ def run(job: Job) -> None:
 
     settings = job.config.init
     estimates = _given_estimates(job, track, targets, body)
+    if estimates is None:
+        _check_seen(targets, settings.keypoint_confidence)
     if estimates is not None and settings.prior:
         network, order = load_network(job), "as estimated"
         fit = fit_pair(body, targets, prior, network, _prior_settings(job), estimates, on_step)
@@ -60,6 +64,18 @@ def run(job: Job) -> None:
     motion = motion_from_fit(body, targets, fit, K, f"depth order: {order}")
     job.save(motion)
     job.report({"init_energy": round(fit.energy, 3), "depth_order_start": order})
+
+
+def _check_seen(targets: KeypointTargets, min_confidence: float) -> None:
+    """Refuse to make up a motion out of nothing."""
+    for person, seen in enumerate(targets.seen.any(0).tolist()):
+        if not seen:
+            raise PeopleError(
+                f"person {person} has no frame in which four keypoints have a confidence of "
+                f"{min_confidence:g} or more",
+                hint="look at `closefit stage track DIR --preview`; another --perception may see "
+                "more, and `--set init.keypoint_confidence=0.1` trusts less sure keypoints",
+            )
 
 
 def _prior_settings(job: Job) -> PriorFit:

@@ -1,6 +1,7 @@
 """The joint optimisation: resumes bit for bit, improves a motion, survives bad input."""
 
 import dataclasses
+from functools import cache
 
 import pytest
 import torch
@@ -52,6 +53,12 @@ def _shaken(variables: MotionVariables) -> MotionVariables:
     return dataclasses.replace(variables, pose_6d=variables.pose_6d + noise)
 
 
+@cache
+def _proxy(known: KnownMotion) -> PenetrationProxy:
+    """Made once: coarsening a mesh takes longer than the rest of these tests."""
+    return PenetrationProxy.create(known.body.v_template, known.body.faces, 400)
+
+
 def _loop(
     known: KnownMotion, crops: CroppedFrames | None, config: OptimizeConfig = CONFIG
 ) -> JointLoop:
@@ -62,7 +69,7 @@ def _loop(
     objective = JointObjective(
         MotionObjective(known.body, known.prior, "coco17", MotionWeights()),
         SurfaceRig(known.body, texels),
-        PenetrationProxy.create(known.body.v_template, known.body.faces, 400),
+        _proxy(known),
         None,
         config,
         config.weight_anchor_pose,

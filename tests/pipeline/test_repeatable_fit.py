@@ -1,0 +1,99 @@
+"""The real fit gives the same bits again, also when it was interrupted between checkpoints."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from closefit import artifacts, pipeline
+from closefit.demo import make_clip
+from closefit.errors import FitDivergedError
+from closefit.events import Event, Notice, Step, ignore
+from closefit.pipeline import Selection
+from closefit.records import Motion, OptimizedMotion
+from closefit.settings import build_config
+from closefit.stages import optimize
+from closefit.workspace import Workspace
+from tests.quick_run import QUICK
+
+Fit = Callable[..., dict[str, np.ndarray]]
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder that is done as far as `init`."""
+    folder = tmp_path_factory.mktemp("begun")
+    clip = make_clip(folder / "clip", frames=40, size=(160, 120))
+    config = build_config(assignments=[*QUICK, f"track.observations={clip.observations}"])
+    pipeline.run(clip.video, folder / "out", config, ignore, Selection(last="init"))
+    return folder / "out"
+
+
+@pytest.fixture
+def fit(begun: Path, tmp_path: Path) -> Fit:
+    """Run `optimize` in a copy of the folder, or in `out` again; return the artifact's arrays."""
+
+    def run(*changes: str, name: str = "out", emit: Callable[[Event], None] = ignore):
+        out = tmp_path / name
+        if not out.exists():
+            shutil.copytree(begun, out)
+        config = build_config(
+            recorded=Workspace(begun).require_started()["settings"], assignments=changes
+        )
+        video = pipeline.recorded_video(begun)
+        pipeline.run(video, out, config, emit, Selection(only="optimize"))
+        with np.load(Workspace(out).artifact("optimize")) as archive:
+            return {key: archive[key] for key in archive.files if not key.startswith("__")}
+
+    return run
+
+
+def _same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(
+        one[key].tobytes() == other[key].tobytes() for key in one
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("motion", ["direct", "prior"])
+def test_two_runs_and_an_interrupted_one_are_bit_identical(
+    fit: Fit, motion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = f"optimize.motion={motion}"
+    whole = fit(setting, name="whole")
+    assert _same(whole, fit(setting, name="again"))
+    if motion == "direct":
+        assert not _same(whole, fit(setting, "seed=1", name="another seed"))
+
+    monkeypatch.setattr(optimize, "CHECKPOINT_EVERY_S", -1.0)
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, Step) and event.task == "optimize" and event.done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(setting, name="interrupted", emit=interrupt)
+    said: list[Event] = []
+    assert _same(whole, fit(setting, name="interrupted", emit=said.append))
+    assert any("continues at step 5" in e.text for e in said if isinstance(e, Notice))
+
+
+def test_a_fit_that_diverges_keeps_its_best_state_and_says_so(fit: Fit, tmp_path: Path) -> None:
+    """A learning rate out of all proportion: what is written is finite and near the start."""
+    with pytest.raises(FitDivergedError, match="its best state was kept"):
+        fit("optimize.lr_motion=1000", "optimize.passes=20")
+    workspace = Workspace(tmp_path / "out")
+    start = artifacts.read(workspace.artifact("init"), Motion)
+    best = artifacts.read(workspace.artifact("optimize"), OptimizedMotion)
+    assert str(best.status) == "diverged"
+    assert np.abs(best.joints - start.joints).max() < 0.2
+    assert workspace.read_run()["stages"]["optimize"]["diverged"]["hint"]
+
+
+def test_a_checkpoint_that_cannot_be_read_is_ignored(fit: Fit, begun: Path, tmp_path: Path) -> None:
+    whole = fit(name="whole")
+    shutil.copytree(begun, tmp_path / "damaged")
+    Workspace(tmp_path / "damaged").optimize_checkpoint.write_bytes(b"PK\x03\x04 cut short")
+    assert _same(whole, fit(name="damaged"))
