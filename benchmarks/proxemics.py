@@ -1,29 +1,36 @@
 """What the prior is worth: {direct, prior} x {appearance} x {penetration}, before and after.
 
-    python benchmarks/proxemics.py CLIPS [--preset draft] [--out DIR]
+    python benchmarks/proxemics.py CLIPS [--preset draft] [--out DIR] [--jobs 2]
 
 CLIPS is a folder of clips as `benchmarks/ablation.py` takes it; the true focal length is known.
-`direct` lifts keypoints and moves poses themselves; `prior` samples the prior and finetunes its
-weights (`--set optimize.motion=prior`); `prior+direct` starts from the prior and moves poses. What
-is finished is kept: a second call repeats nothing that is done.
+`direct` lifts keypoints, `prior` starts from the prior; both move poses themselves. `finetuned`
+starts from the prior and moves its weights (`--set optimize.motion=prior`). What is finished is
+kept, in the same place as the cells of the ablation, which has some of them: nothing is run twice.
 """
 
 import argparse
 from pathlib import Path
 from typing import Any
 
+from ablation import NO_PRIOR, ROWS
 from cells import OWN, Bench, Cell, Conditions, Variant, find_clips, mean_scores
 from measuring import publish, table
 
-MOTIONS = {
-    "direct": ("init.prior=false", "optimize.motion=direct"),
-    "prior": ("init.prior=true", "optimize.motion=prior"),
-    "prior+direct": ("init.prior=true", "optimize.motion=direct"),
+NO_APPEARANCE, NO_PENETRATION = "optimize.appearance=false", "optimize.physics=0"
+TERMS = {
+    (True, True): (),
+    (False, True): (NO_APPEARANCE,),
+    (False, False): (NO_APPEARANCE, NO_PENETRATION),
+    (True, False): (NO_PENETRATION,),
+}
+"""(Appearance, penetration) -> settings; what matters most and what is quick come first."""
+
+MOTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "direct": (NO_PRIOR, ()),
+    "prior": ((), ()),
+    "finetuned": ((), ("optimize.motion=prior",)),
 }
 """Name -> how init starts, and how the optimisation moves."""
-
-TERMS = ((True, True), (False, True), (False, False), (True, False))
-"""Appearance, penetration; what matters most and what is quick come first."""
 
 FIGURES = ("mpjpe_mm", "pair_pa_mpjpe_mm", "interaction_mm", "a_pd_mm", "contact_recall",
            "wrong_depth_order", "acceleration_mm")  # fmt: skip
@@ -34,7 +41,7 @@ def main() -> None:
     """Run every cell, score, publish."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("results/bench-proxemics"))
+    parser.add_argument("--out", type=Path, default=Path("results/bench-ablation"))
     parser.add_argument("--preset", default="draft")
     parser.add_argument("--jobs", type=int, default=1, help="cells at the same time")
     parser.add_argument("--motions", nargs="*", default=list(MOTIONS), choices=list(MOTIONS))
@@ -47,7 +54,7 @@ def main() -> None:
     )
     cells: list[dict[str, Any]] = []
     for motion in options.motions:
-        for appearance, penetration in TERMS[: 1 if options.full_only else None]:
+        for appearance, penetration in list(TERMS)[: 1 if options.full_only else None]:
             results = bench.run(
                 [Cell(clip, OWN, variant(motion, appearance, penetration)) for clip in clips]
             )
@@ -70,13 +77,13 @@ def main() -> None:
 
 
 def variant(motion: str, appearance: bool, penetration: bool) -> Variant:
-    """One combination as settings of both stages."""
+    """One combination as settings of both stages, by the ablation's name where it has it."""
     init, moved = MOTIONS[motion]
-    terms = (
-        f"optimize.appearance={str(appearance).lower()}",
-        f"optimize.physics={0.5 if penetration else 0.0}",
-    )
-    return Variant(f"{motion}-a{appearance:d}-p{penetration:d}", (init,), (moved, *terms))
+    optimize = (*moved, *TERMS[appearance, penetration])
+    for row in ROWS:
+        if (row.init, row.optimize) == (init, optimize):
+            return row
+    return Variant(f"{motion}-a{appearance:d}-p{penetration:d}", init, optimize)
 
 
 def _table(cells: list[dict[str, Any]]) -> str:
