@@ -92,10 +92,10 @@ def sample_start(
     generator = torch.Generator().manual_seed(seed)
     expected = pose_at(sampler.expected(EXPECTING, generator), where)
     if estimate is None:
-        drawn = pose_at(sampler.sample(samples, generator), where)
+        drawn = _each_at(sampler.sample(samples, generator), where)
     else:
         begin = filled(pose_of(estimate.variables), expected, estimate.covered)
-        drawn = pose_at(
+        drawn = _each_at(
             sampler.sample(samples, generator, start=pose_at(begin, times), levels=REFINING), where
         )
         expected = mean_pose(drawn)
@@ -106,13 +106,26 @@ def sample_start(
         )
     energies = _energies(body, targets, drawn)
     # Half the squared chord between two rotations is their squared angle, for small angles.
-    spread = 0.5 * (drawn.rotations - expected.rotations).square().sum((-2, -1)).mean(0)
+    spread = torch.stack(
+        [0.5 * (one - expected.rotations).square().sum((-2, -1)) for one in drawn.rotations]
+    ).mean(0)
     return PriorStart(
         best=int(energies.argmin()),
         drawn=drawn,
         expected=expected,
         sigma_rad=(spread + LEAST_SIGMA_RAD**2).sqrt(),
         energies=energies,
+    )
+
+
+def _each_at(drawn: PairPose, times: Float[Tensor, " time"]) -> PairPose:
+    """`pose_at` of every sample (the first axis), one after the other: a clip may be long."""
+    columns = zip(drawn.rotations, drawn.betas, drawn.pelvis_m, strict=True)
+    parts = [pose_at(PairPose(*column), times) for column in columns]
+    return PairPose(
+        torch.stack([part.rotations for part in parts]),
+        torch.stack([part.betas for part in parts]),
+        torch.stack([part.pelvis_m for part in parts]),
     )
 
 

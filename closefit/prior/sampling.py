@@ -21,6 +21,9 @@ START_LEVEL = 40
 CHUNK = 256
 """Windows per call of the network: memory must not grow with the clip."""
 
+FRAMES_AT_ONCE = 4096
+"""Frames of all samples that are denoised together: of a long clip, one sample after the other."""
+
 
 @dataclass(frozen=True, eq=False)
 class Given:
@@ -84,8 +87,25 @@ class ClipSampler:
         noise = self.noise(count, generator)
         if start is not None:
             levels = tuple(level for level in levels if level <= START_LEVEL)
+        together = max(1, FRAMES_AT_ONCE // self.num_frames)
+        parts = [self._denoised(part, given, start, levels) for part in noise.split(together)]
+        return PairPose(
+            torch.cat([part.rotations for part in parts]),
+            torch.cat([part.betas for part in parts]),
+            torch.cat([part.pelvis_m for part in parts]),
+        )
+
+    def _denoised(
+        self,
+        noise: Float[Tensor, "sample window 16 2 157"],
+        given: Given | None,
+        start: PairPose | None,
+        levels: tuple[int, ...],
+    ) -> PairPose:
+        """One motion for each noise."""
+        if start is not None:
             clean = self.encode(self.padded(start)).expand_as(noise)
-            level = torch.full((count,), levels[0], device=noise.device)
+            level = torch.full((len(noise),), levels[0], device=noise.device)
             noise = diffuse(clean, noise, level)
         blended: PairPose | None = None
 

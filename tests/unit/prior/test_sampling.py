@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from closefit.prior import sampling
 from closefit.prior.network import Denoiser
 from closefit.prior.sampling import ClipSampler, Given
 from closefit.prior.state import PairPose
@@ -54,6 +55,17 @@ def test_any_length_can_be_sampled(network: Denoiser, frames: int) -> None:
     assert pose.pelvis_m.shape == (2, frames, 2, 3)
     assert bool(torch.isfinite(pose.rotations).all())
     assert bool((pose.betas == pose.betas[:, :1]).all())
+
+
+def test_samples_of_a_long_clip_one_after_the_other_are_those_drawn_together(
+    network: Denoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = ClipSampler(network, clip_rays(20))
+    together = sampler.sample(3, torch.Generator().manual_seed(0))
+    monkeypatch.setattr(sampling, "FRAMES_AT_ONCE", 20)
+    each = sampler.sample(3, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(each.rotations, together.rotations, atol=1e-4, rtol=0)
+    torch.testing.assert_close(each.pelvis_m, together.pelvis_m, atol=1e-4, rtol=0)
 
 
 def test_same_seed_same_sample_other_seed_another(network: Denoiser) -> None:
