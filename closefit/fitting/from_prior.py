@@ -30,7 +30,7 @@ from closefit.records import PersonEstimates
 
 OUTLIER_SIGMAS = 4.0
 
-KEYPOINTS, FLOOR, UPRIGHT = 12.0, 0.5, 0.2
+KEYPOINTS, FLOOR, UPRIGHT = 12.0, 1.0, 0.2
 """Weights of these terms after the prior has spoken: keypoints and poses say where people are, and
 people who lie, kneel or are lifted neither stand on the floor nor are upright."""
 
