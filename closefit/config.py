@@ -180,7 +180,7 @@ class OptimizeConfig:
     motion: Literal["direct", "prior"] = "direct"
     appearance: bool = True
     physics: float = 0.5
-    passes: int = 60
+    passes: int = 80
     warmup_passes: int = 6
     window_frames: int = 64
     frames_per_step: int = 16
@@ -254,7 +254,7 @@ class Config:
 PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
     "draft": {
         "optimize": {
-            "passes": 40,
+            "passes": 72,
             "warmup_passes": 4,
             "image_size_px": 192,
             "map_size": 96,
