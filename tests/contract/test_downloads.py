@@ -516,7 +516,7 @@ class TestProcesses:
         self, serve: Serve, tmp_path: Path
     ) -> None:
         server = serve({"tiny.bin": CONTENT})
-        server.pace_s = 0.5
+        server.pace_s = 5.0  # much longer than a busy machine takes to deliver a signal
         process = _start(tmp_path, server.address)
         part = tmp_path / f"{downloads.PREFIX}tiny" / "tiny.bin"
         _wait_until(lambda: part.is_file() and part.stat().st_size > 0)
