@@ -8,7 +8,6 @@ them.
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -22,10 +21,8 @@ from closefit.fitting.motion_objective import MotionWeights
 from closefit.fitting.prior_start import PoseEstimate, PriorStart, sample_start, variables_of
 from closefit.fitting.reference import ReferenceObjective
 from closefit.fitting.targets import KeypointTargets
-from closefit.fitting.variables import MotionVariables
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
 from closefit.prior.network import Denoiser
-from closefit.prior.state import PairPose
 from closefit.records import PersonEstimates
 
 OUTLIER_SIGMAS = 4.0
@@ -33,7 +30,6 @@ OUTLIER_SIGMAS = 4.0
 KEYPOINTS, FLOOR, UPRIGHT = 12.0, 1.0, 0.2
 """Weights of these terms after the prior has spoken: keypoints and poses say where people are, and
 people who lie, kneel or are lifted neither stand on the floor nor are upright."""
-
 
 ESTIMATE_SHARE = 0.7
 """Weight of another tool's poses against what the prior makes of them."""
@@ -44,13 +40,11 @@ class PriorFit:
     """How the prior is used.
 
     Attributes:
-        samples: Motions drawn.
+        samples: Motions drawn, whose spread says how sure the prior is.
         steps: Steps of the fit that follows.
         trust: Weight of the prior's poses (a log likelihood counted once is 1).
         pose: Weight of the authored pose ranges, which then only mark what joints cannot do.
         seed: Seed of the samples.
-        choice: Which motion the fit starts from: the sample that agrees best with the keypoints, or
-            the expected motion.
     """
 
     samples: int = 8
@@ -58,7 +52,6 @@ class PriorFit:
     trust: float = 10.0
     pose: float = 0.1
     seed: int = 0
-    choice: Literal["best", "expected"] = "expected"
 
 
 def fit_from_prior(
@@ -80,30 +73,20 @@ def fit_from_prior(
         on_step: Told (steps done, steps in all).
     """
     start = sample_start(network, body, targets, settings.samples, settings.seed)
-    chosen = sample_of(start, settings.choice)
-    objective = _near(body, targets, ranges, settings, start)
-    return fit_clip(objective, targets, chosen, settings.steps, on_step)
+    return _fit_near(body, targets, ranges, settings, start, on_step)
 
 
-def sample_of(start: PriorStart, choice: Literal["best", "expected"]) -> MotionVariables:
-    """The sample that agrees best with the keypoints, or the expected motion."""
-    if choice == "expected":
-        return variables_of(start.expected, start.expected.betas[0])
-    drawn, best = start.drawn, start.best
-    pose = PairPose(drawn.rotations[best], drawn.betas[best], drawn.pelvis_m[best])
-    return variables_of(pose, pose.betas[0])
-
-
-def _near(
+def _fit_near(
     body: Body,
     targets: KeypointTargets,
     ranges: PosePrior,
     settings: PriorFit,
     start: PriorStart,
+    on_step: Callable[[int, int], None],
     statures: Float[Tensor, "person"] | None = None,
-) -> ReferenceObjective:
-    """The terms of a clip fit, and those that keep poses (and known heights) near the start's."""
-    return ReferenceObjective(
+) -> ClipFit:
+    """Fit the clip from `start`, and stay near its poses and near heights that are known."""
+    objective = ReferenceObjective(
         body,
         ranges,
         targets.set_name,
@@ -114,6 +97,8 @@ def _near(
         OUTLIER_SIGMAS,
         statures,
     )
+    begin = variables_of(start.expected, start.expected.betas[0])
+    return fit_clip(objective, targets, begin, settings.steps, on_step)
 
 
 def weights_with_prior(pose: float, keypoints: float) -> MotionWeights:
@@ -157,5 +142,4 @@ def fit_pair(
         start, expected=dataclasses.replace(start.expected, rotations=mixed)
     )
     statures = implied_statures(body, begin.variables, estimates)
-    objective = _near(body, targets, ranges, settings, start, statures)
-    return fit_clip(objective, targets, sample_of(start, "expected"), settings.steps, on_step)
+    return _fit_near(body, targets, ranges, settings, start, on_step, statures)

@@ -1,4 +1,4 @@
-"""First motion from the learned prior: several samples of the clip, compared with keypoints."""
+"""First motion from the learned prior: what it expects of the clip, and how sure it is."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -9,12 +9,9 @@ from torch import Tensor
 
 from closefit.body.keypoints import KEYPOINT_SETS
 from closefit.body.model import Body
-from closefit.fitting.reprojection import KeypointProjector
 from closefit.fitting.targets import KeypointTargets
-from closefit.fitting.variables import MotionVariables, rest_pelvis
-from closefit.geometry.camera import project
+from closefit.fitting.variables import MotionVariables
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
-from closefit.losses import reprojection_loss
 from closefit.prior.conditions import KEYPOINT_SET
 from closefit.prior.network import Denoiser
 from closefit.prior.objective import FPS
@@ -28,10 +25,6 @@ SAME_RATE = 0.02
 EXPECTING = 2
 """Answers that are averaged into the expected motion; they hardly differ."""
 
-REFINING = (20, 0)
-"""Noise levels through which an estimate goes: its gist is kept, and what the prior knows of pairs
-is added."""
-
 LEAST_SIGMA_RAD = 0.1
 """Samples agree where the prior is sure of itself; it is never surer than this."""
 
@@ -41,18 +34,12 @@ class PriorStart:
     """What the prior says about a clip.
 
     Attributes:
-        drawn: All samples (`sample frame person`).
-        best: The one that agrees best with the keypoints.
-        expected: The expected motion, which is nearer to the truth than the samples.
-        sigma_rad: How far the samples lie about the expected motion, per joint.
-        energies: Robust keypoint error of each sample.
+        expected: The expected motion, which is nearer to the truth than samples are.
+        sigma_rad: How far samples lie about the expected motion, per joint.
     """
 
-    drawn: PairPose
-    best: int
     expected: PairPose
     sigma_rad: Float[Tensor, "frame person 24"]
-    energies: Float[Tensor, " sample"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +63,13 @@ def sample_start(
     seed: int,
     estimate: PoseEstimate | None = None,
 ) -> PriorStart:
-    """Draw motions of the clip and choose the one that the keypoints like best.
+    """Ask the prior for the motion of the clip, and how sure it is of every joint.
 
     Args:
         network: Trained prior, on the device of `targets`.
         body: Body that the motion is for; with another body than the prior's, shapes are dropped.
         targets: Observed keypoints, at any frame rate.
-        samples: Number of motions.
+        samples: Number of motions whose spread tells how sure it is.
         seed: Same seed, same motions.
         estimate: Poses to begin with, of which the prior makes a pair.
     """
@@ -95,27 +82,15 @@ def sample_start(
         drawn = _each_at(sampler.sample(samples, generator), where)
     else:
         begin = filled(pose_of(estimate.variables), expected, estimate.covered)
-        drawn = _each_at(
-            sampler.sample(samples, generator, start=pose_at(begin, times), levels=REFINING), where
-        )
+        drawn = _each_at(sampler.sample(samples, generator, start=pose_at(begin, times)), where)
         expected = mean_pose(drawn)
     if body.name != "closefit":
-        drawn, expected = (
-            dataclasses.replace(pose, betas=torch.zeros_like(pose.betas))
-            for pose in (drawn, expected)
-        )
-    energies = _energies(body, targets, drawn)
+        expected = dataclasses.replace(expected, betas=torch.zeros_like(expected.betas))
     # Half the squared chord between two rotations is their squared angle, for small angles.
     spread = torch.stack(
         [0.5 * (one - expected.rotations).square().sum((-2, -1)) for one in drawn.rotations]
     ).mean(0)
-    return PriorStart(
-        best=int(energies.argmin()),
-        drawn=drawn,
-        expected=expected,
-        sigma_rad=(spread + LEAST_SIGMA_RAD**2).sqrt(),
-        energies=energies,
-    )
+    return PriorStart(expected, (spread + LEAST_SIGMA_RAD**2).sqrt())
 
 
 def _each_at(drawn: PairPose, times: Float[Tensor, " time"]) -> PairPose:
@@ -212,24 +187,6 @@ def _between(
     below = times.floor().long().clamp(0, count - 1)
     above = (below + 1).clamp_max(count - 1)
     return below, above, times - below
-
-
-@torch.no_grad()
-def _energies(body: Body, targets: KeypointTargets, drawn: PairPose) -> Float[Tensor, " sample"]:
-    """Robust keypoint error of each sample over the clip."""
-    projector = KeypointProjector(body, targets.set_name)
-    energies = []
-    for index in range(drawn.pelvis_m.shape[0]):
-        betas = drawn.betas[index, 0]
-        transl = drawn.pelvis_m[index] - rest_pelvis(body, betas)
-        _, keypoints = projector.keypoints(drawn.rotations[index], betas, transl)
-        projected = project(keypoints, targets.K[:, None, None])
-        energies.append(
-            reprojection_loss(
-                projected, targets.points_px, targets.weight, targets.sigma_px, 8.0
-            ).mean()
-        )
-    return torch.stack(energies)
 
 
 def variables_of(pose: PairPose, betas: Float[Tensor, "person 10"]) -> MotionVariables:

@@ -15,8 +15,9 @@ from closefit.prior.state import STATE_SIZE, PairPose, decode, encode
 from closefit.prior.view import View
 from closefit.prior.windows import Windows, pad_frames
 
-START_LEVEL = 40
-"""Noise that is added to a motion to begin with: its details go, its gist stays."""
+REFINING_LEVELS = (20, 0)
+"""Noise levels through which a given motion goes: its gist is kept, and what the prior knows of
+pairs is added."""
 
 CHUNK = 256
 """Windows per call of the network: memory must not grow with the clip."""
@@ -72,7 +73,7 @@ class ClipSampler:
         generator: torch.Generator,
         given: Given | None = None,
         start: PairPose | None = None,
-        levels: tuple[int, ...] = SAMPLING_LEVELS,
+        levels: tuple[int, ...] | None = None,
     ) -> PairPose:
         """Draw several motions (`sample frame person`) in camera axes; one shape per person.
 
@@ -82,11 +83,11 @@ class ClipSampler:
             given: People whose motion is kept as it is.
             start: Motion of the clip (`frame person`) to begin with instead of noise alone: the
                 samples are what the prior makes of it.
-            levels: Noise levels at which the network is asked, the noisiest first.
+            levels: Noise levels at which the network is asked, the noisiest first;
+                `SAMPLING_LEVELS`, or `REFINING_LEVELS` of a given motion, if None.
         """
         noise = self.noise(count, generator)
-        if start is not None:
-            levels = tuple(level for level in levels if level <= START_LEVEL)
+        levels = levels or (SAMPLING_LEVELS if start is None else REFINING_LEVELS)
         together = max(1, FRAMES_AT_ONCE // self.num_frames)
         parts = [self._denoised(part, given, start, levels) for part in noise.split(together)]
         return PairPose(
