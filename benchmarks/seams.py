@@ -17,7 +17,7 @@ from measuring import publish, run_closefit, table
 from closefit import artifacts
 from closefit.config import Config
 from closefit.demo import make_clip
-from closefit.fitting.schedule import plan_visits
+from closefit.fitting.schedule import REACH, plan_visits
 from closefit.pipeline import recorded_config
 from closefit.records import Motion, OptimizedMotion
 from closefit.workspace import Workspace
@@ -75,11 +75,11 @@ def _borders(config: Config, frames: int) -> list[int]:
     )
     wanted, last = LAST_PASSES * frames, []
     for visit in reversed(visits):
-        last.append(visit.start)
+        last.append(visit.start + REACH)
         wanted -= len(visit.rendered)
         if wanted <= 0:
             break
-    return sorted(set(last) - {0})
+    return sorted(set(last) - {REACH})
 
 
 def _jerk(joints: Float[np.ndarray, "frame person joint 3"]) -> Float[np.ndarray, " frame"]:

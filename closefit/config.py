@@ -203,7 +203,7 @@ class OptimizeConfig:
     weight_scale: float = 1.0
     weight_identity: float = 0.01
     weight_penetration: float = 6e3
-    weight_contact: float = 4e3
+    weight_contact: float = 2e3
     weight_anchor_pose: float = 0.1
     weight_prior_pose: float = 60.0
     weight_prior_keypoints: float = 4.0

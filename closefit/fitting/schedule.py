@@ -7,6 +7,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+REACH = 2
+"""Frames beyond a stretch's borders that its motion terms take in: accelerations across a border
+then count in the stretches on both sides, which keeps the motion from breaking there."""
+
 Phase = Literal["appearance", "joint"]
 
 
@@ -64,8 +68,9 @@ def plan_visits(
             if only_clear and clear[start:stop].any():
                 frames = frames[clear[start + frames]]
             groups = -(-len(frames) // per_step)
+            first, last = max(0, start - REACH), min(num_frames, stop + REACH)
             steps.extend(
-                (phase, start, stop, tuple(int(frame) for frame in sorted(group)))
+                (phase, first, last, tuple(int(frame) + start - first for frame in sorted(group)))
                 for group in np.array_split(frames, groups)
             )
     return [
@@ -75,11 +80,12 @@ def plan_visits(
 
 
 def _stretches(num_frames: int, window: int, random: np.random.Generator) -> list[tuple[int, int]]:
-    """Cut the clip into stretches of `window` from a random offset; no stretch is tiny."""
+    """Cut the clip from a random offset; `REACH` included a stretch has `window` frames."""
     if num_frames <= window:
         return [(0, num_frames)]
-    cuts = list(range(int(random.integers(window // 2, window + 1)), num_frames, window))
-    if num_frames - cuts[-1] < window // 4:
+    length = window - 2 * REACH
+    cuts = list(range(int(random.integers(length // 2, length + 1)), num_frames, length))
+    if num_frames - cuts[-1] < length // 4:
         cuts.pop()
     edges = [0, *cuts, num_frames]
     stretches = list(itertools.pairwise(edges))

@@ -150,6 +150,7 @@ def test_without_pictures_only_motion_terms_remain(known: KnownMotion) -> None:
 def test_no_physics_no_penetration_term(known: KnownMotion) -> None:
     loop = _finish(_loop(known, None, dataclasses.replace(CONFIG, physics=0.0)))
     assert "penetration" not in loop.curves[-1]
+    assert "contact" in loop.curves[-1]  # the knob does not let go of those who touch
 
 
 def test_frames_without_a_mask_have_no_say_in_the_pictures(

@@ -36,6 +36,15 @@ def test_stretches_have_no_fixed_seams() -> None:
     assert len(starts) > 40
 
 
+@pytest.mark.parametrize("num_frames", [65, 100, 1000])
+def test_no_acceleration_falls_between_two_stretches(num_frames: int) -> None:
+    """Any three frames in a row are in the motion terms of a step of every pass."""
+    counted = np.zeros(num_frames - 2)
+    for first, last in {(visit.start, visit.stop) for visit in _plan(num_frames, passes=1)}:
+        counted[first : last - 2] += 1
+    assert counted.min() >= 1
+
+
 def test_same_seed_same_plan() -> None:
     assert _plan(200) == _plan(200)
     assert _plan(200) != _plan(200, seed=1)
