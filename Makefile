@@ -31,7 +31,7 @@ format: $(VENV)/.ready-to-develop ## put all code into the project's format
 
 bench: $(VENV)/.ready-to-develop ## measure speed and, where the shared clips are, accuracy
 	$(BIN)/python benchmarks/rasterizer.py
-	$(BIN)/python benchmarks/clip_length.py
+	$(BIN)/python benchmarks/speed.py --passes 4
 	$(BIN)/python benchmarks/downloads.py
 	@if [ -d ../shared/clips/synth ]; then \
 	  $(BIN)/python benchmarks/ablation.py ../shared/clips/synth --jobs 2; \

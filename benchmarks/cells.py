@@ -170,7 +170,7 @@ class Bench:
             "seconds": stage_seconds(start) | stage_seconds(folder),
             "depends_on": self._depends_on(cell),
             "commit": self._commit,
-            "folder": str(folder),
+            "folder": str(folder.relative_to(self.out)),
         }
         path = self._file(cell)
         path.parent.mkdir(parents=True, exist_ok=True)

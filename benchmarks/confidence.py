@@ -59,15 +59,15 @@ def main() -> None:
     options = parser.parse_args()
     clips = {clip.name: clip for clip in find_clips(options.clips)}
     cells = [
-        json.loads(path.read_text(encoding="utf-8"))
+        (folder, json.loads(path.read_text(encoding="utf-8")))
         for folder in options.cells
         for path in sorted((folder / "cells").glob("*.json"))
     ]
     tables, data = [], {}
     for row, stage in ROWS.items():
         runs = [
-            judge(Path(cell["folder"]), stage, clips[cell["clip"]])
-            for cell in cells
+            judge(folder / cell["folder"], stage, clips[cell["clip"]])
+            for folder, cell in cells
             if cell["variant"] == row and cell["clip"] in clips
         ]
         if runs:

@@ -29,12 +29,13 @@ SHARES = 6
 def main() -> None:
     """Time every cell, publish, compare long clips with short ones."""
     options = _options()
+    name = "speed" if options.passes is None else "speed_by_length"
     cells = []
     for device in options.devices:
         for preset in options.presets:
             for frames in sorted(options.frames):
                 cells.append(_cell(frames, preset, device, options))
-                publish("speed", {"passes": options.passes, "note": options.note, "cells": cells},
+                publish(name, {"passes": options.passes, "note": options.note, "cells": cells},
                         [options.note, _table(cells), _shares(cells)])  # fmt: skip
     grown = [text for text in (_growth(cells, key) for key in _settings(cells)) if text]
     if grown:
