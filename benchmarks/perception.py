@@ -25,7 +25,7 @@ from closefit import artifacts, video
 from closefit.artifacts import Provenance
 from closefit.config import Config, TrackConfig
 from closefit.events import Event, Step
-from closefit.records import Track, unpack_masks
+from closefit.records import Track
 from closefit.stages import track as stage
 from closefit.stages.job import Job
 from closefit.workspace import Workspace
@@ -140,8 +140,7 @@ def _score(found: Track, truth: dict[str, Any]) -> dict[str, float]:
     frame, person = np.nonzero(owner >= 0)
     matched = owner[frame, person]
     errors = error[frame, person, matched][visible[frame, matched]]
-    found_masks = unpack_masks(found.person_masks, found.mask_size_wh)
-    union = unpack_masks(found.union_masks, found.mask_size_wh)
+    found_masks, union = found.person_masks[:], found.union_masks[:]
     known = union.any(axis=(1, 2))
     return {
         "median_error": 100.0 * float(np.median(errors)),

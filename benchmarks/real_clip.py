@@ -23,7 +23,7 @@ from closefit.evaluation import BODY_MODELS
 from closefit.exporters.mesh_raster import MeshPainter
 from closefit.exporters.views import project_perspective
 from closefit.geometry.camera import project
-from closefit.records import OptimizedMotion, Track, unpack_masks
+from closefit.records import OptimizedMotion, Track
 
 MIN_CONFIDENCE = 0.5
 MAX_BOX_IOU = 0.2
@@ -123,15 +123,16 @@ def _silhouette_iou(body: Body, motion: OptimizedMotion, track: Track) -> float 
     """Overlap of the bare bodies with the detected union mask, over frames that have one."""
     width, height = (int(side) for side in track.mask_size_wh)
     to_mask = np.array([[width], [height], [1]]) / np.array([*track.size_wh, 1])[:, None]
-    detected = unpack_masks(track.union_masks, track.mask_size_wh)
+    detected = track.union_masks
     painter = MeshPainter(body.faces.numpy(), width, height)
     white = np.full((height, width, 3), 255, dtype=np.uint8)
     shared = total = 0
-    for frame in np.flatnonzero(detected.any(axis=(1, 2))):
+    for frame in np.flatnonzero(detected.shown):
         vertices = body.pose(*_pose_arguments(motion, slice(frame, frame + 1))).vertices[0]
         silhouette = _silhouette(vertices.numpy(), painter, white, motion.K[frame] * to_mask)
-        shared += int((silhouette & detected[frame]).sum())
-        total += int((silhouette | detected[frame]).sum())
+        mask = detected[frame]
+        shared += int((silhouette & mask).sum())
+        total += int((silhouette | mask).sum())
     return shared / total if total else None
 
 

@@ -108,7 +108,13 @@ def read(path: Path, record_type: type[R]) -> R:
     meta, arrays = _load(path)
     _check_identity(path, meta, record_type)
     _check_schema(path, arrays, record_type)
-    return record_type(**arrays)
+    record = record_type(**arrays)
+    if isinstance(record, DetectedPeople | Track):
+        try:
+            record.check_masks()
+        except ValueError as error:
+            raise _damaged(path, "its masks cannot be read") from error
+    return record
 
 
 def read_provenance(path: Path, record_type: type[R]) -> Provenance:

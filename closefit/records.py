@@ -13,6 +13,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from closefit.mask_stack import MaskStack, check
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
@@ -46,11 +48,12 @@ class DetectedPeople:
         colours: Description of the clothes' colours; NaN where unknown.
         identity: Number of the person as an import knows it; -1 where unknown.
         mask_corners: Columns and rows of each mask's bounding box: left, top, right, bottom.
-        mask_bits: The packed pixels of these boxes, one after the other, each in whole bytes.
+        mask_bytes: The pixels of these boxes, deflated (see `mask_stack`), one after the other.
+        mask_ends: Where each mask's bytes end.
     """
 
     KIND: ClassVar[str] = "detections"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     time_s: Float[np.ndarray, " frame"]
     size_wh: Int[np.ndarray, "2"]
@@ -62,7 +65,19 @@ class DetectedPeople:
     colours: Float[np.ndarray, "detection colour"]
     identity: Int[np.ndarray, " detection"]
     mask_corners: Int[np.ndarray, "detection 4"]
-    mask_bits: UInt8[np.ndarray, " mask_byte"]
+    mask_bytes: UInt8[np.ndarray, " mask_byte"]
+    mask_ends: Int[np.ndarray, " detection"]
+
+    def check_masks(self) -> None:
+        """Check that every mask can be read.
+
+        Raises:
+            ValueError: One cannot.
+        """
+        sides = self.mask_corners[:, 2:] - self.mask_corners[:, :2]
+        if (self.mask_corners < 0).any() or (sides < 0).any():
+            raise ValueError("a mask has an impossible box")
+        check(self.mask_bytes, self.mask_ends, np.prod(sides, axis=1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +94,11 @@ class Track:
         landmarks_3d_m: Metric 3D positions of the keypoints (same order) about the person's own hip
             midpoint, in camera axes, and confidence, where a backend gives them (else size 0).
         features: Image feature per person (pooled backbone feature).
-        union_masks: Packed bits of the union mask at `mask_size_wh`.
-        person_masks: Packed bits of per-person masks at `mask_size_wh`; may be absent (size 0).
+        union_mask_bytes: Pixels of both people, deflated (see `mask_stack`), one mask after the
+            other; an empty mask, which has no bytes, means unknown.
+        union_mask_ends: Where each frame's bytes end.
+        person_mask_bytes: Pixels of each person, likewise; all empty where nobody tells them apart.
+        person_mask_ends: Where each frame's and person's bytes end.
         mask_size_wh: Width and height of the masks (the working size, at most the source's).
         seen: Person was detected in the frame.
         filled: Box and keypoints were interpolated over a short gap.
@@ -88,7 +106,7 @@ class Track:
     """
 
     KIND: ClassVar[str] = "track"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     time_s: Float[np.ndarray, " frame"]
     fps: Float[np.ndarray, ""]
@@ -98,12 +116,37 @@ class Track:
     keypoint_set: np.ndarray
     landmarks_3d_m: Float[np.ndarray, "frame person landmark 4"]
     features: Float[np.ndarray, "frame person feature"]
-    union_masks: UInt8[np.ndarray, "frame union_bytes"]
-    person_masks: UInt8[np.ndarray, "frame person person_bytes"]
+    union_mask_bytes: UInt8[np.ndarray, " union_byte"]
+    union_mask_ends: Int[np.ndarray, " frame"]
+    person_mask_bytes: UInt8[np.ndarray, " person_byte"]
+    person_mask_ends: Int[np.ndarray, "frame person"]
     mask_size_wh: Int[np.ndarray, "2"]
     seen: Bool[np.ndarray, "frame person"]
     filled: Bool[np.ndarray, "frame person"]
     identity_confidence: Float[np.ndarray, "frame person"]
+
+    @property
+    def union_masks(self) -> MaskStack:
+        """Pixels of both people in each frame."""
+        return MaskStack(self.union_mask_bytes, self.union_mask_ends, self._mask_size)
+
+    @property
+    def person_masks(self) -> MaskStack:
+        """Pixels of each person in each frame."""
+        return MaskStack(self.person_mask_bytes, self.person_mask_ends, self._mask_size)
+
+    @property
+    def _mask_size(self) -> tuple[int, int]:
+        return int(self.mask_size_wh[0]), int(self.mask_size_wh[1])
+
+    def check_masks(self) -> None:
+        """Check that every mask can be read.
+
+        Raises:
+            ValueError: One cannot.
+        """
+        self.union_masks.check()
+        self.person_masks.check()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,18 +267,3 @@ class PersonEstimates:
     K: Float[np.ndarray, "3 3"]
     tool: str
     has_camera: bool
-
-
-def pack_masks(masks: Bool[np.ndarray, "*batch height width"]) -> UInt8[np.ndarray, "*batch bytes"]:
-    """Pack boolean masks into bits, row by row over the flattened image."""
-    flat = masks.reshape(*masks.shape[:-2], -1)
-    return np.packbits(flat, axis=-1)
-
-
-def unpack_masks(
-    packed: UInt8[np.ndarray, "*batch bytes"], size_wh: Int[np.ndarray, "2"]
-) -> Bool[np.ndarray, "*batch height width"]:
-    """Inverse of `pack_masks` for images of `size_wh` (width, height)."""
-    width, height = int(size_wh[0]), int(size_wh[1])
-    flat = np.unpackbits(packed, axis=-1, count=width * height)
-    return flat.reshape(*packed.shape[:-1], height, width).astype(bool)

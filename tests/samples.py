@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from closefit.records import Motion, OptimizedMotion, Track, VideoInfo, pack_masks
+from closefit.mask_stack import MaskStack, deflate
+from closefit.records import Motion, OptimizedMotion, Track, VideoInfo
 
 
 def make_video_info(frames: int = 5, content_sha256: str = "0" * 64) -> VideoInfo:
@@ -25,6 +26,8 @@ def make_track(frames: int = 5, size_wh: tuple[int, int] = (64, 48)) -> Track:
     masks = np.zeros((frames, 2, height, width), dtype=bool)
     masks[:, 0, height // 4 : height // 2, : width // 2] = True
     masks[:, 1, height // 2 :, width // 2 :] = True
+    union = MaskStack.of((deflate(mask) for mask in masks.any(axis=1)), size_wh)
+    people = MaskStack.of((deflate(mask) for pair in masks for mask in pair), size_wh, (-1, 2))
     return Track(
         time_s=np.arange(frames) / 30.0,
         fps=np.array(30.0),
@@ -34,8 +37,10 @@ def make_track(frames: int = 5, size_wh: tuple[int, int] = (64, 48)) -> Track:
         keypoint_set=np.array("coco17"),
         landmarks_3d_m=np.zeros((frames, 2, 0, 4), np.float32),
         features=np.zeros((frames, 2, 0), np.float32),
-        union_masks=pack_masks(masks.any(axis=1)),
-        person_masks=pack_masks(masks),
+        union_mask_bytes=union.joined,
+        union_mask_ends=union.ends,
+        person_mask_bytes=people.joined,
+        person_mask_ends=people.ends,
         mask_size_wh=np.array(size_wh),
         seen=np.ones((frames, 2), bool),
         filled=np.zeros((frames, 2), bool),

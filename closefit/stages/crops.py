@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from closefit.fitting.joint_objective import CroppedFrames
 from closefit.geometry.camera import crop_intrinsics
-from closefit.records import Track, unpack_masks
+from closefit.records import Track
 from closefit.stages.job import Job
 from closefit.video import frames
 
@@ -68,8 +68,7 @@ def crop_frames(
         on_frame(index + 1, num_frames)
     for start in range(0, num_frames, CHUNK):
         part = slice(start, start + CHUNK)
-        union = unpack_masks(track.union_masks[part], track.mask_size_wh)
-        masks[part] = _shrink(union, region, width, size_wh)
+        masks[part] = _shrink(track.union_masks[part], region, width, size_wh)
     x_scale, y_scale = size_wh[0] / (x1 - x0), size_wh[1] / (y1 - y0)
     intrinsics = crop_intrinsics(torch.from_numpy(K), float(x0), float(y0), x_scale, y_scale)
     place = job.device if images.nbytes + masks.nbytes <= MAX_ON_GPU_BYTES else "cpu"

@@ -3,33 +3,40 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
+
+from closefit.mask_stack import deflate, inflate
 
 
 @dataclass(frozen=True, eq=False)
 class MaskCrop:
-    """One person's mask, cut to its bounding box and packed.
+    """One person's mask, cut to its bounding box and deflated.
 
     Attributes:
         rows: Image rows of the box.
         columns: Image columns of the box.
-        bits: Packed pixels of the box.
+        deflated: Pixels of the box; no bytes where the mask is empty.
     """
 
     rows: slice
     columns: slice
-    bits: UInt8[np.ndarray, " bytes"]
+    deflated: bytes
 
     @classmethod
     def of(cls, mask: Bool[np.ndarray, "height width"]) -> "MaskCrop":
-        """Cut and pack a mask."""
+        """Cut and deflate a mask."""
         rows, columns = _extent(np.any(mask, axis=1)), _extent(np.any(mask, axis=0))
-        return cls(rows, columns, np.packbits(mask[rows, columns]))
+        return cls(rows, columns, deflate(mask[rows, columns]))
 
     @classmethod
     def empty(cls) -> "MaskCrop":
         """Return a mask without pixels."""
-        return cls(slice(0, 0), slice(0, 0), np.zeros(0, dtype=np.uint8))
+        return cls(slice(0, 0), slice(0, 0), b"")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no pixel is set."""
+        return not self.deflated
 
     @property
     def corners(self) -> tuple[int, int, int, int]:
@@ -39,19 +46,18 @@ class MaskCrop:
     def covers(self, x: float, y: float) -> bool:
         """Whether the point lies on the mask."""
         row, column = int(np.floor(y)) - self.rows.start, int(np.floor(x)) - self.columns.start
-        height = self.rows.stop - self.rows.start
-        width = self.columns.stop - self.columns.start
-        if not (0 <= row < height and 0 <= column < width):
-            return False
-        bit = row * width + column
-        return bool(self.bits[bit // 8] >> (7 - bit % 8) & 1)
+        height, width = self._shape
+        inside = 0 <= row < height and 0 <= column < width
+        return inside and bool(self.pixels[row, column])
 
     @property
     def pixels(self) -> Bool[np.ndarray, "rows columns"]:
         """The mask inside its box."""
-        shape = self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
-        count = shape[0] * shape[1]
-        return np.unpackbits(self.bits, count=count).reshape(shape).astype(bool)
+        return inflate(self.deflated, self._shape)
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
     def add_to(self, mask: Bool[np.ndarray, "height width"]) -> None:
         """Set this mask's pixels in a mask of the whole image."""
@@ -65,7 +71,7 @@ class MaskCrop:
             other: Mask in the same picture or in a later one.
             shift_px: How far (x, y) this mask is moved first, in whole pixels after rounding.
         """
-        if not len(self.bits) or not len(other.bits):
+        if self.is_empty or other.is_empty:
             return float("nan")
         boxes = np.array([self.corners, other.corners])
         boxes[0] += np.tile(np.rint(shift_px).astype(np.int64), 2)

@@ -37,7 +37,7 @@ def continued_iou(
         missing, and where younger frames show both people.
     """
     overlaps = np.full((*ages.shape, 2, 2), np.nan)
-    known = np.vectorize(lambda mask: len(mask.bits) > 0, otypes=[bool])(masks)
+    known = np.vectorize(lambda mask: not mask.is_empty, otypes=[bool])(masks)
     for frame in range(1, len(masks)):
         for age in range(min(len(ages), frame)):
             before = frame - age - 1

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 
-from closefit.records import pack_masks
+from closefit.mask_stack import MaskStack, deflate
 from closefit.tracking.sightings import Sightings
 
 HIDDEN_SHARE = 0.5
@@ -23,17 +23,17 @@ PairMask = Bool[np.ndarray, "2 height width"]
 
 @dataclass(frozen=True, eq=False)
 class PackedMasks:
-    """Masks of two people, packed frame by frame.
+    """Masks of two people over a clip.
 
     Attributes:
-        union: Pixels of both people; all zeros, which means unknown, where a person has no mask
+        union: Pixels of both people; empty, which means unknown, where a person has no mask
             but should be visible: a wrong silhouette does more harm than none.
         people: Pixels of each person.
         covered: Keypoints that lie on the other person's pixels and not on their own person's.
     """
 
-    union: UInt8[np.ndarray, "frame union_bytes"]
-    people: UInt8[np.ndarray, "frame 2 people_bytes"]
+    union: MaskStack
+    people: MaskStack
     covered: Bool[np.ndarray, "frame 2 keypoint"]
 
     def doubted(
@@ -46,6 +46,7 @@ class PackedMasks:
 
 def pack(
     masks: Iterable[PairMask],
+    size_wh: tuple[int, int],
     boxes_xyxy: Float[np.ndarray, "frame 2 4"],
     keypoints: Float[np.ndarray, "frame 2 keypoint 3"],
 ) -> PackedMasks:
@@ -53,23 +54,19 @@ def pack(
 
     Args:
         masks: One pair per frame; may be a stream.
+        size_wh: Their width and height.
         boxes_xyxy: Where each person is, also where filled in; NaN where unknown.
         keypoints: x, y and confidence. All in pixels of the masks.
     """
-    frames = len(boxes_xyxy)
-    # Filled in place: a list of them that is stacked at the end would hold a long clip's twice.
-    people, union = np.zeros((frames, 2, 0), np.uint8), np.zeros((frames, 0), np.uint8)
+    union, people = list[bytes](), list[bytes]()
     covered = np.zeros(keypoints.shape[:3], dtype=bool)
     for frame, (pair, boxes, points) in enumerate(zip(masks, boxes_xyxy, keypoints, strict=True)):
-        bits = pack_masks(pair)
-        if frame == 0:
-            people = np.zeros((frames, *bits.shape), dtype=np.uint8)
-            union = np.zeros((frames, bits.shape[-1]), dtype=np.uint8)
-        people[frame] = bits
-        if _complete(pair, boxes):
-            union[frame] = pack_masks(np.any(pair, axis=0))
+        people.extend(deflate(mask) for mask in pair)
+        union.append(deflate(np.any(pair, axis=0)) if _complete(pair, boxes) else b"")
         covered[frame] = _covered(pair, points)
-    return PackedMasks(union, people, covered)
+    return PackedMasks(
+        MaskStack.of(union, size_wh), MaskStack.of(people, size_wh, (-1, 2)), covered
+    )
 
 
 def chosen_masks(

@@ -125,7 +125,7 @@ def _masks(
     sightings: Sightings, chosen: Int[np.ndarray, "frame 2"]
 ) -> Shaped[np.ndarray, "frame 2"] | None:
     """Mask of each chosen detection; None where nobody has one."""
-    if not any(len(mask.bits) for mask in sightings.masks):
+    if all(mask.is_empty for mask in sightings.masks):
         return None
     masks = np.full(chosen.shape, MaskCrop.empty(), dtype=object)
     for place, number in np.ndenumerate(chosen):

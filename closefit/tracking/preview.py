@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from closefit.records import Track, unpack_masks
+from closefit.records import Track
 from closefit.tracking.crowd import Crowd
 from closefit.tracking.repair import DOUBTFUL
 
@@ -76,11 +76,10 @@ def draw(scene: Scene, pictures: Iterable[Picture]) -> Iterator[Picture]:
 def _with_masks(scene: Scene, frame: int, picture: Picture) -> Picture:
     track = scene.track
     layers: list[tuple[Bool[np.ndarray, "height width"], tuple[int, int, int]]] = []
-    if track.person_masks.shape[-1]:
-        masks = unpack_masks(track.person_masks[frame], track.mask_size_wh)
-        layers = list(zip(masks, PERSON_COLOURS, strict=True))
-    elif track.union_masks.shape[-1]:
-        layers = [(unpack_masks(track.union_masks[frame], track.mask_size_wh), UNION_COLOUR)]
+    if track.person_masks.shown.any():
+        layers = list(zip(track.person_masks[frame], PERSON_COLOURS, strict=True))
+    else:
+        layers = [(track.union_masks[frame], UNION_COLOUR)]
     tinted = picture.astype(np.float32)
     for mask, colour in layers:
         resized = np.asarray(Image.fromarray(mask).resize(scene.size_wh, Image.Resampling.NEAREST))

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from closefit.detectors.detections import Detections
+from closefit.mask_stack import join, split
 from closefit.records import DetectedPeople
 from closefit.tracking.colours import describe_clothes
 from closefit.tracking.mask_crops import MaskCrop
@@ -79,7 +80,7 @@ class Sightings:
     ) -> DetectedPeople:
         """Return everything as it is kept on disk; `size_wh` is that of the pictures."""
         corners = np.array([mask.corners for mask in self.masks], dtype=np.int64).reshape(-1, 4)
-        bits = [np.zeros(0, dtype=np.uint8), *(mask.bits for mask in self.masks)]
+        mask_bytes, mask_ends = join(mask.deflated for mask in self.masks)
         return DetectedPeople(
             time_s=time_s,
             size_wh=np.array(size_wh),
@@ -91,18 +92,20 @@ class Sightings:
             colours=self.colours,
             identity=self.identity,
             mask_corners=corners,
-            mask_bits=np.concatenate(bits),
+            mask_bytes=mask_bytes,
+            mask_ends=mask_ends,
         )
 
     @classmethod
     def from_record(cls, record: DetectedPeople) -> "Sightings":
         """Inverse of `to_record`."""
-        sides = record.mask_corners[:, 2:] - record.mask_corners[:, :2]
-        ends = np.cumsum(-(-np.prod(sides, axis=1) // 8))
-        bits = np.split(record.mask_bits, ends[:-1]) if len(ends) else []
         masks = [
-            MaskCrop(slice(int(top), int(bottom)), slice(int(left), int(right)), packed)
-            for (left, top, right, bottom), packed in zip(record.mask_corners, bits, strict=True)
+            MaskCrop(slice(top, bottom), slice(left, right), deflated)
+            for (left, top, right, bottom), deflated in zip(
+                record.mask_corners.tolist(),
+                split(record.mask_bytes, record.mask_ends),
+                strict=True,
+            )
         ]
         return cls(
             num_frames=len(record.time_s),

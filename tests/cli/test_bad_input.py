@@ -1,5 +1,6 @@
 """Bad input through the real command line and the real stages: what is said, and the exit code."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from closefit import artifacts
+from closefit.records import Track
 from closefit.workspace import Workspace
 from tests.clips import cut_short, make_audio, make_video
 
@@ -170,15 +173,31 @@ def test_a_missing_settings_file(refused, video: Path, tmp_path: Path) -> None:
     refused(video, 3, "--config", tmp_path / "none.toml")
 
 
-def test_an_artifact_cut_short_or_of_another_version(
-    invoke, video: Path, observe, tmp_path: Path
-) -> None:
+@pytest.fixture
+def artifact(invoke, video: Path, observe, tmp_path: Path) -> Path:
+    """What `track` writes for an import, in the folder `out`."""
     out = tmp_path / "out"
     observations = observe(range(FRAMES), range(FRAMES))
     tracked = invoke("stage", "track", video, "--out", out, "--observations", observations)
     assert tracked.exit_code == 0, tracked.stderr
-    artifact = Workspace(out).artifact("track")
-    content = artifact.read_bytes()
+    return Workspace(out).artifact("track")
+
+
+def changed(artifact: Path, **changes: np.ndarray) -> None:
+    """Write other arrays into an artifact, and leave the rest as it is."""
+    with np.load(artifact) as archive:
+        arrays = dict(archive)
+    np.savez(artifact, **{**arrays, **changes})
+
+
+def with_version(artifact: Path, version: int) -> None:
+    with np.load(artifact) as archive:
+        meta = json.loads(str(archive["__meta__"]))
+    changed(artifact, __meta__=np.array(json.dumps({**meta, "version": version})))
+
+
+def test_an_artifact_cut_short_or_of_another_version(invoke, artifact: Path) -> None:
+    out, content = artifact.parent.parent, artifact.read_bytes()
 
     artifact.write_bytes(content[:-50])
     result = invoke("stage", "init", out)
@@ -187,18 +206,46 @@ def test_an_artifact_cut_short_or_of_another_version(
     assert f"hint: run `closefit stage track {out}`" in result.stderr
 
     artifact.write_bytes(content)
-    with np.load(artifact) as archive:
-        arrays = dict(archive)
-    arrays["__meta__"] = np.array(str(arrays["__meta__"]).replace('"version": 1', '"version": 99'))
-    np.savez(artifact, **arrays)
+    with_version(artifact, 99)
     result = invoke("stage", "init", out)
     assert result.exit_code == 6
-    assert "layout version `99`; this closefit reads 1" in result.stderr
+    assert f"layout version `99`; this closefit reads {Track.VERSION}" in result.stderr
 
     artifact.unlink()
     result = invoke("stage", "init", out)
     assert result.exit_code == 6
     assert f"there is no `{artifact}`" in result.stderr
+
+
+@pytest.mark.parametrize("masks", ["union", "person"])
+def test_masks_that_are_garbage(invoke, artifact: Path, masks: str) -> None:
+    """A file that is whole and follows the schema, but for the bytes of its masks."""
+    garbage = np.random.default_rng(0).integers(0, 256, 24 * FRAMES, dtype=np.uint8)
+    ends = np.arange(1, 2 * FRAMES + 1) * 12
+    ends = ends[1::2] if masks == "union" else ends.reshape(FRAMES, 2)
+    changed(artifact, **{f"{masks}_mask_bytes": garbage, f"{masks}_mask_ends": ends})
+    out = artifact.parent.parent
+    result = invoke("stage", "init", out)
+    assert result.exit_code == 6
+    assert "track.npz`: its masks cannot be read" in result.stderr
+    assert f"hint: run `closefit stage track {out}`" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert invoke("stage", "track", out).exit_code == 0  # it does not take them for its own
+    artifacts.read(artifact, Track)
+
+
+def test_a_folder_of_an_older_layout(invoke, artifact: Path) -> None:
+    """Stages of their own say what to run; that makes it again."""
+    with_version(artifact, Track.VERSION - 1)
+    out = artifact.parent.parent
+    result = invoke("stage", "init", out)
+    assert result.exit_code == 6
+    assert f"layout version `{Track.VERSION - 1}`" in result.stderr
+    assert f"hint: run `closefit stage track {out}` to make it again" in result.stderr
+    result = invoke("stage", "track", out)
+    assert result.exit_code == 0
+    assert "older version" in result.stderr
+    artifacts.read(artifact, Track)
 
 
 def test_a_full_disk(video: Path, observe, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from closefit import artifacts
 from closefit.detectors.detections import Detections
-from closefit.records import Track, unpack_masks
+from closefit.records import Track
 from closefit.stages.perception import yolo
 from closefit.workspace import Workspace
 from tests.clips import make_video, number_in
@@ -103,7 +103,7 @@ def with_yolo(
 
 
 def masks_of(written: Track) -> np.ndarray:
-    return unpack_masks(written.person_masks, written.mask_size_wh)
+    return written.person_masks[:]
 
 
 @pytest.mark.parametrize(
@@ -122,11 +122,11 @@ def test_keypoints_are_enough(tracked, tmp_path: Path, people: People, write) ->
     assert written.seen.all()
     overlap = np.abs(written.boxes_xyxy - people.boxes) / 200.0
     assert overlap.max() < 0.1
-    if written.person_masks.size:  # COCO annotations have some
+    if written.person_masks.shown.any():  # COCO annotations have some
         np.testing.assert_array_equal(masks_of(written), people.masks)
         np.testing.assert_allclose(written.boxes_xyxy, people.boxes, atol=1e-3)
     else:
-        assert not written.union_masks.any()
+        assert not written.union_masks.shown.any()
 
 
 @pytest.mark.parametrize("write", [writers.masks_per_person, writers.masks_labelled])
@@ -134,8 +134,7 @@ def test_keypoints_and_masks_of_two_tools(tracked, tmp_path: Path, people: Peopl
     keypoints = writers.openpose(tmp_path / "openpose", people)
     written = tracked(keypoints, write(tmp_path / "masks", people, 1))
     np.testing.assert_array_equal(masks_of(written), people.masks)
-    union = unpack_masks(written.union_masks, written.mask_size_wh)
-    np.testing.assert_array_equal(union, people.masks.any(axis=1))
+    np.testing.assert_array_equal(written.union_masks[:], people.masks.any(axis=1))
     np.testing.assert_allclose(written.keypoints[..., :2], people.keypoints[..., :2], atol=1e-3)
     assert (written.identity_confidence == 1.0).all()
 
@@ -237,8 +236,7 @@ def test_own_silhouettes_with_everything_else_found(
         tmp_path / "union", People(people.boxes, people.keypoints, larger)
     )
     written = tracked(silhouettes, options=options)
-    union = unpack_masks(written.union_masks, written.mask_size_wh)
-    np.testing.assert_array_equal(union, larger[:, 0])
+    np.testing.assert_array_equal(written.union_masks[:], larger[:, 0])
     np.testing.assert_array_equal(masks_of(written), people.masks)
 
 

@@ -236,5 +236,43 @@ def test_masks_are_stored_compressed(tmp_path: Path) -> None:
     track = make_track(frames=30, size_wh=(640, 480))
     file = tmp_path / "track.npz"
     artifacts.write(file, track, PROVENANCE)
-    assert file.stat().st_size < track.union_masks.nbytes / 5
+    assert file.stat().st_size < 30 * 640 * 480 / 8 / 5
     assert zipfile.is_zipfile(file)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"union_mask_bytes": np.zeros(60, np.uint8), "union_mask_ends": np.arange(1, 6) * 12},
+        {"person_mask_ends": np.zeros((5, 2), np.int64)},
+        {"union_mask_ends": np.arange(5)[::-1]},
+        {"mask_size_wh": np.array([64, 47])},
+        {"mask_size_wh": np.array([-64, -48])},
+    ],
+    ids=["garbage", "bytes without a mask", "ends in disorder", "another size", "no size"],
+)
+def test_masks_that_cannot_be_read_are_refused(
+    tmp_path: Path, changes: dict[str, np.ndarray]
+) -> None:
+    file = tmp_path / "track.npz"
+    artifacts.write(file, make_track(), PROVENANCE)
+    rewrite(file, **changes)
+    with pytest.raises(ArtifactDamagedError, match="its masks cannot be read") as error:
+        artifacts.read(file, Track)
+    assert error.value.exit_code == 6
+
+
+def test_masks_are_read_as_the_docs_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    track = make_track(frames=140)
+    file = tmp_path / "results" / "artifacts" / "track.npz"
+    file.parent.mkdir(parents=True)
+    artifacts.write(file, track, PROVENANCE)
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "tracking.md").read_text(encoding="utf-8")
+    found: dict[str, np.ndarray] = {}
+    for block in page.split("```python\n")[1:]:
+        exec(block.split("```")[0], found)
+    np.testing.assert_array_equal(found["person_masks"], track.person_masks[120])
+    np.testing.assert_array_equal(found["union_masks"], track.union_masks[100:130])
+    np.testing.assert_array_equal(found["mask"], track.person_masks[120, 1])
+    assert found["mask"].any()

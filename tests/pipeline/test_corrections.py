@@ -107,14 +107,21 @@ class TestDetections:
         self.run(clip, out, force=True, detection_confidence=0.3)
         assert detector.pictures == 3 * FRAMES
 
-    @pytest.mark.parametrize("damage", ["cut", "gone"])
+    @pytest.mark.parametrize("damage", ["cut", "gone", "masks"])
     def test_damaged_detections_are_made_again(
         self, clip: Path, out: Path, detector: Counted, damage: str
     ) -> None:
         self.run(clip, out)
         before = centres(out)
         kept = Workspace(out).artifact("detections")
-        kept.write_bytes(kept.read_bytes()[:1000]) if damage == "cut" else kept.unlink()
+        if damage == "cut":
+            kept.write_bytes(kept.read_bytes()[:1000])
+        elif damage == "gone":
+            kept.unlink()
+        else:
+            with np.load(kept) as archive:
+                arrays = dict(archive)
+            np.savez(kept, **{**arrays, "mask_bytes": np.zeros_like(arrays["mask_bytes"])})
         self.run(clip, out, people="B,A")
         np.testing.assert_allclose(centres(out), before[:, ::-1])
         assert detector.pictures == 2 * FRAMES

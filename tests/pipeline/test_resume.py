@@ -21,6 +21,7 @@ from closefit.errors import (
 )
 from closefit.events import Event, Notice, StageFinished, StageSkipped, StageStarted
 from closefit.pipeline import Selection
+from closefit.records import Track
 from closefit.settings import build_config
 from closefit.workspace import Workspace
 from tests.stubs import StubStages, write_video
@@ -177,7 +178,7 @@ def test_an_artifact_of_an_older_version_is_made_again(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run()
-    monkeypatch.setattr("closefit.records.Track.VERSION", 2)
+    monkeypatch.setattr("closefit.records.Track.VERSION", Track.VERSION + 1)
     assert reasons(run())["track"].startswith("older version")
 
 

@@ -24,7 +24,7 @@ from closefit.errors import (
     WeightsMissingError,
 )
 from closefit.events import Event, Notice, Step
-from closefit.records import Track, VideoInfo, unpack_masks
+from closefit.records import Track, VideoInfo
 from closefit.stages import track
 from closefit.stages.job import Job
 from closefit.stages.perception import lite, yolo
@@ -151,7 +151,7 @@ class TestLite:
         monkeypatch.setattr(lite, "locate", lambda name, _folder: Path(name))
         written, _ = run(tmp_path, clip, events, perception="lite", work_height_px=180)
         assert written.landmarks_3d_m.shape == (FRAMES, 2, 17, 4)
-        assert written.person_masks.any()
+        assert written.person_masks.shown.any()
         for person in range(2):
             seen = ~hidden[:, person]
             np.testing.assert_array_equal(written.landmarks_3d_m[seen, person, :, :3], person)
@@ -191,12 +191,11 @@ class TestYolo:
         assert written.seen.all()
         assert written.identity_confidence.min() > 0.9
         assert quality["both_seen"] == 1.0
-        masks = unpack_masks(written.person_masks, written.mask_size_wh)
+        masks = written.person_masks[:]
         areas = masks.sum(axis=(2, 3)) * 4.0
         expected = np.prod(people.boxes_xyxy[..., 2:] - people.boxes_xyxy[..., :2], axis=-1)
         np.testing.assert_allclose(areas, expected, rtol=0.05)
-        union = unpack_masks(written.union_masks, written.mask_size_wh)
-        np.testing.assert_array_equal(union, masks.any(axis=1))
+        np.testing.assert_array_equal(written.union_masks[:], masks.any(axis=1))
         steps = [event for event in events if isinstance(event, Step)]
         assert [(step.done, step.total) for step in steps] == [
             (done, FRAMES) for done in range(1, FRAMES + 1)
@@ -237,8 +236,9 @@ class TestYolo:
         ]
         assert notices[0].warning
         assert quality["not_seen_frames"] == [[], [10, 11, 12, *range(30, 40)]]
-        union = unpack_masks(written.union_masks, written.mask_size_wh).any(axis=(1, 2))
-        assert union.nonzero()[0].tolist() == [*range(10), *range(13, 40)]
+        known = written.union_masks[:].any(axis=(1, 2))
+        np.testing.assert_array_equal(known, written.union_masks.shown)
+        assert known.nonzero()[0].tolist() == [*range(10), *range(13, 40)]
 
     @pytest.mark.parametrize(
         ("hidden", "error"),
@@ -340,9 +340,9 @@ class TestImport:
         np.testing.assert_allclose(written.boxes_xyxy, people.boxes_xyxy, atol=1e-3)
         assert quality["exchanged_frames"] == [5, 20, 21]
         assert written.keypoints[30, 0, 9, 2] < 0.1 * people.keypoints[30, 0, 9, 2]
-        assert written.person_masks.shape == (FRAMES, 2, 0)
+        assert not written.person_masks.shown.any()
         assert written.features.shape == (FRAMES, 2, 0)
-        union = unpack_masks(written.union_masks, written.mask_size_wh)
+        union = written.union_masks[:]
         assert union.shape == (FRAMES, 90, 160)
         assert (union.sum(axis=(1, 2)) == 50 * 50).all()
 
@@ -411,7 +411,7 @@ class TestFull:
         assert np.ptp(written.features[0], axis=-1).min() > 0
         assert not written.features[6, 1].any()
         assert written.mask_size_wh.tolist() == [160, 90]
-        masks = unpack_masks(written.person_masks, written.mask_size_wh)
+        masks = written.person_masks[:]
         assert masks.shape == (9, 2, 90, 160)
         assert not (masks[:, 0] & masks[:, 1]).any()
         boxes = detector.people.boxes_xyxy[:9]
@@ -462,8 +462,7 @@ class TestFull:
         settings = {"perception": "full", "observations": observations}
         written, _ = run(tmp_path, clip, events, weights, **settings)
         np.testing.assert_allclose(written.keypoints[..., :2], people.keypoints[..., :2], atol=0.01)
-        given = unpack_masks(written.person_masks, written.mask_size_wh)
-        np.testing.assert_array_equal(given, masks)
+        np.testing.assert_array_equal(written.person_masks[:], masks)
         assert written.features.shape == (FRAMES, 2, 0)
 
 
@@ -482,5 +481,5 @@ def test_yolo_on_a_rendered_clip(tmp_path: Path, shared: Path, events: list[Even
     assert np.average(error, weights=written.keypoints[..., 2]) < 0.04 * 280
     shape = tuple(truth["masks_shape"])
     masks = np.unpackbits(truth["masks"], count=int(np.prod(shape))).reshape(shape)[:frames]
-    union, true_union = unpack_masks(written.union_masks, written.mask_size_wh), masks.any(axis=1)
+    union, true_union = written.union_masks[:], masks.any(axis=1)
     assert (union & true_union).sum() / (union | true_union).sum() > 0.85

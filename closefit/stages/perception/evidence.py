@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float
 
+from closefit.mask_stack import MaskStack
 from closefit.stages.perception.clip import Clip
 from closefit.tracking.identify import Identified
 from closefit.tracking.masks import PairMask, chosen_masks, pack
@@ -19,18 +20,16 @@ class Evidence:
     Attributes:
         people: Who is who among those detected.
         repaired: Told apart and followed through gaps, in pixels of the source video.
-        union_masks: Packed bits of both people's pixels; all zeros where unknown.
-        person_masks: Packed bits of each person's pixels; size 0 where a backend has none.
-        mask_size_wh: Width and height of the masks.
+        union_masks: Both people's pixels; empty where unknown.
+        person_masks: Each person's pixels, of the same size if there are any.
         features: Image feature of each person; size 0 where a backend has none.
         landmarks_3d_m: As in `Track`; size 0 where a backend has none.
     """
 
     people: Identified
     repaired: RepairedPair
-    union_masks: UInt8[np.ndarray, "frame union_bytes"]
-    person_masks: UInt8[np.ndarray, "frame person person_bytes"]
-    mask_size_wh: Int[np.ndarray, "2"]
+    union_masks: MaskStack
+    person_masks: MaskStack
     features: Float[np.ndarray, "frame person feature"]
     landmarks_3d_m: Float[np.ndarray, "frame person landmark 4"]
 
@@ -58,25 +57,24 @@ def from_masks(
     features: Float[np.ndarray, "frame person feature"],
     landmarks_3d_m: Float[np.ndarray, "frame person landmark 4"],
 ) -> Evidence:
-    """Pack the masks, doubt the keypoints that they cover, go to pixels of the source video."""
-    packed = pack(masks, repaired.boxes_xyxy, repaired.keypoints)
+    """Stack the masks, doubt the keypoints that they cover, go to pixels of the source video."""
+    packed = pack(masks, clip.size_wh, repaired.boxes_xyxy, repaired.keypoints)
     repaired = replace(
         repaired,
         boxes_xyxy=repaired.boxes_xyxy * np.tile(clip.scale, 2),
         keypoints=_scaled(packed.doubted(repaired.keypoints), clip.scale),
     )
-    union, person_masks, size_wh = packed.union, packed.people, clip.size_wh
+    union = packed.union
     if clip.given is not None and clip.given.silhouettes is not None:
-        union, person_masks, size_wh = clip.given.with_silhouettes(person_masks)
-        union = union.copy()
+        ignored = np.zeros(len(union), dtype=bool)
         for first, last in clip.corrections.ignored:
-            union[first : last + 1] = 0
+            ignored[first : last + 1] = True
+        union = clip.given.union_for(packed.people).without(ignored)
     return Evidence(
         people=people,
         repaired=repaired,
         union_masks=union,
-        person_masks=person_masks,
-        mask_size_wh=np.array(size_wh),
+        person_masks=packed.people,
         features=features,
         landmarks_3d_m=landmarks_3d_m,
     )

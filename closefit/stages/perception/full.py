@@ -51,7 +51,7 @@ def _with_vitpose(
 
     estimator = VitPoseEstimator(weights, clip.job.device)
     keypoints = np.zeros((*people.seen.shape, 17, 3))
-    features = np.zeros((*people.seen.shape, estimator.feature_size))
+    features = np.zeros((*people.seen.shape, estimator.feature_size), np.float32)
     frame = 0
     for pictures in batches(clip.images("keypoints"), estimator.batch_size):
         frames = range(frame, frame + len(pictures))

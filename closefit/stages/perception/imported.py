@@ -1,7 +1,5 @@
 """The backend `import`."""
 
-from dataclasses import replace
-
 from closefit.errors import ObservationsError
 from closefit.stages.perception.clip import Clip
 from closefit.stages.perception.evidence import Evidence, from_sightings
@@ -20,11 +18,7 @@ def perceive(clip: Clip) -> Evidence:
             f"{named}: {given.lacks}",
             hint="add `--perception yolo` (or another detector), which finds what is missing",
         )
-    people = choose(clip, lambda: _read_given(clip, given))
-    evidence = from_sightings(clip, people)
-    if given.has_masks:
-        return evidence
-    return replace(evidence, person_masks=evidence.person_masks[..., :0])
+    return from_sightings(clip, choose(clip, lambda: _read_given(clip, given)))
 
 
 def _read_given(clip: Clip, given: Given) -> Sightings:

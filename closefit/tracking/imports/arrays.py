@@ -12,7 +12,7 @@ of the chosen part of it.
 """
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -21,7 +21,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from closefit.errors import ObservationsError
-from closefit.tracking.imports.imported import Imported, Listed, Silhouettes, finish
+from closefit.mask_stack import MaskStack, deflate
+from closefit.tracking.imports.imported import Imported, Listed, finish
 from closefit.tracking.imports.part import Part
 from closefit.tracking.imports.refusals import HINT
 from closefit.tracking.mask_crops import MaskCrop
@@ -52,10 +53,8 @@ def read_arrays(path: Path, part: Part) -> Imported:
         masks=[MaskCrop.empty()] * len(frame),
         identity=person,
     )
-    silhouettes = Silhouettes(
-        _bits_per_frame(arrays["union_masks"], (num_frames, height, width), chosen),
-        (width, height),
-    )
+    masks = _masks(arrays["union_masks"], (num_frames, height, width), chosen)
+    silhouettes = MaskStack.of(masks, (width, height))
     return replace(finish(path, part, listed), silhouettes=silhouettes, identity_trusted=False)
 
 
@@ -128,18 +127,17 @@ def _check_video(path: Path, arrays: Mapping[str, np.ndarray], part: Part) -> No
     part.check_shape(path, width, height)
 
 
-def _bits_per_frame(
+def _masks(
     packed: UInt8[np.ndarray, " bytes"], shape: tuple[int, int, int], chosen: slice
-) -> list[bytes]:
-    """Pack every frame on its own; one frame at a time is unpacked."""
-    size = shape[1] * shape[2]
-    frames = []
+) -> Iterator[bytes]:
+    """Yield the mask of each frame; one at a time is unpacked."""
+    _, height, width = shape
+    size = height * width
     for frame in range(chosen.start, chosen.stop):
         first_bit = frame * size
         low, high = first_bit // 8, -(-(first_bit + size) // 8)
         bits = np.unpackbits(packed[low:high])[first_bit - 8 * low :][:size]
-        frames.append(np.packbits(bits).tobytes())
-    return frames
+        yield deflate(bits.reshape(height, width).view(bool))
 
 
 def _refuse(path: Path, key: str, problem: str) -> NoReturn:

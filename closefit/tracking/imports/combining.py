@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from closefit.detectors.detections import Detections, box_iou
-from closefit.tracking.imports.imported import Imported, Silhouettes
+from closefit.mask_stack import MaskStack
+from closefit.tracking.imports.imported import Imported
 from closefit.tracking.imports.part import Part
 from closefit.tracking.mask_crops import MaskCrop
 
@@ -196,8 +197,8 @@ def _concatenated(pieces: list[Imported]) -> Imported:
     )
 
 
-def _first_silhouettes(*given: Silhouettes | None) -> Silhouettes | None:
+def _first_silhouettes(*given: MaskStack | None) -> MaskStack | None:
     """The first that shows anything; an empty one only where there is no other."""
     known = [silhouettes for silhouettes in given if silhouettes is not None]
-    shown = [silhouettes for silhouettes in known if any(any(bits) for bits in silhouettes.packed)]
+    shown = [silhouettes for silhouettes in known if silhouettes.shown.any()]
     return next(iter(shown or known), None)

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
 from closefit.detectors.detections import Detections
-from closefit.records import pack_masks, unpack_masks
+from closefit.mask_stack import MaskStack, deflate
 from closefit.tracking.imports import combining
-from closefit.tracking.imports.imported import Imported, Silhouettes
+from closefit.tracking.imports.imported import Imported
 from closefit.tracking.imports.part import Part
 from closefit.tracking.imports.pictures import resized
 from closefit.tracking.imports.reading import read_all
@@ -40,7 +39,7 @@ class Given:
         return self.imported.has_keypoints
 
     @property
-    def silhouettes(self) -> Silhouettes | None:
+    def silhouettes(self) -> MaskStack | None:
         """Pixels of everybody together."""
         return self.imported.silhouettes
 
@@ -75,28 +74,17 @@ class Given:
             return sightings
         return replace(sightings, identity=self.imported.identity)
 
-    def with_silhouettes(
-        self, people: UInt8[np.ndarray, "frame 2 people_bytes"]
-    ) -> tuple[
-        UInt8[np.ndarray, "frame union_bytes"],
-        UInt8[np.ndarray, "frame 2 new_people_bytes"],
-        tuple[int, int],
-    ]:
-        """Imported silhouettes, masks of single people at working size, and the size of both.
+    def union_for(self, people: MaskStack) -> MaskStack:
+        """Imported silhouettes at the size of these masks of single people.
 
         Where no single person has a mask, the silhouettes keep their own size.
         """
-        silhouettes = self.imported.silhouettes
+        silhouettes, size_wh = self.imported.silhouettes, people.size_wh
         assert silhouettes is not None
-        union = np.stack([np.frombuffer(bits, dtype=np.uint8) for bits in silhouettes.packed])
-        if not people.any():
-            return union, people[..., :0], silhouettes.size_wh
-        if silhouettes.size_wh != self.part.size_wh:
-            size = np.array(silhouettes.size_wh)
-            union = np.stack(
-                [pack_masks(resized(unpack_masks(u, size), self.part.size_wh)) for u in union]
-            )
-        return union, people, self.part.size_wh
+        if silhouettes.size_wh == size_wh or not people.shown.any():
+            return silhouettes
+        frames = range(len(silhouettes))
+        return MaskStack.of((deflate(resized(silhouettes[n], size_wh)) for n in frames), size_wh)
 
     def _in(self, frame: int) -> Imported:
         return self.imported.of(np.flatnonzero(self.imported.frame == frame))

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from closefit.body.keypoints import COCO17
-from closefit.records import pack_masks
+from closefit.mask_stack import MaskStack
 from closefit.tracking.imports.layouts import to_coco17
 from closefit.tracking.imports.part import Part
 from closefit.tracking.imports.refusals import refuse
@@ -50,19 +50,6 @@ class Listed:
 
 
 @dataclass(frozen=True, eq=False)
-class Silhouettes:
-    """Pixels of everybody together, in every frame; all zeros where unknown.
-
-    Attributes:
-        packed: Bits of each frame.
-        size_wh: Width and height.
-    """
-
-    packed: list[bytes]
-    size_wh: tuple[int, int]
-
-
-@dataclass(frozen=True, eq=False)
 class Imported:
     """People of a clip, in order of frames and in pixels of the working size.
 
@@ -75,7 +62,8 @@ class Imported:
         masks: Pixels of the person; empty where unknown.
         identity: Number of the person; -1 where unknown.
         identity_trusted: The numbers are right in all frames; else they are a first guess.
-        silhouettes: Pixels of everybody together, where a file has these.
+        silhouettes: Pixels of everybody together in every frame, empty where unknown; None where no
+            file has these.
         tells_apart: It speaks of single people, even if it found none.
     """
 
@@ -87,7 +75,7 @@ class Imported:
     masks: list[MaskCrop]
     identity: Int[np.ndarray, " detection"]
     identity_trusted: bool = True
-    silhouettes: Silhouettes | None = None
+    silhouettes: MaskStack | None = None
     tells_apart: bool = True
 
     @property
@@ -98,7 +86,7 @@ class Imported:
     @property
     def has_masks(self) -> bool:
         """Whether it knows a pixel of a single person."""
-        return any(len(mask.bits) for mask in self.masks)
+        return not all(mask.is_empty for mask in self.masks)
 
     @property
     def has_identities(self) -> bool:
@@ -119,7 +107,7 @@ class Imported:
         )
 
 
-def only_silhouettes(silhouettes: Silhouettes) -> Imported:
+def only_silhouettes(silhouettes: MaskStack) -> Imported:
     """An import that does not tell people apart."""
     nobody = np.zeros(0, dtype=np.int64)
     return Imported(
@@ -183,11 +171,6 @@ def boxes_from_xywh(
     return np.where(extended[:, None], corners, np.nan)
 
 
-def packed(mask: Bool[np.ndarray, "height width"]) -> bytes:
-    """Bits of a mask, as an artifact holds them."""
-    return pack_masks(mask).tobytes()
-
-
 def _check_values(path: Path, part: Part, listed: Listed) -> None:
     """Refuse infinite and absurd numbers; NaN is a way to say unknown."""
     points, confidence = listed.keypoints[..., :2], listed.keypoints[..., 2]
@@ -235,7 +218,7 @@ def _known_keypoints(path: Path, listed: Listed) -> Float[np.ndarray, "detection
 
 def _mask_boxes(masks: list[MaskCrop]) -> Float[np.ndarray, "detection 4"]:
     """Boxes around masks; NaN around none."""
-    sides = [mask.corners if len(mask.bits) else (np.nan,) * 4 for mask in masks]
+    sides = [(np.nan,) * 4 if mask.is_empty else mask.corners for mask in masks]
     return np.array(sides, dtype=np.float64).reshape(-1, 4)
 
 

@@ -7,18 +7,18 @@
 """
 
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from closefit.mask_stack import MaskStack, deflate
 from closefit.tracking.imports.imported import (
     Imported,
     Listed,
-    Silhouettes,
     finish,
     only_silhouettes,
-    packed,
 )
 from closefit.tracking.imports.part import Part
 from closefit.tracking.imports.pictures import resized
@@ -67,17 +67,16 @@ def read_masks(path: Path, part: Part) -> Imported:
     labels = np.unique(masks)
     labels = labels[labels != 0].astype(np.int64)
     if len(labels) > 1:
-        people = masks[:, None] == labels[:, None, None]
+        people = (mask == labels[:, None, None] for mask in masks)
         return _per_person(path, people, labels, part)
     size_wh = (width, height) if width <= part.size_wh[0] else part.size_wh
-    return only_silhouettes(
-        Silhouettes([packed(resized(mask, size_wh)) for mask in masks != 0], size_wh)
-    )
+    small = (deflate(resized(mask != 0, size_wh)) for mask in masks)
+    return only_silhouettes(MaskStack.of(small, size_wh))
 
 
 def _per_person(
     path: Path,
-    masks: Shaped[np.ndarray, "frame person height width"],
+    masks: Iterable[Shaped[np.ndarray, "person height width"]],
     object_ids: Int[np.ndarray, " person"],
     part: Part,
 ) -> Imported:
@@ -85,7 +84,7 @@ def _per_person(
     for frame, people in enumerate(masks):
         for person, mask in enumerate(people):
             crop = MaskCrop.of(resized(mask > 0, part.size_wh))
-            if len(crop.bits):
+            if not crop.is_empty:
                 crops.append(crop)
                 places.append((frame, int(object_ids[person])))
     if not crops:

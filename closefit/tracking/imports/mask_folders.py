@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from closefit.mask_stack import MaskStack, deflate
 from closefit.tracking.imports.imported import (
     Imported,
     Listed,
-    Silhouettes,
     finish,
     only_silhouettes,
-    packed,
 )
 from closefit.tracking.imports.part import Part, natural_order, numbered, require_gapless
 from closefit.tracking.imports.pictures import read_labels, resized
@@ -76,7 +75,7 @@ def _from_labels(folder: Path, files: dict[int, Path], part: Part) -> Imported:
 
 def _union(files: dict[int, Path], part: Part, threshold: int) -> Imported:
     """Pictures of one silhouette, at their own size or, if they are larger, at working size."""
-    masks: list[bytes] = []
+    masks = list[bytes]()
     size_wh: tuple[int, int] | None = None
     for frame in range(part.num_frames):
         labels = read_labels(files[frame])
@@ -85,14 +84,14 @@ def _union(files: dict[int, Path], part: Part, threshold: int) -> Imported:
             own = (mask.shape[1], mask.shape[0])
             size_wh = own if own[0] <= part.size_wh[0] else part.size_wh
         part.check_shape(files[frame], mask.shape[1], mask.shape[0])
-        masks.append(packed(resized(mask, size_wh)))
+        masks.append(deflate(resized(mask, size_wh)))
     assert size_wh is not None
-    return only_silhouettes(Silhouettes(masks, size_wh))
+    return only_silhouettes(MaskStack.of(masks, size_wh))
 
 
 def _listed(folder: Path, people: People, part: Part) -> Imported:
     """Bring masks of single people into the common form."""
-    shown = {place: mask for place, mask in people.items() if len(mask.bits)}
+    shown = {place: mask for place, mask in people.items() if not mask.is_empty}
     if not shown:
         refuse(folder, "shows nobody: all its pictures are black")
     places = np.array(sorted(shown))

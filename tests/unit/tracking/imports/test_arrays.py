@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from closefit.errors import FileMissingError, ObservationsError
-from closefit.records import VideoInfo, unpack_masks
+from closefit.records import VideoInfo
 from closefit.tracking.imports.imported import Imported
 from closefit.tracking.imports.part import Part
 from closefit.tracking.imports.reading import read
@@ -46,8 +46,7 @@ def of_people(imported: Imported, frames: int) -> tuple[np.ndarray, np.ndarray]:
 
 def union_of(imported: Imported) -> np.ndarray:
     assert imported.silhouettes is not None
-    bits = np.stack([np.frombuffer(frame, np.uint8) for frame in imported.silhouettes.packed])
-    return unpack_masks(bits, np.array(imported.silhouettes.size_wh))
+    return imported.silhouettes[:]
 
 
 def save(path: Path, arrays: dict[str, np.ndarray]) -> Path:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from closefit.body.keypoints import COCO17
-from closefit.records import unpack_masks
 from closefit.tracking.imports import rle
 from closefit.tracking.imports.imported import Imported
 from tests.unit.tracking.imports import writers
@@ -169,8 +168,7 @@ def test_mask_folders(tmp_path: Path, people: People, write: Writer, first: int)
 
 def union_of(given: Imported) -> np.ndarray:
     assert given.silhouettes is not None
-    bits = np.stack([np.frombuffer(frame, np.uint8) for frame in given.silhouettes.packed])
-    return unpack_masks(bits, np.array(given.silhouettes.size_wh))
+    return given.silhouettes[:]
 
 
 def test_a_folder_of_silhouettes(tmp_path: Path, people: People) -> None:
