@@ -22,7 +22,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from closefit.body.skeleton import JOINT_INDEX, MIRROR, NUM_JOINTS
+from closefit.body.mirroring import mirrored_rotations
+from closefit.body.skeleton import JOINT_INDEX, NUM_JOINTS
 
 _MIDDLE = {"root": 3, "spine": 3, "head": 3}
 _SIDED = {"collar": 2, "shoulder": 3, "elbow": 2, "wrist": 2, "hip": 3, "knee": 1, "ankle": 1}
@@ -83,7 +84,9 @@ def rotations_from_angles(
     for side in ("left", "right"):
         for name, rotation in _left_limbs(side, group).items():
             joint = JOINT_INDEX[f"{side}_{name}"]
-            rotations[..., joint, :, :] = rotation if side == "left" else mirrored(rotation)
+            rotations[..., joint, :, :] = (
+                rotation if side == "left" else mirrored_rotations(rotation)
+            )
     return rotations
 
 
@@ -118,17 +121,6 @@ def about(axis: int, angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 
     vector[..., axis] = angle
     rotation: Tensor = roma.rotvec_to_rotmat(vector)
     return rotation
-
-
-def mirrored(rotations: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Return rotations as a mirror shows them whose plane is x = 0."""
-    signs = rotations.new_tensor([-1.0, 1.0, 1.0])
-    return rotations * signs * signs[:, None]
-
-
-def mirrored_pose(rotations: Float[Tensor, "*batch 24 3 3"]) -> Float[Tensor, "*batch 24 3 3"]:
-    """Return local joint rotations of the mirrored person: left and right change places."""
-    return mirrored(rotations[..., list(MIRROR), :, :])
 
 
 def ease(share: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:

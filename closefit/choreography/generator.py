@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body import Body
-from closefit.choreography.angles import mirrored_pose
+from closefit.body.mirroring import mirrored_pose
 from closefit.choreography.footsteps import (
     Footsteps,
     lowered_pelvis,

@@ -13,6 +13,7 @@ from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
 from closefit.prior.conditions import KEYPOINT_SET
+from closefit.prior.expectation import expected_motion
 from closefit.prior.network import Denoiser
 from closefit.prior.objective import FPS
 from closefit.prior.sampling import ClipSampler, mean_pose
@@ -75,9 +76,10 @@ def sample_start(
     """
     times = clip_times(targets.num_frames, targets.fps)
     where = frame_times(targets.num_frames, len(times))
-    sampler = ClipSampler(network, rays_at(targets, times))
+    rays = rays_at(targets, times)
+    sampler = ClipSampler(network, rays)
     generator = torch.Generator().manual_seed(seed)
-    expected = pose_at(sampler.expected(EXPECTING, generator), where)
+    expected = pose_at(expected_motion(network, rays, EXPECTING, seed), where)
     if estimate is None:
         drawn = _each_at(sampler.sample(samples, generator), where)
     else:

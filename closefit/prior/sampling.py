@@ -13,7 +13,7 @@ from closefit.prior.diffusion import SAMPLING_LEVELS, diffuse, sample
 from closefit.prior.network import Denoiser
 from closefit.prior.state import STATE_SIZE, PairPose, decode, encode
 from closefit.prior.view import View
-from closefit.prior.windows import Windows, pad_frames
+from closefit.prior.windows import STRIDE, Windows, pad_frames
 
 REFINING_LEVELS = (20, 0)
 """Noise levels through which a given motion goes: its gist is kept, and what the prior knows of
@@ -48,6 +48,7 @@ class ClipSampler:
         rays: Float[Tensor, "frame 2 17 3"],
         view: View | None = None,
         features: Float[Tensor, "frame 2 feature"] | None = None,
+        stride: int = STRIDE,
     ) -> None:
         """Prepare windows, views and conditions.
 
@@ -56,10 +57,11 @@ class ClipSampler:
             rays: Observed keypoints (x/z, y/z, confidence), COCO order; confidence 0: unknown.
             view: Where the people are expected, where nothing is observed (batch axis of 1).
             features: Image features, if the network was trained with them.
+            stride: Frames from the begin of a window to that of the next.
         """
         self.network = network
         self.num_frames = rays.shape[0]
-        self.windows = Windows.of(self.num_frames, rays.device)
+        self.windows = Windows.of(self.num_frames, rays.device, stride)
         rays = self.windows.cut(pad_frames(rays, self.windows.length), 0)
         if features is not None:
             features = self.windows.cut(pad_frames(features, self.windows.length), 0)
@@ -126,14 +128,6 @@ class ClipSampler:
             betas=blended.betas[:, : self.num_frames],
             pelvis_m=blended.pelvis_m[:, : self.num_frames],
         )
-
-    def expected(self, count: int, generator: torch.Generator) -> PairPose:
-        """Expect a motion (`frame person`): what the network says of noise alone, in one step.
-
-        Trained to the least squared error, it says the mean of all motions that fit, which is
-        nearer to the truth than any sample, though less lively. `count` answers are averaged.
-        """
-        return mean_pose(self.sample(count, generator, levels=SAMPLING_LEVELS[:1]))
 
     def noise(
         self, count: int, generator: torch.Generator

@@ -30,10 +30,12 @@ class Windows:
     weight: Float[Tensor, "window 16"]
 
     @classmethod
-    def of(cls, num_frames: int, device: torch.device | str = "cpu") -> "Windows":
-        """Cut a clip of at least one frame."""
+    def of(
+        cls, num_frames: int, device: torch.device | str = "cpu", stride: int = STRIDE
+    ) -> "Windows":
+        """Cut a clip of at least one frame into windows that begin `stride` frames apart."""
         length = max(num_frames, WINDOW)
-        starts = torch.arange(0, length - WINDOW, STRIDE, device=device)
+        starts = torch.arange(0, length - WINDOW, stride, device=device)
         starts = torch.cat([starts, starts.new_tensor([length - WINDOW])])
         frames = starts[:, None] + torch.arange(WINDOW, device=device)
         rise = torch.arange(1, WINDOW + 1, device=device, dtype=torch.float32)

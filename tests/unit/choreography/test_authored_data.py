@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from closefit.body.mirroring import mirrored_pose
 from closefit.body.pose_prior import PosePrior
 from closefit.choreography.angles import (
     ANGLE_NAMES,
     angle_row,
-    mirrored_pose,
     rotations_from_angles,
 )
 from closefit.choreography.capsules import NAMES
