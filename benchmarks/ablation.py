@@ -103,9 +103,10 @@ def main() -> None:
             print(_progress(results, clips), file=sys.stderr, flush=True)
         data[group] = {"means": _means(results, clips), "cells": results}
         tables += [f"## {group} ({', '.join(sources)})", *_tables(results, clips)]
-    if options.only or len(rows) < len(ROWS) or bench.failed:
+    is_part = options.only or len(rows) < len(ROWS)
+    if (is_part and not options.name) or bench.failed:
         print("\n\n".join(tables))
-        print("\nnot all rows and clips: nothing is written to results/")
+        print("\nnot all rows and clips, and no --name: nothing is written to results/")
     else:
         suffix = "" if conditions.true_focal else "_default_fov"
         preset = "" if options.preset == "draft" else f"_{options.preset}"

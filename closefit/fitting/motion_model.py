@@ -11,13 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from closefit.fitting.prior_start import clip_times, frame_times, pose_at, pose_of, rays_at
+from closefit.fitting.prior_start import clip_times, frame_times, pose_of, rays_at
 from closefit.fitting.targets import KeypointTargets
 from closefit.fitting.variables import MotionVariables
 from closefit.geometry.rotations import matrix_to_6d
 from closefit.prior.diffusion import LOWEST_LEVEL, diffuse
 from closefit.prior.network import Denoiser
 from closefit.prior.sampling import ClipSampler
+from closefit.prior.timing import pose_at
 
 DEPTH_LR = 0.5
 """Learning rates of depth and of shape over that of the pose."""

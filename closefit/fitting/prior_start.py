@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from closefit.body.keypoints import KEYPOINT_SETS
@@ -18,6 +18,7 @@ from closefit.prior.network import Denoiser
 from closefit.prior.objective import FPS
 from closefit.prior.sampling import ClipSampler, mean_pose
 from closefit.prior.state import PairPose
+from closefit.prior.timing import between, pose_at
 from closefit.prior.view import rays_from_pixels
 
 SAME_RATE = 0.02
@@ -141,7 +142,7 @@ def rays_at(
     pixels = torch.cat([targets.points_px, targets.weight[..., None]], -1)
     rays = rays_from_pixels(pixels, targets.K)
     rays = torch.nn.functional.pad(rays, (0, 0, 0, 1))[:, :, order]
-    below, above, share = _between(times, targets.num_frames)
+    below, above, share = between(times, targets.num_frames)
     share = share[:, None, None].to(rays)
     first, second = rays[below], rays[above]
     weights = torch.stack([(1 - share) * (first[..., 2] > 0), share * (second[..., 2] > 0)])
@@ -164,31 +165,6 @@ def pose_of(motion: MotionVariables) -> PairPose:
         betas=motion.betas.expand(motion.pose_6d.shape[0], 2, 10),
         pelvis_m=motion.pelvis(),
     )
-
-
-def pose_at(pose: PairPose, times: Float[Tensor, " time"]) -> PairPose:
-    """Motion (`*batch frame person`) at fractional frame numbers: neighbours are blended."""
-    below, above, share = _between(times, pose.pelvis_m.shape[-3])
-    share = share.to(pose.pelvis_m)
-
-    def mix(values: Tensor, axis: int) -> Tensor:
-        weight = share.reshape(-1, *[1] * (-axis - 1))
-        first, second = values.index_select(axis, below), values.index_select(axis, above)
-        return torch.lerp(first, second, weight)
-
-    return PairPose(
-        rotations=matrix_from_6d(mix(matrix_to_6d(pose.rotations), -4)),
-        betas=mix(pose.betas, -3),
-        pelvis_m=mix(pose.pelvis_m, -3),
-    )
-
-
-def _between(
-    times: Float[Tensor, " time"], count: int
-) -> tuple[Int[Tensor, " time"], Int[Tensor, " time"], Float[Tensor, " time"]]:
-    below = times.floor().long().clamp(0, count - 1)
-    above = (below + 1).clamp_max(count - 1)
-    return below, above, times - below
 
 
 def variables_of(pose: PairPose, betas: Float[Tensor, "person 10"]) -> MotionVariables:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from closefit.body.model import Body
+from closefit.prior import expectation
 from closefit.prior.expectation import expected_motion, mirrored_people, mirrored_rays
 from closefit.prior.network import Denoiser
 from closefit.prior.objective import GeometryOf
@@ -51,3 +52,20 @@ def test_mirroring_twice_changes_nothing(people: PairPose) -> None:
     torch.testing.assert_close(twice.pelvis_m, people.pelvis_m)
     rays = rays_of(5)
     torch.testing.assert_close(mirrored_rays(mirrored_rays(rays)), rays)
+
+
+def test_only_poses_of_hidden_people_rest_on_a_longer_view(
+    network: Denoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rays = rays_of(40)
+    rays[..., 2] = 1.0
+    rays[16:30, 1, 4:] = 0.0
+    found = expected_motion(network, rays, 1, 0)
+    monkeypatch.setattr(expectation, "MOSTLY_SEEN", -0.1)
+    monkeypatch.setattr(expectation, "MOSTLY_HIDDEN", -0.2)
+    native = expected_motion(network, rays, 1, 0)
+    hidden = torch.zeros(40, 2, dtype=torch.bool)
+    hidden[16:30, 1] = True
+    changed = (found.rotations - native.rotations).abs().amax((-3, -2, -1)) > 1e-4
+    assert torch.equal(changed, hidden)
+    torch.testing.assert_close(found.pelvis_m, native.pelvis_m)
