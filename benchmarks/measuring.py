@@ -19,32 +19,40 @@ POLL_S = 0.05
 
 @dataclass(frozen=True)
 class Cost:
-    """What a child process took."""
+    """What a child process took.
+
+    Attributes:
+        seconds: From start to end.
+        peak_memory_gb: Of all pages in memory, those of mapped files too.
+        peak_own_gb: Of its own pages; seen every `POLL_S`.
+    """
 
     seconds: float
     peak_memory_gb: float
+    peak_own_gb: float
 
 
 PROGRAM = ("-c", "from closefit.cli import main; main()")
 """What makes this Python run closefit: the one beside the working directory, if there is one."""
 
 
-def run_closefit(arguments: Sequence[str]) -> Cost:
+def run_closefit(arguments: Sequence[str], program: Sequence[str] = PROGRAM) -> Cost:
     """Run `closefit` as a child process; its own words go to the terminal."""
     started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *PROGRAM, *arguments])
-    peak_kb = 0
+    process = subprocess.Popen([sys.executable, *program, *arguments])
+    peak_kb = own_kb = 0
     while process.poll() is None:
-        peak_kb = max(peak_kb, _peak_memory_kb(process.pid))
+        peak_kb = max(peak_kb, _memory_kb(process.pid, "VmHWM"))
+        own_kb = max(own_kb, _memory_kb(process.pid, "RssAnon"))
         time.sleep(POLL_S)
     if process.returncode:
         raise SystemExit(f"closefit ended with exit code {process.returncode}")
     seconds = time.perf_counter() - started
-    return Cost(seconds=seconds, peak_memory_gb=peak_kb / 2**20)
+    return Cost(seconds=seconds, peak_memory_gb=peak_kb / 2**20, peak_own_gb=own_kb / 2**20)
 
 
-def _peak_memory_kb(pid: int) -> int:
-    """High-water mark of a running process.
+def _memory_kb(pid: int, kind: str) -> int:
+    """What the system says of a running process: `VmHWM` is its high-water mark.
 
     `ru_maxrss` would not do: a child starts with its parent's, and a benchmark that has just made a
     clip is larger than what it measures.
@@ -53,7 +61,7 @@ def _peak_memory_kb(pid: int) -> int:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
         return 0
-    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    found = [line.split()[1] for line in status.splitlines() if line.startswith(kind)]
     return int(found[0]) if found else 0
 
 

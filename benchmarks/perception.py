@@ -1,15 +1,12 @@
 """Score and time the perception backends on clips with exact truth.
 
     python benchmarks/perception.py CLIPS --weights DIR [--backends lite yolo]
-    python benchmarks/perception.py --long VIDEO --weights DIR [--backends lite yolo]
 
 CLIPS is a folder of clips (`NAME/video.mp4`, `truth.npz`). Backends take turns on each clip, so
-that other work on the machine disturbs them alike. With `--long` the peak memory of the stage is
-measured on that video and on the same one four times in a row; it is published apart.
+that other work on the machine disturbs them alike.
 """
 
 import argparse
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -17,9 +14,8 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
 import numpy as np
-from measuring import publish, run_closefit, table
+from measuring import publish, table
 
 from closefit import artifacts, video
 from closefit.artifacts import Provenance
@@ -41,7 +37,6 @@ COLUMNS = {
     "wall_ms": "ms a frame",
     "cpu_ms": "CPU ms a frame",
 }
-REPEATS = 4
 
 
 @dataclass
@@ -59,18 +54,8 @@ class Clock:
 
 
 def main() -> None:
-    """Run, score, publish."""
+    """Run every backend on every clip, score, publish."""
     options = _options()
-    if options.clips is not None:
-        _accuracy(options)
-    if options.long is not None:
-        memory = _memory(options)
-        header = ["backend", "frames", "peak memory (GB)"]
-        publish("perception_memory", {"memory_gb": memory}, [table(header, memory)])
-
-
-def _accuracy(options: argparse.Namespace) -> None:
-    """Every backend on every clip."""
     rows, means = [], []
     clips = sorted(truth.parent for truth in options.clips.glob("*/truth.npz"))
     scores: dict[str, list[dict[str, float]]] = {backend: [] for backend in options.backends}
@@ -90,10 +75,9 @@ def _accuracy(options: argparse.Namespace) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("clips", type=Path, nargs="?", help="folder of clips")
+    parser.add_argument("clips", type=Path, help="folder of clips")
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--backends", nargs="+", default=["lite", "yolo"])
-    parser.add_argument("--long", type=Path, help="video for the memory measurement")
     return parser.parse_args()
 
 
@@ -182,24 +166,6 @@ def _visible(keypoints: np.ndarray, masks: np.ndarray) -> np.ndarray:
 def _iou(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
     shared = (masks & others).sum(axis=(1, 2))
     return shared / np.maximum((masks | others).sum(axis=(1, 2)), 1)
-
-
-def _memory(options: argparse.Namespace) -> list[list[Any]]:
-    """Peak memory of `closefit stage track` on a video and on a longer one."""
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        long = Path(folder) / "long.mp4"
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-stream_loop", str(REPEATS - 1)]
-        command += ["-i", str(options.long), "-c", "copy", str(long)]
-        subprocess.run(command, check=True, capture_output=True)
-        for backend in options.backends:
-            for path in (options.long, long):
-                out = Path(folder) / f"{backend}-{path.stem}"
-                arguments = ["stage", "track", str(path), "--out", str(out)]
-                arguments += ["--perception", backend, "--weights", str(options.weights)]
-                cost = run_closefit(arguments)
-                rows.append([backend, video.probe(path).num_frames, cost.peak_memory_gb])
-    return rows
 
 
 if __name__ == "__main__":
