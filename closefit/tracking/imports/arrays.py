@@ -11,23 +11,27 @@ Pixels have (0, 0) at the top left corner of the image. T is the number of frame
 of the chosen part of it.
 """
 
-import zipfile
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Shaped
 
 from closefit.errors import ObservationsError
 from closefit.mask_stack import MaskStack, deflate
+from closefit.tracking.imports import npz
 from closefit.tracking.imports.imported import Imported, Listed, finish
 from closefit.tracking.imports.part import Part
 from closefit.tracking.imports.refusals import HINT
 from closefit.tracking.mask_crops import MaskCrop
 
-KEYS = ("boxes", "keypoints", "union_masks", "union_masks_shape", "width", "height", "fps")
+KEYS = ("boxes", "keypoints", "union_masks_shape", "width", "height", "fps")
+MASKS = "union_masks"
+"""By far the largest; read frame by frame."""
+
 NUM_KEYPOINTS = 17
 
 
@@ -38,9 +42,17 @@ def read_arrays(path: Path, part: Part) -> Imported:
         ObservationsError: It does not follow the format or does not belong to this video.
     """
     arrays = _load(path)
+    with npz.stored_array(path, MASKS) as masks:
+        return _read(path, arrays, masks, part)
+
+
+def _read(
+    path: Path, arrays: Mapping[str, np.ndarray], packed: npz.StoredArray, part: Part
+) -> Imported:
+    _check_masks(path, arrays["boxes"], arrays["union_masks_shape"], packed)
     _check_video(path, arrays, part)
     chosen = part.of_every_frame(path, len(arrays["boxes"]))
-    num_frames, height, width = (int(n) for n in arrays["union_masks_shape"])
+    _, height, width = (int(n) for n in arrays["union_masks_shape"])
     boxes = arrays["boxes"].astype(np.float64)
     keypoints = arrays["keypoints"].astype(np.float64)
     seen = np.isfinite(boxes).all(axis=-1)
@@ -53,25 +65,21 @@ def read_arrays(path: Path, part: Part) -> Imported:
         masks=[MaskCrop.empty()] * len(frame),
         identity=person,
     )
-    masks = _masks(arrays["union_masks"], (num_frames, height, width), chosen)
+    masks = _masks(packed, (height, width), chosen)
     silhouettes = MaskStack.of(masks, (width, height))
     return replace(finish(path, part, listed), silhouettes=silhouettes, identity_trusted=False)
 
 
 def _load(path: Path) -> Mapping[str, np.ndarray]:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = {key: content[key] for key in KEYS if key in content.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise ObservationsError(f"`{path}` is not a readable npz file", HINT) from error
-    missing = [key for key in KEYS if key not in arrays]
-    if missing:
-        _refuse(path, missing[0], "is missing")
+    arrays = npz.read_arrays(path, KEYS)
+    present = npz.names(path)
+    for key in (*KEYS, MASKS):
+        if key not in present:
+            _refuse(path, key, "is missing")
     for key, array in arrays.items():
         if array.dtype.kind not in "fiu":
             _refuse(path, key, f"holds `{array.dtype}` instead of numbers")
     _check_people(path, arrays)
-    _check_masks(path, arrays)
     return arrays
 
 
@@ -100,20 +108,25 @@ def _check_people(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         _refuse(path, "keypoints", f"has confidence {confidence[outside][0]:g} in frame {frame}")
 
 
-def _check_masks(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    shape, masks = arrays["union_masks_shape"], arrays["union_masks"]
-    if shape.shape != (3,) or (shape < 1).any() or shape[0] != len(arrays["boxes"]):
+def _check_masks(
+    path: Path,
+    boxes: Float[np.ndarray, "frame 2 4"],
+    shape: Shaped[np.ndarray, "..."],
+    packed: npz.StoredArray,
+) -> None:
+    if shape.shape != (3,) or (shape < 1).any() or shape[0] != len(boxes):
         _refuse(
             path,
             "union_masks_shape",
-            f"is {shape.tolist()} instead of [{len(arrays['boxes'])}, height, width]",
+            f"is {shape.tolist()} instead of [{len(boxes)}, height, width]",
         )
     expected = -(-int(np.prod(shape, dtype=np.int64)) // 8)
-    if masks.dtype != np.uint8 or masks.shape != (expected,):
+    if packed.dtype != np.uint8 or packed.shape != (expected,):
         _refuse(
             path,
-            "union_masks",
-            f"has {masks.size} values of type {masks.dtype} instead of {expected} of type uint8",
+            MASKS,
+            f"has {math.prod(packed.shape)} values of type {packed.dtype} instead of {expected} "
+            "of type uint8",
         )
 
 
@@ -127,17 +140,19 @@ def _check_video(path: Path, arrays: Mapping[str, np.ndarray], part: Part) -> No
     part.check_shape(path, width, height)
 
 
-def _masks(
-    packed: UInt8[np.ndarray, " bytes"], shape: tuple[int, int, int], chosen: slice
-) -> Iterator[bytes]:
-    """Yield the mask of each frame; one at a time is unpacked."""
-    _, height, width = shape
-    size = height * width
-    for frame in range(chosen.start, chosen.stop):
+def _masks(packed: npz.StoredArray, shape: tuple[int, int], chosen: slice) -> Iterator[bytes]:
+    """Yield the mask of each frame; one at a time is read."""
+    size = shape[0] * shape[1]
+    taken, last = 0, np.zeros(0, dtype=np.uint8)
+    for frame in range(chosen.stop):
         first_bit = frame * size
         low, high = first_bit // 8, -(-(first_bit + size) // 8)
-        bits = np.unpackbits(packed[low:high])[first_bit - 8 * low :][:size]
-        yield deflate(bits.reshape(height, width).view(bool))
+        # A frame that starts within a byte shares it with the frame before.
+        part = np.concatenate([last[: taken - low], packed.take(high - taken)])
+        taken, last = high, part[-1:]
+        if frame >= chosen.start:
+            bits = np.unpackbits(part)[first_bit - 8 * low :][:size]
+            yield deflate(bits.reshape(shape).view(bool))
 
 
 def _refuse(path: Path, key: str, problem: str) -> NoReturn:

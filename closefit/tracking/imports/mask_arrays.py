@@ -6,14 +6,14 @@
 - optional: `object_ids` (person), whole numbers; `fps`.
 """
 
-import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
 from closefit.mask_stack import MaskStack, deflate
+from closefit.tracking.imports import npz
 from closefit.tracking.imports.imported import (
     Imported,
     Listed,
@@ -28,50 +28,50 @@ from closefit.tracking.mask_crops import MaskCrop
 MASKS, OBJECT_IDS, FPS = "masks", "object_ids", "fps"
 
 
-def keys_of(path: Path) -> frozenset[str]:
-    """Names of the arrays in an npz file.
-
-    Raises:
-        ObservationsError: It is none.
-    """
-    return frozenset(_open(path, ()))
-
-
 def read_masks(path: Path, part: Part) -> Imported:
-    """Read `masks` of every frame.
+    """Read `masks` of every frame, one frame at a time.
 
     Raises:
         ObservationsError: They do not follow the format or do not belong to the video.
     """
-    arrays = {key: array for key, array in _open(path, (MASKS, OBJECT_IDS, FPS)).items()}
-    masks = arrays[MASKS]
+    others = npz.read_arrays(path, (OBJECT_IDS, FPS))
+    with npz.stored_array(path, MASKS) as masks:
+        shape = _shape(path, masks)
+        if FPS in others:
+            part.check_fps(path, float(np.ravel(others[FPS])[0]))
+        height, width = shape[-2:]
+        part.check_shape(path, width, height)
+        chosen = part.of_every_frame(path, shape[0])
+        if len(shape) == 4:
+            people = (frame.reshape(shape[1:]) for frame in masks.rows(chosen))
+            return _per_person(path, people, _object_ids(path, others, shape[1]), part)
+        if masks.dtype.kind == "f":
+            refuse(path, "has logits without a person axis in `masks`", "save them with the axis")
+        found = set[int]().union(*(np.unique(frame).tolist() for frame in masks.rows(chosen)))
+    labels = np.array(sorted(found - {0}), dtype=np.int64)
+    with npz.stored_array(path, MASKS) as masks:
+        if len(labels) > 1:
+            people = (frame == labels[:, None, None] for frame in masks.rows(chosen))
+            return _per_person(path, people, labels, part)
+        size_wh = (width, height) if width <= part.size_wh[0] else part.size_wh
+        small = (deflate(resized(frame != 0, size_wh)) for frame in masks.rows(chosen))
+        return only_silhouettes(MaskStack.of(small, size_wh))
+
+
+def _shape(path: Path, masks: npz.StoredArray) -> tuple[int, ...]:
+    """Shape of the masks without the axis of size 1."""
     if masks.dtype.kind not in "buif":
         refuse(path, f"has `masks` of type `{masks.dtype}` instead of numbers")
-    if masks.ndim == 5 and masks.shape[2] == 1:
-        masks = masks[:, :, 0]
-    if masks.ndim not in (3, 4) or 0 in masks.shape:
+    shape = masks.shape
+    if len(shape) == 5 and shape[2] == 1:
+        shape = (*shape[:2], *shape[3:])
+    if len(shape) not in (3, 4) or 0 in shape:
         refuse(
             path,
-            f"has `masks` of shape {masks.shape} instead of (frame, person, height, width) or "
+            f"has `masks` of shape {shape} instead of (frame, person, height, width) or "
             "(frame, height, width)",
         )
-    if FPS in arrays:
-        part.check_fps(path, float(np.ravel(arrays[FPS])[0]))
-    height, width = masks.shape[-2:]
-    part.check_shape(path, width, height)
-    masks = masks[part.of_every_frame(path, len(masks))]
-    if masks.ndim == 4:
-        return _per_person(path, masks, _object_ids(path, arrays, masks.shape[1]), part)
-    if masks.dtype.kind == "f":
-        refuse(path, "has logits without a person axis in `masks`", "save them with the axis")
-    labels = np.unique(masks)
-    labels = labels[labels != 0].astype(np.int64)
-    if len(labels) > 1:
-        people = (mask == labels[:, None, None] for mask in masks)
-        return _per_person(path, people, labels, part)
-    size_wh = (width, height) if width <= part.size_wh[0] else part.size_wh
-    small = (deflate(resized(mask != 0, size_wh)) for mask in masks)
-    return only_silhouettes(MaskStack.of(small, size_wh))
+    return shape
 
 
 def _per_person(
@@ -102,7 +102,7 @@ def _per_person(
 
 
 def _object_ids(
-    path: Path, arrays: dict[str, np.ndarray], people: int
+    path: Path, arrays: Mapping[str, np.ndarray], people: int
 ) -> Int[np.ndarray, " person"]:
     given = arrays.get(OBJECT_IDS)
     if given is None:
@@ -110,16 +110,3 @@ def _object_ids(
     if given.shape != (people,) or given.dtype.kind not in "ui" or (given < 0).any():
         refuse(path, f"has `object_ids` that are not {people} whole numbers, one per person")
     return given.astype(np.int64)
-
-
-def _open(path: Path, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Names of all arrays, and the content of those that are wanted; else empty arrays."""
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-            return {
-                key: content[key] if key in wanted else np.zeros(0)
-                for key in content.files
-                if not wanted or key in wanted
-            }
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError):
-        refuse(path, "is not a readable npz file")

@@ -11,6 +11,7 @@ from closefit.tracking.imports import (
     mask_arrays,
     mask_folders,
     mot,
+    npz,
     openpose,
 )
 from closefit.tracking.imports.combining import combine
@@ -48,7 +49,7 @@ def read(path: Path, part: Part) -> Imported:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         # Without `masks` it is taken for closefit's own format, which says what is missing.
-        is_masks = mask_arrays.MASKS in mask_arrays.keys_of(path)
+        is_masks = mask_arrays.MASKS in npz.names(path)
         return mask_arrays.read_masks(path, part) if is_masks else arrays.read_arrays(path, part)
     if suffix == ".json":
         return _read_json(path, part)

@@ -1,5 +1,6 @@
 """Every documented format: written by a tiny writer, imported, equal."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from closefit.body.keypoints import COCO17
+from closefit.errors import ObservationsError
 from closefit.tracking.imports import rle
 from closefit.tracking.imports.imported import Imported
 from tests.unit.tracking.imports import writers
@@ -199,6 +201,36 @@ def test_mask_arrays(tmp_path: Path, people: People, kind: str) -> None:
     given = imported(path)
     np.testing.assert_array_equal(by_person(given)[2], people.masks)
     assert set(given.identity.tolist()) == {3, 9}
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_mask_arrays_are_cut_to_the_part_however_they_are_stored(
+    tmp_path: Path, people: People, save: Callable[..., None], order: str
+) -> None:
+    save(tmp_path / "sam2.npz", masks=np.array(people.masks, order=order))
+    part = imported(tmp_path / "sam2.npz", frames=slice(1, 5))
+    found = np.zeros_like(people.masks[1:5])
+    for frame, person, mask in zip(part.frame, part.identity, part.masks, strict=True):
+        mask.add_to(found[frame, person])
+    np.testing.assert_array_equal(found, people.masks[1:5])
+
+
+@pytest.mark.parametrize("kind", ["a wrong byte", "fewer values than its shape says"])
+def test_damaged_mask_arrays(tmp_path: Path, people: People, kind: str) -> None:
+    path = tmp_path / "sam2.npz"
+    np.savez(path, masks=people.masks)
+    if kind == "a wrong byte":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    else:
+        with zipfile.ZipFile(path) as archive:
+            stored = archive.read("masks.npy")
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("masks.npy", stored[:-100])
+    with pytest.raises(ObservationsError, match="not a readable npz file"):
+        imported(path)
 
 
 def test_silhouettes_in_an_array(tmp_path: Path, people: People) -> None:
