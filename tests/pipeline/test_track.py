@@ -1,6 +1,6 @@
 """The stage `track` on real video files, with each of its backends."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,13 +135,30 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+Run = Callable[..., tuple[Track, dict[str, Any]]]
+
+
+@pytest.fixture
+def tracked(tmp_path: Path, clip: VideoInfo, events: list[Event], weights: Path) -> Run:
+    """Run the stage with the given settings, on the clip unless another is given."""
+
+    def run_with(video: VideoInfo = clip, **settings: Any) -> tuple[Track, dict[str, Any]]:
+        return run(tmp_path, video, events, weights, **settings)
+
+    return run_with
+
+
+@pytest.fixture
+def small_networks(weights: Path) -> Path:
+    """The real classes of `full` with random weights, beside the others."""
+    save_sam2(weights / "sam2.1-hiera-tiny")
+    save_vitpose(weights / "vitpose-base-simple")
+    return weights
+
+
 class TestLite:
     def test_landmarks_follow_their_person(
-        self,
-        tmp_path: Path,
-        clip: VideoInfo,
-        events: list[Event],
-        monkeypatch: pytest.MonkeyPatch,
+        self, tracked: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The stub turns the people's order round in every other frame and hides one of them."""
         hidden = np.zeros((FRAMES, 2), dtype=bool)
@@ -149,7 +166,7 @@ class TestLite:
         stub = LandmarkDetector(hidden)
         monkeypatch.setattr(lite, "LiteDetector", lambda *_: stub)
         monkeypatch.setattr(lite, "locate", lambda name, _folder: Path(name))
-        written, _ = run(tmp_path, clip, events, perception="lite", work_height_px=180)
+        written, _ = tracked(perception="lite", work_height_px=180)
         assert written.landmarks_3d_m.shape == (FRAMES, 2, 17, 4)
         assert written.person_masks.shown.any()
         for person in range(2):
@@ -171,16 +188,9 @@ class TestLite:
 
 class TestYolo:
     def test_two_people_in_source_pixels(
-        self,
-        tmp_path: Path,
-        clip: VideoInfo,
-        events: list[Event],
-        detector: StubDetector,
-        weights: Path,
+        self, tracked: Run, events: list[Event], detector: StubDetector
     ) -> None:
-        written, quality = run(
-            tmp_path, clip, events, weights, perception="yolo", work_height_px=180
-        )
+        written, quality = tracked(perception="yolo", work_height_px=180)
         assert detector.seen_sizes == {(180, 320, 3)}
         assert written.size_wh.tolist() == [640, 360]
         assert written.mask_size_wh.tolist() == [320, 180]
@@ -201,30 +211,18 @@ class TestYolo:
             (done, FRAMES) for done in range(1, FRAMES + 1)
         ]
 
-    def test_only_the_chosen_part(
-        self,
-        tmp_path: Path,
-        clip: VideoInfo,
-        events: list[Event],
-        detector: StubDetector,
-        weights: Path,
-    ) -> None:
-        written, _ = run(tmp_path, clip, events, weights, perception="yolo", start_s=0.4, end_s=1.0)
+    def test_only_the_chosen_part(self, tracked: Run, detector: StubDetector) -> None:
+        written, _ = tracked(perception="yolo", start_s=0.4, end_s=1.0)
         np.testing.assert_allclose(written.time_s, np.arange(12, 30) / 30.0, atol=1e-6)
         people = detector.people.boxes_xyxy[12:30]
         np.testing.assert_allclose(written.boxes_xyxy, people, atol=0.01)
 
     def test_who_is_not_seen_is_reported(
-        self,
-        tmp_path: Path,
-        clip: VideoInfo,
-        events: list[Event],
-        detector: StubDetector,
-        weights: Path,
+        self, tracked: Run, events: list[Event], detector: StubDetector
     ) -> None:
         detector.hidden[10:13, 1] = True
         detector.hidden[30:, 1] = True
-        written, quality = run(tmp_path, clip, events, weights, perception="yolo")
+        written, quality = tracked(perception="yolo")
         assert written.filled[:, 1].nonzero()[0].tolist() == [10, 11, 12]
         np.testing.assert_array_equal(written.seen, ~detector.hidden)
         assert np.isnan(written.boxes_xyxy[30:, 1]).all()
@@ -249,31 +247,21 @@ class TestYolo:
     )
     def test_too_few_people(
         self,
-        tmp_path: Path,
-        clip: VideoInfo,
-        events: list[Event],
+        tracked: Run,
         detector: StubDetector,
-        weights: Path,
         hidden: tuple[slice, ...],
         error: type[Exception],
     ) -> None:
         detector.hidden[hidden] = True
         with pytest.raises(error, match=r"was found in `.*clip\.mp4`"):
-            run(tmp_path, clip, events, weights, perception="yolo")
+            tracked(perception="yolo")
 
-    def test_people_who_never_meet(
-        self,
-        tmp_path: Path,
-        clip: VideoInfo,
-        events: list[Event],
-        detector: StubDetector,
-        weights: Path,
-    ) -> None:
+    def test_people_who_never_meet(self, tracked: Run, detector: StubDetector) -> None:
         detector.people = walk(np.tile([60.0, 580.0], (FRAMES, 1)))
         detector.hidden[18:, 0] = True
         detector.hidden[:20, 1] = True
         with pytest.raises(NeverTogetherError, match="no frame of"):
-            run(tmp_path, clip, events, weights, perception="yolo")
+            tracked(perception="yolo")
 
     def test_weights_are_asked_for(
         self, tmp_path: Path, clip: VideoInfo, events: list[Event], monkeypatch: pytest.MonkeyPatch
@@ -282,27 +270,20 @@ class TestYolo:
         with pytest.raises(WeightsMissingError, match="yolo11n-"):
             run(tmp_path, clip, events, perception="yolo")
 
-    def test_a_part_without_frames(
-        self, tmp_path: Path, clip: VideoInfo, events: list[Event], detector: StubDetector
-    ) -> None:
+    def test_a_part_without_frames(self, tracked: Run, detector: StubDetector) -> None:
         del detector
         with pytest.raises(NoFramesError, match="no frame between"):
-            run(tmp_path, clip, events, perception="yolo", start_s=5.0)
+            tracked(perception="yolo", start_s=5.0)
 
     def test_a_turned_video_is_upright(
-        self,
-        tmp_path: Path,
-        clip: VideoInfo,
-        events: list[Event],
-        detector: StubDetector,
-        weights: Path,
+        self, tracked: Run, tmp_path: Path, clip: VideoInfo, detector: StubDetector
     ) -> None:
         turned = remux(
             Path(clip.path), tmp_path / "turned.mp4", before=["-display_rotation", "180"]
         )
         detector._detect_upright = detector._detect
         detector._detect = lambda image: detector._detect_upright(np.rot90(image, 2))
-        written, _ = run(tmp_path, video.probe(turned), events, weights, perception="yolo")
+        written, _ = tracked(video.probe(turned), perception="yolo")
         assert written.size_wh.tolist() == [640, 360]
         np.testing.assert_allclose(written.boxes_xyxy, detector.people.boxes_xyxy, atol=0.01)
 
@@ -325,9 +306,7 @@ def make_observations(path: Path, **changes: np.ndarray) -> Path:
 
 
 class TestImport:
-    def test_mistakes_of_the_detector_are_repaired(
-        self, tmp_path: Path, clip: VideoInfo, events: list[Event]
-    ) -> None:
+    def test_mistakes_of_the_detector_are_repaired(self, tracked: Run, tmp_path: Path) -> None:
         people = walk(np.tile([200.0, 330.0], (FRAMES, 1)))
         frames = np.zeros(FRAMES, dtype=bool)
         frames[[5, 20, 21]] = True
@@ -336,7 +315,7 @@ class TestImport:
         path = make_observations(
             tmp_path / "given.npz", boxes=wrong.boxes_xyxy, keypoints=wrong.keypoints
         )
-        written, quality = run(tmp_path, clip, events, observations=(str(path),))
+        written, quality = tracked(observations=(str(path),))
         np.testing.assert_allclose(written.boxes_xyxy, people.boxes_xyxy, atol=1e-3)
         assert quality["exchanged_frames"] == [5, 20, 21]
         assert written.keypoints[30, 0, 9, 2] < 0.1 * people.keypoints[30, 0, 9, 2]
@@ -346,33 +325,27 @@ class TestImport:
         assert union.shape == (FRAMES, 90, 160)
         assert (union.sum(axis=(1, 2)) == 50 * 50).all()
 
-    def test_a_part_of_the_video(
-        self, tmp_path: Path, clip: VideoInfo, events: list[Event]
-    ) -> None:
+    def test_a_part_of_the_video(self, tracked: Run, tmp_path: Path) -> None:
         path = make_observations(tmp_path / "given.npz")
         settings = {"observations": (str(path),), "start_s": 0.4, "end_s": 1.0}
-        written, _ = run(tmp_path, clip, events, **settings)
+        written, _ = tracked(**settings)
         people = walk(np.tile([200.0, 330.0], (FRAMES, 1)))
         np.testing.assert_allclose(written.boxes_xyxy, people.boxes_xyxy[12:30], atol=1e-3)
 
-    def test_wrong_files_and_too_few_people(
-        self, tmp_path: Path, clip: VideoInfo, events: list[Event]
-    ) -> None:
+    def test_wrong_files_and_too_few_people(self, tracked: Run, tmp_path: Path) -> None:
         path = make_observations(tmp_path / "given.npz", width=np.array(100))
         with pytest.raises(ObservationsError, match="100x360 video"):
-            run(tmp_path, clip, events, observations=(str(path),))
+            tracked(observations=(str(path),))
         boxes = walk(np.tile([200.0, 330.0], (FRAMES, 1))).boxes_xyxy
         boxes[:, 1] = np.nan
         make_observations(path, boxes=boxes)
         with pytest.raises(OnePersonError, match="only one person"):
-            run(tmp_path, clip, events, observations=(str(path),))
+            tracked(observations=(str(path),))
 
-    def test_rendered_clip(self, tmp_path: Path, shared: Path, events: list[Event]) -> None:
+    def test_rendered_clip(self, tracked: Run, shared: Path) -> None:
         folder = shared / "clips" / "synth" / "dev_02"
-        written, quality = run(
-            tmp_path,
+        written, quality = tracked(
             video.probe(folder / "video.mp4"),
-            events,
             observations=(str(folder / "observations.npz"),),
         )
         truth = np.load(folder / "truth.npz")
@@ -392,20 +365,14 @@ class TestFull:
         yield
         torch.set_num_threads(threads)
 
+    @pytest.mark.usefixtures("small_networks")
     def test_every_part_has_its_say(
-        self,
-        tmp_path: Path,
-        clip: VideoInfo,
-        events: list[Event],
-        detector: StubDetector,
-        weights: Path,
+        self, tracked: Run, events: list[Event], detector: StubDetector
     ) -> None:
         """Real classes with random weights: what they say is noise, but all of it arrives."""
-        save_sam2(weights / "sam2.1-hiera-tiny")
-        save_vitpose(weights / "vitpose-base-simple")
         detector.hidden[6, 1] = True
         settings = {"perception": "full", "end_s": 0.3, "work_height_px": 90}
-        written, _ = run(tmp_path, clip, events, weights, **settings)
+        written, _ = tracked(**settings)
         assert not detector.segmentation
         assert written.features.shape == (9, 2, 16)
         assert np.ptp(written.features[0], axis=-1).min() > 0
@@ -426,28 +393,20 @@ class TestFull:
     @pytest.mark.parametrize("damaged", ["sam2.1-hiera-tiny", "vitpose-base-simple"])
     def test_a_damaged_network_is_refused_before_the_long_work(
         self,
+        tracked: Run,
         tmp_path: Path,
-        clip: VideoInfo,
-        events: list[Event],
         detector: StubDetector,
-        weights: Path,
+        small_networks: Path,
         damaged: str,
     ) -> None:
-        save_sam2(weights / "sam2.1-hiera-tiny")
-        save_vitpose(weights / "vitpose-base-simple")
-        (weights / damaged / "model.safetensors").write_bytes(b"no network")
+        (small_networks / damaged / "model.safetensors").write_bytes(b"no network")
         with pytest.raises(WeightsDamagedError, match=rf"`.*{damaged}.*` is damaged"):
-            run(tmp_path, clip, events, weights, perception="full")
+            tracked(perception="full")
         assert not detector.seen_sizes
         assert not Workspace(tmp_path / "results").artifact("track").exists()
 
     def test_networks_are_asked_only_for_what_an_import_lacks(
-        self,
-        tmp_path: Path,
-        clip: VideoInfo,
-        events: list[Event],
-        detector: StubDetector,
-        weights: Path,
+        self, tracked: Run, tmp_path: Path, detector: StubDetector
     ) -> None:
         """There are no networks for keypoints and masks here, and none are needed."""
         people = detector.people
@@ -460,7 +419,7 @@ class TestFull:
         )
         observations = tuple(str(path) for path in paths)
         settings = {"perception": "full", "observations": observations}
-        written, _ = run(tmp_path, clip, events, weights, **settings)
+        written, _ = tracked(**settings)
         np.testing.assert_allclose(written.keypoints[..., :2], people.keypoints[..., :2], atol=0.01)
         np.testing.assert_array_equal(written.person_masks[:], masks)
         assert written.features.shape == (FRAMES, 2, 0)
