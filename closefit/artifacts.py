@@ -89,7 +89,7 @@ def write(path: Path, record: Record, provenance: Provenance) -> None:
     arrays[META_KEY] = np.array(json.dumps(_meta(record, provenance), sort_keys=True))
     with (
         atomic_write(path) as file,
-        # Fastest level: masks are mostly zeros and shrink well at any level.
+        # Fastest level: masks, which are the most, are deflated already.
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
     ):
         for name, array in arrays.items():
