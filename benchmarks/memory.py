@@ -229,7 +229,8 @@ def _random_networks(options: argparse.Namespace) -> Path:
         folder.mkdir()
         save_sam2(folder / "sam2.1-hiera-tiny")
         save_vitpose(folder / "vitpose-base-simple")
-        shutil.copy(options.weights / "yolo11n-pose.pt", folder)
+        for yolo in options.weights.glob("yolo11n-pose*"):
+            shutil.copy(yolo, folder)
     return folder
 
 
