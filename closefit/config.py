@@ -179,6 +179,7 @@ class OptimizeConfig:
 
     motion: Literal["direct", "prior"] = "direct"
     appearance: bool = True
+    check_depth_order: bool = True
     physics: float = 0.5
     passes: int = 80
     warmup_passes: int = 6

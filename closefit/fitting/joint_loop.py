@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from closefit.appearance.avatar import Avatars
 from closefit.config import OptimizeConfig
 from closefit.fitting.floor import FloorPlane
 from closefit.fitting.joint_objective import CroppedFrames, JointObjective
-from closefit.fitting.motion_model import MotionModel
+from closefit.fitting.motion_model import DirectMotion, MotionModel
+from closefit.fitting.order_check import OrderCheck, Segment
 from closefit.fitting.schedule import Phase, Visit
 from closefit.fitting.step_clock import StepClock
 from closefit.fitting.targets import KeypointTargets
@@ -45,6 +47,8 @@ class LoopState:
         backoffs: Times the loop returned to its best state with half the learning rates.
         best_loss: Least joint loss so far, per the running mean.
         mean_loss: Running mean of the joint loss.
+        order_checked: The depth orders of overlapping people were compared.
+        exchanged: Frames in which the other depth order was taken.
     """
 
     step: int = 0
@@ -52,6 +56,8 @@ class LoopState:
     backoffs: int = 0
     best_loss: float = math.inf
     mean_loss: float = math.nan
+    order_checked: bool = False
+    exchanged: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +88,12 @@ class JointLoop:
         crops: CroppedFrames | None,
         visits: list[Visit],
         config: OptimizeConfig,
+        overlapping: Sequence[Segment] = (),
     ) -> None:
-        """Start where `motion` is; without `crops` only the motion terms are optimised."""
+        """Start where `motion` is; without `crops` only the motion terms are optimised.
+
+        In the `overlapping` segments both depth orders are tried once looks are learned.
+        """
         self.state = LoopState()
         self.avatars = avatars
         self.motion = motion
@@ -92,9 +102,10 @@ class JointLoop:
         self.curves: list[dict[str, float]] = []
         self._objective = objective
         self._targets = targets
-        self._start = self.variables
-        self._touching = objective.touching(self._start)
+        self._start_at(self.variables)
         self._crops = crops
+        self._overlapping = overlapping
+        self._lr_motion = config.lr_motion
         self._visits = visits
         self._rendered = _on_device([visit.rendered for visit in visits], targets.K.device)
         self._radius_px = [] if crops is None else objective.identity_radius_px(crops, targets)
@@ -165,6 +176,8 @@ class JointLoop:
     def step(self) -> dict[str, float]:
         """Do one visit; returns the weighted terms (on a GPU those of a step shortly before)."""
         visit = self._visits[self.state.step]
+        if visit.phase == "joint" and not self.state.order_checked:
+            self._check_order()
         self.clock.start()
         self._set_rates(visit)
         self._optimizer.zero_grad(set_to_none=True)
@@ -185,6 +198,28 @@ class JointLoop:
             self._optimizer.step()
         self.clock.lap("update")
         return self.curves[-1] if self.curves else {}
+
+    def _check_order(self) -> None:
+        """Take the other depth order where the picture, with the looks learned, speaks for it."""
+        self.state.order_checked = True
+        learned = self.state.step > 0 and self._crops is not None
+        if not learned or not self._overlapping or not isinstance(self.motion, DirectMotion):
+            return
+        assert self._crops is not None
+        check = OrderCheck(
+            self._objective, self.avatars, self.floor, self._targets, self._crops, self._lr_motion
+        )
+        motion, segments = check(self.variables, self._overlapping)
+        self.state.exchanged = sum(stop - first for first, stop in segments)
+        if segments:
+            self.motion.move_to(motion)
+            self._start_at(motion)
+            self._best = self._tensors()
+
+    def _start_at(self, motion: MotionVariables) -> None:
+        """Regularise to this motion from now on, and hold its contacts."""
+        self._start = motion
+        self._touching = self._objective.touching(motion)
 
     def _drop_gradients_unless_finite(self) -> Float[Tensor, ""]:
         """Set all gradients to zero if one is not finite; returns 1, or NaN if so.
@@ -307,6 +342,7 @@ class JointLoop:
         self._read()
         return {
             "state": dataclasses.asdict(self.state),
+            "start": self._start.tensors(),
             "tensors": self._tensors(),
             "best": self._best,
             "optimizer": self._optimizer.state_dict(),
@@ -317,6 +353,7 @@ class JointLoop:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from `state_dict()`."""
         self.state = LoopState(**saved["state"])
+        self._start_at(MotionVariables(*saved["start"]))
         self._best = saved["tensors"]
         self.use_best()
         self._best = saved["best"]

@@ -140,15 +140,7 @@ class JointObjective:
         describes.
         """
         c = self._config
-        value = self._motion(motion, floor, targets)
-        anchor = self._weight_pose * (motion.pose_6d - start.pose_6d).square().sum((-1, -2))
-        depth = (motion.log_depth - start.log_depth).square()
-        ray = (motion.pelvis_ray - start.pelvis_ray).square().sum(-1)
-        value.terms["anchor"] = (
-            anchor.mean(0).sum()
-            + c.weight_anchor_place * (depth + ray).mean(0).sum()
-            + c.weight_anchor_shape * (motion.betas - start.betas).square().sum()
-        )
+        value = self.poses(motion, start, floor, targets)
         self.clock.lap("motion terms")
         if c.physics > 0 or c.weight_contact > 0:
             vertices = self._proxy_body.pose(
@@ -164,6 +156,26 @@ class JointObjective:
             if c.weight_contact > 0:
                 value.terms["contact"] = c.weight_contact * touch_loss(vertices, touching)
                 self.clock.lap("contact")
+        return value
+
+    def poses(
+        self,
+        motion: MotionVariables,
+        start: MotionVariables,
+        floor: FloorPlane,
+        targets: KeypointTargets,
+    ) -> MotionTerms:
+        """Terms of each person's motion: those of init, and regularisers to the start (Eq. 9)."""
+        c = self._config
+        value = self._motion(motion, floor, targets)
+        anchor = self._weight_pose * (motion.pose_6d - start.pose_6d).square().sum((-1, -2))
+        depth = (motion.log_depth - start.log_depth).square()
+        ray = (motion.pelvis_ray - start.pelvis_ray).square().sum(-1)
+        value.terms["anchor"] = (
+            anchor.mean(0).sum()
+            + c.weight_anchor_place * (depth + ray).mean(0).sum()
+            + c.weight_anchor_shape * (motion.betas - start.betas).square().sum()
+        )
         return value
 
     @torch.no_grad()

@@ -68,6 +68,12 @@ class DirectMotion:
         """Pose, place, shape."""
         return self._variables.tensors()
 
+    @torch.no_grad()
+    def move_to(self, motion: MotionVariables) -> None:
+        """Take the values of another motion of the same clip."""
+        for mine, other in zip(self.tensors(), motion.tensors(), strict=True):
+            mine.copy_(other)
+
 
 class PriorMotion:
     """The prior's answer to a fixed noisy copy of the start, as its weights are finetuned.

@@ -25,6 +25,7 @@ from closefit.fitting.joint_loop import JointLoop, kept_share
 from closefit.fitting.joint_objective import CroppedFrames, JointObjective
 from closefit.fitting.motion_model import DirectMotion, MotionModel, PriorMotion
 from closefit.fitting.motion_objective import MotionObjective, MotionWeights
+from closefit.fitting.order_check import overlapping_segments
 from closefit.fitting.reprojection import KeypointProjector
 from closefit.fitting.schedule import plan_visits
 from closefit.fitting.targets import KeypointTargets, targets_from_track
@@ -36,7 +37,7 @@ from closefit.stages.inputs import load_body, load_network
 from closefit.stages.job import Job
 from closefit.weights import find, locate
 
-REVISION = 2
+REVISION = 3
 CHECKPOINT_EVERY_S = 45.0
 LPIPS_WEIGHTS = "alexnet"
 
@@ -67,6 +68,7 @@ def run(job: Job) -> None:
         {
             "optimize_status": str(record.status),
             "optimize_steps": loop.state.step,
+            "depth_order_exchanged_frames": loop.state.exchanged,
             "kept_keypoints": round(float(record.kept_keypoints), 4),
         }
     )
@@ -116,8 +118,9 @@ def _build_loop(
         config,
         config.weight_prior_pose if job.config.init.prior else config.weight_anchor_pose,
     )
+    overlap = np.nan_to_num(box_iou(track.boxes_xyxy[:, :1], track.boxes_xyxy[:, 1:])[:, 0, 0])
     visits = plan_visits(
-        np.nan_to_num(box_iou(track.boxes_xyxy[:, :1], track.boxes_xyxy[:, 1:])[:, 0, 0]),
+        overlap,
         warmup_passes=config.warmup_passes if crops is not None else 0,
         passes=config.passes,
         window=config.window_frames,
@@ -136,6 +139,7 @@ def _build_loop(
         crops,
         visits,
         config,
+        overlapping_segments(overlap) if config.check_depth_order else (),
     )
 
 
@@ -237,7 +241,7 @@ def _record(
         confidence=array(confidence),
         body_name=start.body_name,
         floor=array(loop.floor.plane()),
-        notes=start.notes,
+        notes=np.array(_notes(str(start.notes), loop.state.exchanged)),
         gaussian_face=np.stack([array(texels.face)] * 2),
         gaussian_barycentric=np.stack([array(texels.barycentric)] * 2),
         gaussian_offset_m=array(gaussians.offset_m),
@@ -251,3 +255,10 @@ def _record(
         curves=curves,
         kept_keypoints=np.array(kept_share(loop.rejected, targets.weight), np.float32),
     )
+
+
+def _notes(of_init: str, exchanged: int) -> str:
+    """What init noted, and what the picture corrected in it."""
+    if exchanged == 0:
+        return of_init
+    return f"{of_init}; the picture exchanged it in {exchanged} frames"

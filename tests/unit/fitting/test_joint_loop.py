@@ -16,6 +16,7 @@ from closefit.fitting.joint_loop import JointLoop, kept_share
 from closefit.fitting.joint_objective import CroppedFrames, JointObjective
 from closefit.fitting.motion_model import DirectMotion
 from closefit.fitting.motion_objective import MotionObjective, MotionWeights
+from closefit.fitting.order_check import exchanged
 from closefit.fitting.schedule import plan_visits
 from closefit.fitting.variables import MotionVariables
 from closefit.geometry.camera import crop_intrinsics
@@ -118,6 +119,17 @@ def test_interrupted_and_resumed_is_bit_identical(known: KnownMotion, crops: Cro
     for one, other in zip(straight.avatars.parameters(), second.avatars.parameters(), strict=True):
         assert torch.equal(one, other)
     assert straight.curves == second.curves
+
+
+def test_a_corrected_start_is_remembered(known: KnownMotion, crops: CroppedFrames) -> None:
+    first, second = _loop(known, crops), _loop(known, crops)
+    corrected = exchanged(first.variables, (0, 8))
+    first._start_at(corrected)
+    first.state.order_checked, first.state.exchanged = True, 8
+    second.load_state_dict(first.state_dict())
+    assert second.state == first.state
+    for one, other in zip(second._start.tensors(), corrected.tensors(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_it_improves_a_shaken_motion(known: KnownMotion, crops: CroppedFrames) -> None:
