@@ -218,7 +218,8 @@ class JointLoop:
 
     def _start_at(self, motion: MotionVariables) -> None:
         """Regularise to this motion from now on, and hold its contacts."""
-        self._start = motion
+        # Copies: the shape is one of the tensors that the optimiser moves in place.
+        self._start = MotionVariables(*(values.detach().clone() for values in motion.tensors()))
         self._touching = self._objective.touching(motion)
 
     def _drop_gradients_unless_finite(self) -> Float[Tensor, ""]:
