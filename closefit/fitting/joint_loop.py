@@ -176,9 +176,9 @@ class JointLoop:
     def step(self) -> dict[str, float]:
         """Do one visit; returns the weighted terms (on a GPU those of a step shortly before)."""
         visit = self._visits[self.state.step]
+        self.clock.start()
         if visit.phase == "joint" and not self.state.order_checked:
             self._check_order()
-        self.clock.start()
         self._set_rates(visit)
         self._optimizer.zero_grad(set_to_none=True)
         terms = self._terms(visit)

@@ -121,6 +121,7 @@ class OrderCheck:
             optimizer.zero_grad(set_to_none=True)
             self.objective.poses(moved, start, floor, targets).total().backward()
             optimizer.step()
+        self.objective.clock.lap("depth order")
         return _with(motion, slice(first, stop), [values.detach() for values in free])
 
     @torch.no_grad()
