@@ -7,7 +7,7 @@ starts anew again and again:
   tests make them: what they say is noise, but it goes the same way and takes the same memory.
 - `track` of 1280x720 pictures from an import with keypoints and masks of each person (COCO), and
   from one with a silhouette (closefit's own arrays).
-- `init` and `optimize` (a few passes) of a clip of `closefit demo`.
+- `init` and `optimize` (few passes, small pictures) of a clip of `closefit demo`.
 
 Two peaks are told: of all pages, and of the process's own, without those of files, which the system
 takes back when it needs room. A finished cell is kept in the output folder and not repeated.
@@ -32,20 +32,25 @@ from closefit.workspace import Workspace
 TRUSTING = "import closefit.weights; closefit.weights.file_problem = lambda *_: None; "
 """Takes the small random networks for the published ones."""
 
+CELL = ".cell.json"
+Command = tuple[Sequence[str], Sequence[str], Path]
+"""Arguments of closefit, what runs it, and where its cost is kept."""
+
 SIZE_WH = (1280, 720)
 DEMO_FRAMES = 48
-PASSES = ("--set", "optimize.passes=2", "--set", "optimize.warmup_passes=1")
+SHORT = ("optimize.passes=1", "optimize.warmup_passes=0", "optimize.image_size_px=96")
 
 
 def main() -> None:
     """Measure what is asked for and publish everything that has been measured."""
     options = _options()
     options.out.mkdir(parents=True, exist_ok=True)
-    measured: dict[str, dict[int, Cost]] = {}
     for what in options.only or (*options.backends, "coco", "arrays", "init and optimize"):
-        for name, frames, cost in _measure(what, options):
-            measured.setdefault(name, {})[frames] = cost
-            _publish(measured)
+        for command, program, cell in _commands(what, options):
+            if not cell.is_file():
+                cost = run_closefit(command, program)
+                cell.write_text(json.dumps(asdict(cost)), encoding="utf-8")
+            _publish(options.out)
 
 
 def _options() -> argparse.Namespace:
@@ -54,15 +59,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--backends", nargs="+", default=["lite", "yolo", "full"])
     parser.add_argument("--repeats", type=int, nargs="+", default=[1, 4, 24], help="of VIDEO")
-    parser.add_argument("--imported", type=int, nargs="+", default=[750, 36000], help="frames")
-    parser.add_argument("--fitted", type=int, nargs="+", default=[480, 2400], help="frames")
+    parser.add_argument("--imported", type=int, nargs="+", default=[750, 7500], help="frames")
+    parser.add_argument("--fitted", type=int, nargs="+", default=[240, 1200], help="frames")
     parser.add_argument("--only", nargs="+", help="some of the backends, `coco`, `arrays`, ...")
     parser.add_argument("--out", type=Path, default=Path("results/bench-memory"))
     return parser.parse_args()
 
 
-def _measure(what: str, options: argparse.Namespace) -> Iterator[tuple[str, int, Cost]]:
-    """Yield name, number of frames and cost of each cell of a kind."""
+def _commands(what: str, options: argparse.Namespace) -> Iterator[Command]:
+    """Yield the commands of a kind to measure, as the clips and files that they need are there."""
     if what == "init and optimize":
         yield from _fits(options)
     elif what in ("coco", "arrays"):
@@ -71,29 +76,24 @@ def _measure(what: str, options: argparse.Namespace) -> Iterator[tuple[str, int,
             clip = _looped(source, frames, options.out)
             path = _observations(what, frames, options.out)
             arguments = ["--observations", str(path)]
-            name = f"track, import ({what})"
-            yield name, frames, _cell(name, clip, frames, options, arguments)
+            yield _track(f"track, import ({what})", clip, frames, options.out, arguments)
     else:
         weights = _random_networks(options) if what == "full" else options.weights
         for repeats in options.repeats:
             frames = repeats * video.probe(options.video).num_frames
             clip = _looped(options.video, frames, options.out)
             arguments = ["--perception", what, "--weights", str(weights)]
-            name = f"track, {what}"
-            yield name, frames, _cell(name, clip, frames, options, arguments)
+            yield _track(f"track, {what}", clip, frames, options.out, arguments)
 
 
-def _cell(
-    name: str, clip: Path, frames: int, options: argparse.Namespace, arguments: Sequence[str]
-) -> Cost:
-    """Run `stage track`, unless that is done."""
-    folder = _folder(name, frames, options)
+def _track(name: str, clip: Path, frames: int, out: Path, arguments: Sequence[str]) -> Command:
+    cell = _cell(out, name, frames)
     program = ("-c", TRUSTING + PROGRAM[1]) if "full" in name else PROGRAM
-    command = ["stage", "track", str(clip), "--out", str(folder), "--offline", *arguments]
-    return _cost(folder.with_suffix(".json"), command, program)
+    folder = str(cell.with_suffix(""))
+    return ["stage", "track", str(clip), "--out", folder, "--offline", *arguments], program, cell
 
 
-def _fits(options: argparse.Namespace) -> Iterator[tuple[str, int, Cost]]:
+def _fits(options: argparse.Namespace) -> Iterator[Command]:
     """`init` and `optimize` of a clip that repeats itself."""
     demo = make_clip(options.out / "demo", frames=DEMO_FRAMES)
     with np.load(demo.observations) as content:
@@ -107,35 +107,32 @@ def _fits(options: argparse.Namespace) -> Iterator[tuple[str, int, Cost]]:
         changes = {key: found[key][source] for key in ("boxes", "keypoints")}
         changes |= {"union_masks": np.packbits(shown), "union_masks_shape": np.array(shown.shape)}
         np.savez(path, **{**found, **changes})
-        folder = _folder("fit", frames, options)
+        folder = options.out / f"fit-{frames}"
         if not Workspace(folder).artifact("track").is_file():
             arguments = ["--out", str(folder), "--observations", str(path)]
             run_closefit(["stage", "track", str(clip), *arguments])
-        for stage, settings in (("init", ()), ("optimize", PASSES)):
-            command = ["stage", stage, str(folder), *settings]
-            yield stage, frames, _cost(folder.with_suffix(f".{stage}.json"), command)
+        for stage, settings in (("init", ()), ("optimize", SHORT)):
+            command = ["stage", stage, str(folder)]
+            command += [part for setting in settings for part in ("--set", setting)]
+            yield command, PROGRAM, _cell(options.out, stage, frames)
 
 
-def _cost(kept: Path, command: Sequence[str], program: Sequence[str] = PROGRAM) -> Cost:
-    if not kept.is_file():
-        cost = run_closefit(command, program)
-        kept.write_text(json.dumps(asdict(cost)), encoding="utf-8")
-    return Cost(**json.loads(kept.read_text(encoding="utf-8")))
+def _cell(out: Path, name: str, frames: int) -> Path:
+    """Where the cost of a cell is kept; its name says what it is."""
+    return out / f"{name}-{frames}{CELL}"
 
 
-def _folder(name: str, frames: int, options: argparse.Namespace) -> Path:
-    plain = "".join(letter for letter in name if letter.isalpha())
-    return Path(options.out / f"{plain}-{frames}")
-
-
-def _publish(measured: dict[str, dict[int, Cost]]) -> None:
-    rows = [
-        [name, frames, cost.peak_memory_gb, cost.peak_own_gb, cost.seconds]
-        for name, costs in measured.items()
-        for frames, cost in costs.items()
-    ]
-    growth = []
-    for name, costs in measured.items():
+def _publish(out: Path) -> None:
+    """Write down every cell that is kept in the folder."""
+    measured: dict[str, dict[int, Cost]] = {}
+    for cell in out.glob(f"*{CELL}"):
+        name, frames = cell.name.removesuffix(CELL).rsplit("-", 1)
+        cost = Cost(**json.loads(cell.read_text(encoding="utf-8")))
+        measured.setdefault(name, {})[int(frames)] = cost
+    rows, growth = [], []
+    for name, costs in sorted(measured.items()):
+        for frames, cost in sorted(costs.items()):
+            rows.append([name, frames, cost.peak_memory_gb, cost.peak_own_gb, cost.seconds])
         few, many = min(costs), max(costs)
         if few < many:
             grown_gb = costs[many].peak_own_gb - costs[few].peak_own_gb
