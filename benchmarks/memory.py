@@ -132,12 +132,12 @@ def _publish(out: Path) -> None:
     rows, growth = [], []
     for name, costs in sorted(measured.items()):
         for frames, cost in sorted(costs.items()):
-            rows.append([name, frames, cost.peak_memory_gb, cost.peak_own_gb, cost.seconds])
+            rows.append([name, frames, cost.peak_memory_gb, cost.peak_own_gb])
         few, many = min(costs), max(costs)
         if few < many:
             grown_gb = costs[many].peak_own_gb - costs[few].peak_own_gb
             growth.append([name, few, many, 2**20 * grown_gb / (many - few)])
-    header = ["stage", "frames", "peak memory (GB)", "of that its own (GB)", "seconds"]
+    header = ["stage", "frames", "peak memory (GB)", "of that its own (GB)"]
     tables = [table(header, rows), table(["stage", "from", "to", "kB a frame (own)"], growth)]
     publish("perception_memory", {"memory": rows, "growth": growth}, tables)
 
