@@ -1,12 +1,16 @@
 """Boxes of people from RTMDet-nano: the only importer of `onnxruntime`."""
 
+import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from jaxtyping import Float, UInt8
-from onnxruntime.capi import onnxruntime_pybind11_state as failures
 from PIL import Image as Pillow
+
+# Read when it is imported. Without it, it sends usage data to its makers, even with `--offline`.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from closefit.detectors.native import network_threads
 from closefit.errors import WeightsDamagedError

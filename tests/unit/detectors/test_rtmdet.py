@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +71,14 @@ def test_a_cut_file_is_refused(tmp_path: Path, shared: Path) -> None:
     cut.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(WeightsDamagedError, match="is not an RTMDet network"):
         RtmdetDetector(cut)
+
+
+def test_nothing_is_sent_to_the_makers_of_the_runtime() -> None:
+    """Its telemetry says on the error stream that no place was found for its device number."""
+    code = "import closefit.detectors.rtmdet"
+    variables = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    variables.update(HOME=os.devnull, XDG_CACHE_HOME=os.devnull)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
