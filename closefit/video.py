@@ -48,7 +48,9 @@ NO_STAMP = -(2**63)
 FALLBACK_RATE = 25.0
 
 CONVERT_HINT = "convert it with `ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4` and use that"
-DOWNLOAD_HINT = "copy or download the file again; `--end` can choose a part that is intact"
+COPY_HINT = "copy or download the file again"
+REPAIR_HINT = f"{COPY_HINT}, or keep what is there: `ffmpeg -i INPUT -c copy OUTPUT.mp4`"
+PART_HINT = f"{COPY_HINT}, or choose an intact part with --end SECONDS"
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def probe(path: Path) -> VideoInfo:
     if "partial file" in demuxed.messages or "File ended prematurely" in demuxed.messages:
         raise TruncatedVideoError(
             f"`{path}` is cut off: its pictures end after {times[-1] if len(times) else 0:.2f} s",
-            hint=DOWNLOAD_HINT,
+            hint=REPAIR_HINT,
         )
     if len(times) == 0:
         raise NoFramesError(f"`{path}` holds no frame", hint="choose another video")
@@ -243,7 +245,7 @@ def _pictures(
             raise TruncatedVideoError(
                 f"`{info.path}` cannot be decoded beyond frame {number} of {len(times)} "
                 f"({times[number]:.2f} s)",
-                hint=DOWNLOAD_HINT,
+                hint=PART_HINT,
             )
         yield image.copy() if image is not following else image
 
@@ -325,7 +327,7 @@ def _describe(path: Path) -> str:
         begins_like_mp4 = file.read(12)[4:8] == b"ftyp"
     if begins_like_mp4 and "moov atom not found" in text:
         raise TruncatedVideoError(
-            f"`{path}` is cut off: its index, which comes last, is missing", hint=DOWNLOAD_HINT
+            f"`{path}` is cut off: its index, which comes last, is missing", hint=COPY_HINT
         )
     raise NotAVideoError(f"`{path}` is not a video that ffmpeg can read", hint=CONVERT_HINT)
 

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -280,8 +281,13 @@ class TestBadInput:
         self, clip: Path, tmp_path: Path, suffix: str, options: tuple[str, ...]
     ) -> None:
         whole = remux(clip, tmp_path / f"whole.{suffix}", after=options)
-        with pytest.raises(TruncatedVideoError, match=r"pictures end after \d+\.\d\d s"):
-            video.probe(cut_short(whole, tmp_path / f"half.{suffix}"))
+        half, kept = cut_short(whole, tmp_path / f"half.{suffix}"), tmp_path / f"kept.{suffix}"
+        with pytest.raises(TruncatedVideoError, match=r"pictures end after \d+\.\d\d s") as refused:
+            video.probe(half)
+        command = re.search("`ffmpeg (.*)`", refused.value.hint)  # the advice works
+        assert command is not None
+        run_ffmpeg(command[1].replace("INPUT", str(half)).replace("OUTPUT.mp4", str(kept)).split())
+        assert 1 <= video.probe(kept).num_frames < video.probe(whole).num_frames
 
     def test_pictures_that_cannot_be_decoded(self, clip: Path, tmp_path: Path) -> None:
         whole = remux(clip, tmp_path / "whole.mp4", after=["-movflags", "+faststart", "-an"])
