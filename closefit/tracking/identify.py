@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from closefit.config import PeopleChoice, PointInFrame
 from closefit.detectors.detections import box_iou
-from closefit.errors import CorrectionsError
+from closefit.errors import CorrectionsError, PeopleError
 from closefit.tracking.corrections import NO_CORRECTIONS, Corrections, Place
 from closefit.tracking.crowd import Crowd, choose, detection_at, gather
 from closefit.tracking.identity import Told, find_exchanged
@@ -123,12 +123,13 @@ def identify(
         shown = exchange(first, Told.nothing(len(first), corrections.swaps).toggled)
         edited = _edit(sightings, corrections, shown)
         columns = _columns(edited, crowd, owners, fps)
+        _require_corrected_pair(columns >= 0, fps, wishes)
         told = _told(edited, columns, wishes, first, fps)
     dropped = _dropped(corrections, len(columns))
     pair = pair_detections(edited.sightings, columns)
     repaired = repair(pair, time_s, fps, max_gap_s, told, dropped)
     chosen = np.where(dropped, -1, exchange(columns, repaired.exchanged))
-    require_pair(chosen >= 0, fps, wishes.video)
+    _require_corrected_pair(chosen >= 0, fps, wishes)
     return Identified(edited.sightings, chosen, repaired, edited.placed >= 0, crowd)
 
 
@@ -141,6 +142,21 @@ def scaled_choice(
         for who in people
     )
     return first, second
+
+
+def _require_corrected_pair(seen: Bool[np.ndarray, "frame 2"], fps: float, wishes: Wishes) -> None:
+    """Refuse corrections that leave no two people.
+
+    Raises:
+        CorrectionsError: They do.
+    """
+    try:
+        require_pair(seen, fps, wishes.video)
+    except PeopleError as error:
+        raise CorrectionsError(
+            f"the corrections take too much away: {error.message}",
+            hint="take back some of them; docs/tracking.md says what each one does",
+        ) from error
 
 
 def _columns(edited: _Edited, crowd: Crowd, owners: tuple[int, int] | None, fps: float) -> Pair:

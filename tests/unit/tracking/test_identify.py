@@ -128,6 +128,20 @@ class TestCorrections:
         assert found.repaired.seen.sum() == plain.repaired.seen.sum() - 3
         np.testing.assert_allclose(across(found), across(plain), atol=8.0)
 
+    @pytest.mark.parametrize(
+        ("corrections", "left"),
+        [
+            (Corrections(ignored=((0, FRAMES - 1),)), "nobody was found"),
+            (
+                Corrections(drops=(Drop(person=0, frames=(0, FRAMES - 1)),)),
+                "only one person was found",
+            ),
+        ],
+    )
+    def test_corrections_that_leave_no_pair(self, corrections: Corrections, left: str) -> None:
+        with pytest.raises(CorrectionsError, match=f"corrections take too much away: {left}"):
+            solve(see([crossing()]), corrections)
+
     def test_in_an_ignored_range_nobody_is_seen(self) -> None:
         found = solve(see([crossing()]), Corrections(ignored=((0, 4), (30, 32))))
         unseen = np.flatnonzero(~found.repaired.seen.any(axis=1))
