@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from closefit import __version__, device, downloads, freshness, settings, weights
 from closefit.artifacts import disk_full_guard
 from closefit.config import Config
-from closefit.errors import ClosefitError, ConfigError, FitDivergedError, InputError
+from closefit.errors import ClosefitError, ConfigError, FitDivergedError, InputError, PeopleError
 from closefit.events import Emit, Notice, StageFinished, StageSkipped, StageStarted
 from closefit.freshness import FORCED, STAGE_NAMES, STAGES, Reason, Situation, Stage, StageName
 from closefit.hashing import sha256_of
@@ -116,8 +116,9 @@ def run(
             video_sha256=info.content_sha256,
             device=device.choose(config.device),
         )
+        before = workspace.read_run()
         workspace.update_run(_header(info, config))
-        with _outcome_recorded(workspace):
+        with _outcome_recorded(workspace, before):
             if selection.only is not None:
                 _warn_of_stale_inputs(STAGES[selection.only], situation, emit)
             for name in selection.stages:
@@ -305,8 +306,13 @@ def _fetch_missing_models(stage: Stage, situation: Situation, emit: Emit) -> Non
 
 
 @contextmanager
-def _outcome_recorded(workspace: Workspace) -> Iterator[None]:
-    """Keep the run's status in `run.json`, however it ends."""
+def _outcome_recorded(workspace: Workspace, before: dict[str, Any]) -> Iterator[None]:
+    """Keep the run's status in `run.json`, however it ends.
+
+    Args:
+        workspace: The folder.
+        before: What `run.json` said before this run.
+    """
     workspace.update_run({"status": "running", "started": _now()})
     try:
         yield
@@ -315,9 +321,25 @@ def _outcome_recorded(workspace: Workspace) -> Iterator[None]:
         logger.error("stopped: %r", error, exc_info=not expected)
         ending = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with suppress(ClosefitError, OSError):  # the disk may be full: the first error counts
-            workspace.update_run({"status": ending, "error": str(error) or repr(error)})
+            workspace.update_run(
+                {
+                    **_taken_back(workspace, before, error),
+                    **{"status": ending, "error": str(error) or repr(error)},
+                }
+            )
         raise
     workspace.update_run({"status": "done", "finished": _now(), "error": None})
+
+
+def _taken_back(
+    workspace: Workspace, before: dict[str, Any], error: BaseException
+) -> dict[str, Any]:
+    """Settings that a folder goes back to: a mistyped option must not spoil the next command."""
+    refused = isinstance(error, InputError | ConfigError | PeopleError)
+    done = before.get("stages")
+    if not refused or not done or workspace.read_run().get("stages") != done:
+        return {}
+    return {key: before[key] for key in ("video", "camera", "settings") if key in before}
 
 
 def _header(info: VideoInfo, config: Config) -> dict[str, Any]:

@@ -199,6 +199,13 @@ def test_from_the_command_line(tmp_path: Path, clip: Path, out: Path) -> None:
     assert "there are A, B" in unknown.stderr
     assert "Traceback" not in unknown.stderr
     np.testing.assert_allclose(centres(out)[10:], before[10:])  # what was there stays
+    again = closefit("stage", "track", out)  # ... and so does the choice that worked
+    assert again.returncode == 0, again.stderr
+    assert "up to date" in again.stderr
+
+    missing = closefit("stage", "track", out, "--corrections", tmp_path / "nothing.json")
+    assert missing.returncode == 3
+    assert json.loads((out / "run.json").read_text())["settings"]["track.corrections"] is None
 
 
 def test_wrong_usage(tmp_path: Path, clip: Path, out: Path) -> None:
