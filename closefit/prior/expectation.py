@@ -20,9 +20,9 @@ from closefit.prior.timing import pose_at
 STRIDE = WINDOW // 4
 """Every frame is in four windows: what a window's middle says is better than what its ends say."""
 
-PACE = 2
-"""Half a second says little about someone who is hidden for longer: with every second frame only,
-a window spans twice the time. Training speeds motion up as much."""
+PACES = (2, 3)
+"""Half a second says little about someone who is hidden for longer: with every second or third
+frame only, a window spans as many times the time. Training speeds motion up nearly as much."""
 
 MOSTLY_SEEN, MOSTLY_HIDDEN = 0.65, 0.35
 """Shares of known keypoints from which on the longer view counts not at all, and alone."""
@@ -47,22 +47,31 @@ def expected_motion(
     native = _answer(network, rays, answers, seed)
     known = (rays[..., 2] > 0).float().mean(-1)
     hidden = ((MOSTLY_SEEN - known) / (MOSTLY_SEEN - MOSTLY_HIDDEN)).clamp(0.0, 1.0)
-    if len(rays) < 2 or not bool(hidden.any()):
+    paces = [pace for pace in PACES if pace <= len(rays)]
+    if not paces or not bool(hidden.any()):
         return native
-    slowed = mean_pose(
-        _joined([_answer_at(network, rays, first, answers, seed) for first in range(PACE)])
+    longer = [
+        [_answer_at(network, rays, first, pace, answers, seed) for first in range(pace)]
+        for pace in paces
+    ]
+    far = mean_pose(_joined([mean_pose(_joined(poses)) for poses in longer]))
+    pose_6d = torch.lerp(
+        matrix_to_6d(native.rotations), matrix_to_6d(far.rotations), hidden[..., None, None]
     )
-    share = hidden[..., None, None]
-    pose_6d = torch.lerp(matrix_to_6d(native.rotations), matrix_to_6d(slowed.rotations), share)
     return dataclasses.replace(native, rotations=matrix_from_6d(pose_6d))
 
 
 def _answer_at(
-    network: Denoiser, rays: Float[Tensor, "frame 2 17 3"], first: int, answers: int, seed: int
+    network: Denoiser,
+    rays: Float[Tensor, "frame 2 17 3"],
+    first: int,
+    pace: int,
+    answers: int,
+    seed: int,
 ) -> PairPose:
-    """What is expected if only every `PACE`th frame is seen, from the `first` on, in all frames."""
-    answer = _answer(network, rays[first::PACE], answers, seed)
-    times = (torch.arange(len(rays)) - first) / PACE
+    """What is expected if only every `pace`th frame is seen, from the `first` on, in all frames."""
+    answer = _answer(network, rays[first::pace], answers, seed)
+    times = (torch.arange(len(rays)) - first) / pace
     return pose_at(answer, times.clamp(0.0, answer.pelvis_m.shape[0] - 1.0).to(rays))
 
 
