@@ -29,6 +29,8 @@ FLOOR_LR = 0.5
 """Learning rate of the floor over that of the pose."""
 SETTLED = 0.01
 RAMP_STEPS = 15
+SEGMENTS_AT_ONCE = 4
+"""Depth orders are compared in so many segments between two signs of life."""
 PART = 64
 """Frames of the motion that are computed at once when all are wanted."""
 FINAL_LR = 0.1
@@ -47,7 +49,7 @@ class LoopState:
         backoffs: Times the loop returned to its best state with half the learning rates.
         best_loss: Least joint loss so far, per the running mean.
         mean_loss: Running mean of the joint loss.
-        order_checked: The depth orders of overlapping people were compared.
+        segments_checked: Segments of overlapping people whose depth orders were compared.
         exchanged: Frames in which the other depth order was taken.
     """
 
@@ -56,7 +58,7 @@ class LoopState:
     backoffs: int = 0
     best_loss: float = math.inf
     mean_loss: float = math.nan
-    order_checked: bool = False
+    segments_checked: int = 0
     exchanged: int = 0
 
 
@@ -104,7 +106,9 @@ class JointLoop:
         self._targets = targets
         self._start_at(self.variables)
         self._crops = crops
-        self._overlapping = overlapping
+        learned = crops is not None and visits[0].phase == "appearance"
+        asks = learned and isinstance(motion, DirectMotion)
+        self._unchecked = tuple(overlapping) if asks else ()
         self._lr_motion = config.lr_motion
         self._visits = visits
         self._rendered = _on_device([visit.rendered for visit in visits], targets.K.device)
@@ -174,11 +178,15 @@ class JointLoop:
         return "converged" if abs(last - before) < SETTLED * abs(before) else "step limit"
 
     def step(self) -> dict[str, float]:
-        """Do one visit; returns the weighted terms (on a GPU those of a step shortly before)."""
+        """Do one visit; returns the weighted terms (on a GPU those of a step shortly before).
+
+        Between the phases a call compares the depth orders of some segments instead.
+        """
         visit = self._visits[self.state.step]
-        self.clock.start()
-        if visit.phase == "joint" and not self.state.order_checked:
+        if visit.phase == "joint" and self.state.segments_checked < len(self._unchecked):
             self._check_order()
+            return self.curves[-1] if self.curves else {}
+        self.clock.start()
         self._set_rates(visit)
         self._optimizer.zero_grad(set_to_none=True)
         terms = self._terms(visit)
@@ -201,19 +209,21 @@ class JointLoop:
 
     def _check_order(self) -> None:
         """Take the other depth order where the picture, with the looks learned, speaks for it."""
-        self.state.order_checked = True
-        learned = self.state.step > 0 and self._crops is not None
-        if not learned or not self._overlapping or not isinstance(self.motion, DirectMotion):
-            return
+        assert isinstance(self.motion, DirectMotion)
         assert self._crops is not None
+        state, first = self.state, self.state.segments_checked
+        segments = self._unchecked[first : first + SEGMENTS_AT_ONCE]
         check = OrderCheck(
             self._objective, self.avatars, self.floor, self._targets, self._crops, self._lr_motion
         )
-        motion, segments = check(self.variables, self._overlapping)
-        self.state.exchanged = sum(stop - first for first, stop in segments)
-        if segments:
+        self.clock.start(counts=False)
+        motion, found = check(self.variables, segments)
+        if found:
             self.motion.move_to(motion)
-            self._start_at(motion)
+        state.exchanged += sum(stop - start for start, stop in found)
+        state.segments_checked += len(segments)
+        if state.segments_checked == len(self._unchecked) and state.exchanged:
+            self._start_at(self.variables)
             self._best = self._tensors()
 
     def _start_at(self, motion: MotionVariables) -> None:

@@ -6,8 +6,8 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
-BATCH = 64
-"""On a GPU this many steps are timed before the clock waits for it and adds them up."""
+MOST_MARKS = 1000
+"""On a GPU so many marks are collected before the clock waits for it and adds them up."""
 
 
 class StepClock:
@@ -24,11 +24,14 @@ class StepClock:
         self._last = 0.0
         self._events: list[tuple[str | None, torch.cuda.Event]] = []
 
-    def start(self) -> None:
-        """A step begins; what happened since the last mark belongs to nobody."""
-        self.steps += 1
+    def start(self, counts: bool = True) -> None:
+        """A step begins; what happened since the last mark belongs to nobody.
+
+        Work between steps is timed as well but does not count as a step.
+        """
+        self.steps += counts
         if self._cuda:
-            if self.steps % BATCH == 0:
+            if len(self._events) > MOST_MARKS:
                 self._settle()
             self._events.append((None, self._event()))
         else:

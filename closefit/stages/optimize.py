@@ -37,7 +37,7 @@ from closefit.stages.inputs import load_body, load_network
 from closefit.stages.job import Job
 from closefit.weights import find, locate
 
-REVISION = 3
+REVISION = 4
 CHECKPOINT_EVERY_S = 45.0
 LPIPS_WEIGHTS = "alexnet"
 

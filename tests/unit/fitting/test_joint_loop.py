@@ -1,6 +1,9 @@
 """The joint optimisation: resumes bit for bit, improves a motion, survives bad input."""
 
+import copy
 import dataclasses
+import math
+from collections.abc import Sequence
 from functools import cache
 
 import pytest
@@ -10,13 +13,13 @@ from closefit.appearance.avatar import Avatars, SurfaceRig
 from closefit.appearance.rasterizer import rasterize
 from closefit.appearance.surface import surface_texels
 from closefit.config import OptimizeConfig
-from closefit.fitting import joint_loop
+from closefit.fitting import joint_loop, order_check
 from closefit.fitting.floor import typical_up
 from closefit.fitting.joint_loop import JointLoop, kept_share
 from closefit.fitting.joint_objective import CroppedFrames, JointObjective
 from closefit.fitting.motion_model import DirectMotion
 from closefit.fitting.motion_objective import MotionObjective, MotionWeights
-from closefit.fitting.order_check import exchanged
+from closefit.fitting.order_check import Segment
 from closefit.fitting.schedule import plan_visits
 from closefit.fitting.variables import MotionVariables
 from closefit.geometry.camera import crop_intrinsics
@@ -61,7 +64,10 @@ def _proxy(known: KnownMotion) -> PenetrationProxy:
 
 
 def _loop(
-    known: KnownMotion, crops: CroppedFrames | None, config: OptimizeConfig = CONFIG
+    known: KnownMotion,
+    crops: CroppedFrames | None,
+    config: OptimizeConfig = CONFIG,
+    overlapping: Sequence[Segment] = (),
 ) -> JointLoop:
     torch.manual_seed(0)
     texels = surface_texels(known.body, config.map_size)
@@ -92,6 +98,7 @@ def _loop(
         crops,
         visits,
         config,
+        overlapping,
     )
 
 
@@ -121,14 +128,37 @@ def test_interrupted_and_resumed_is_bit_identical(known: KnownMotion, crops: Cro
     assert straight.curves == second.curves
 
 
-def test_a_corrected_start_is_remembered(known: KnownMotion, crops: CroppedFrames) -> None:
-    first, second = _loop(known, crops), _loop(known, crops)
-    corrected = exchanged(first.variables, (0, 8))
-    first._start_at(corrected)
-    first.state.order_checked, first.state.exchanged = True, 8
-    second.load_state_dict(first.state_dict())
-    assert second.state == first.state
-    for one, other in zip(second._start.tensors(), corrected.tensors(), strict=True):
+def _until_joint(loop: JointLoop) -> None:
+    while loop._visits[loop.state.step].phase == "appearance":
+        loop.step()
+
+
+def test_depth_orders_are_asked_between_the_phases_a_few_at_a_time(
+    known: KnownMotion, crops: CroppedFrames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segments = [(0, 4), (4, 8), (8, 12)]
+    monkeypatch.setattr(joint_loop, "SEGMENTS_AT_ONCE", 2)
+    monkeypatch.setattr(order_check, "REFIT_STEPS", 2)
+    monkeypatch.setattr(order_check, "LEAST_GAIN", -math.inf)  # the other order always wins
+    straight = _loop(known, crops, overlapping=segments)
+    _until_joint(straight)
+    done, before = straight.state.step, straight.variables.log_depth
+    straight.step()
+    assert (straight.state.step, straight.state.segments_checked) == (done, 2)
+    resumed = _loop(known, crops, overlapping=segments)
+    resumed.load_state_dict(copy.deepcopy(straight.state_dict()))
+    for loop in (straight, resumed):
+        loop.step()
+        assert (loop.state.step, loop.state.segments_checked) == (done, 3)
+        assert loop.state.exchanged == 12
+        for one, other in zip(loop._start.tensors(), loop.variables.tensors(), strict=True):
+            assert torch.equal(one, other)
+        now = loop.variables.log_depth
+        nearer, was = now[..., 0] < now[..., 1], before[..., 0] < before[..., 1]
+        assert (nearer != was)[:12].all()
+        assert (nearer == was)[12:].all()
+        _finish(loop)
+    for one, other in zip(straight.variables.tensors(), resumed.variables.tensors(), strict=True):
         assert torch.equal(one, other)
 
 
@@ -143,8 +173,7 @@ def test_it_improves_a_shaken_motion(known: KnownMotion, crops: CroppedFrames) -
 
 def test_motion_is_frozen_while_looks_are_learned(known: KnownMotion, crops: CroppedFrames) -> None:
     loop = _loop(known, crops)
-    while loop._visits[loop.state.step].phase == "appearance":
-        loop.step()
+    _until_joint(loop)
     for now, start in zip(
         loop.variables.tensors(), _shaken(known.variables).tensors(), strict=True
     ):
