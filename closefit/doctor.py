@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -42,11 +42,12 @@ def examine(weights_dir: str | None = None) -> list[Check]:
         lambda: _weights_folder(weights_dir), lambda: _body(weights_dir),
     )  # fmt: skip
     models = [model for model in weights.manifest().values() if _is_default(model)]
-    return [
+    found = [
         *(check() for check in checks),
         *(_model(model, weights_dir) for model in models),
         _licences(weights_dir),
     ]
+    return [replace(check, fix="") if check.state == "ok" else check for check in found]
 
 
 def _python() -> Check:
@@ -200,6 +201,13 @@ def _weights_folder(weights_dir: str | None) -> Check:
         if weights.find(model.name, weights_dir) is None
     ]
     needed_gb = sum(model.size or 0 for model in missing) / GB
+    if folder.exists() and not folder.is_dir():
+        return Check(
+            name="weights folder",
+            state="problem",
+            found=f"`{folder}` is a file, not a folder",
+            fix="name a folder with --weights DIR",
+        )
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free_gb = shutil.disk_usage(existing).free / GB
     return Check(

@@ -170,6 +170,16 @@ class TestWeights:
         assert found.state == "problem"
         assert "--weights DIR" in found.fix
 
+    def test_a_file_is_no_folder(self, tmp_path: Path) -> None:
+        file = tmp_path / "model.onnx"
+        file.touch()
+        found = check("weights folder", file)
+        assert found.state == "problem"
+        assert "is a file" in found.found
+
+    def test_what_is_fine_has_no_fix(self, tmp_path: Path) -> None:
+        assert {one.fix for one in doctor.examine(str(tmp_path)) if one.state == "ok"} == {""}
+
     def test_licences_of_what_is_here(self, shared: Path) -> None:
         found = check("licences", shared / "weights").found
         assert "CC0-1.0: closefit_body" in found
