@@ -297,9 +297,9 @@ def _fetch_missing_models(stage: Stage, situation: Situation, emit: Emit) -> Non
         for name in freshness.required_models(stage, situation)
         if weights.find(name, config.weights_dir) is None
     ]
-    for model in missing:
-        if config.offline or model.obtain is not None:
-            raise weights.missing_error(model.name, config.weights_dir)
+    barred = [model.name for model in missing if config.offline or model.obtain is not None]
+    if barred:
+        raise weights.missing_error(barred, config.weights_dir)
     if missing:
         folder = Path(config.weights_dir) if config.weights_dir else weights.user_folder()
         downloads.fetch_all(missing, folder, emit)

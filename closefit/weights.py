@@ -220,30 +220,32 @@ def locate(name: str, weights_dir: str | Path | None = None) -> Path:
     """
     path = find(name, weights_dir)
     if path is None:
-        raise missing_error(name, weights_dir)
+        raise missing_error([name], weights_dir)
     verify(get(name), path)
     return path
 
 
-def missing_error(name: str, weights_dir: str | Path | None) -> WeightsMissingError:
-    """Say where model `name` was looked for and how to get it."""
-    model = get(name)
-    names = " or ".join(f"`{place}`" for place in model.places)
+def missing_error(names: Iterable[str], weights_dir: str | Path | None) -> WeightsMissingError:
+    """Say where the models were looked for and how to get them."""
+    models = [get(name) for name in names]
+    places = [" or ".join(f"`{place}`" for place in model.places) for model in models]
+    wanted = [f"{place} (for {model.purpose})" for place, model in zip(places, models, strict=True)]
     folders = ", ".join(f"`{folder}`" for folder in search_path(weights_dir))
+    licences = ", ".join(dict.fromkeys(model.licence for model in models))
     return WeightsMissingError(
-        f"the weights {names} (for {model.purpose}) are in none of {folders}",
-        hint=f"{obtain_hint(model)}; licence: {model.licence}",
+        f"the weights {', '.join(wanted)} are in none of {folders}",
+        hint=f"{obtain_hint(*models)}; licence: {licences}",
     )
 
 
-def obtain_hint(model: Model) -> str:
-    """How to get `model`."""
-    if model.obtain is not None:
-        return model.obtain
-    return (
-        f"run `closefit download-weights {model.name}`, or put the file into a folder and name it "
-        "with --weights DIR"
-    )
+def obtain_hint(*models: Model) -> str:
+    """How to get `models`."""
+    hints = [model.obtain for model in models if model.obtain is not None]
+    fetched = [model.name for model in models if model.obtain is None]
+    if fetched:
+        command = f"closefit download-weights {' '.join(fetched)}"
+        hints.append(f"run `{command}`, or put the files into a folder named with --weights DIR")
+    return "; ".join(hints)
 
 
 def verify(model: Model, path: Path) -> None:

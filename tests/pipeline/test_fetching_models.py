@@ -73,10 +73,19 @@ def test_offline_forbids_it(pose_url: dict[str, str], stub_clip: Path, tmp_path:
 
 
 @pytest.mark.usefixtures("pose_url")
+def test_all_that_is_missing_is_named_at_once(stub_clip: Path, tmp_path: Path) -> None:
+    (Path(os.environ["CLOSEFIT_WEIGHTS"]) / "yolo11n-seg.pt").unlink()
+    with pytest.raises(WeightsMissingError, match=r"yolo11n-pose\.pt`.*yolo11n-seg\.pt`") as error:
+        run(stub_clip, tmp_path / "out", "offline=true")
+    assert "closefit download-weights yolo11n-pose yolo11n-seg" in error.value.hint
+
+
+@pytest.mark.usefixtures("pose_url")
 def test_a_run_without_a_network_ends_in_words(
     stub_clip: Path, tmp_path: Path, stub_stages: StubStages
 ) -> None:
     with pytest.raises(WeightsError, match="the connection is refused") as error:
         run(stub_clip, tmp_path / "out")
     assert error.value.exit_code == 5
+    assert "`closefit download-weights --from DIR`" in error.value.hint  # `run --from` is a stage
     assert stub_stages.take_runs() == {}
