@@ -85,6 +85,7 @@ def fetch_all(
     for model in models:
         _tell_of_own_weights(model, paths[model.name], emit)
     if absent:
+        sources.check_certificates(source)
         _make(folder)
         _require_space(absent, folder)
         crew = _Crew(folder=folder, source=source, patience=patience)

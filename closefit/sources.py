@@ -1,6 +1,7 @@
 """Where the files of a model come from: its publisher, a mirror on the web, or a folder."""
 
 import os
+import ssl
 import threading
 import zipfile
 import zlib
@@ -17,7 +18,7 @@ from closefit.errors import (
     WeightsMissingError,
 )
 from closefit.events import Emit, Notice, Transferred
-from closefit.transfer import Patience, StoppedError, Transfer
+from closefit.transfer import FETCH_ELSEWHERE, Patience, StoppedError, Transfer
 from closefit.weights import Hub, Model, ModelFile
 
 HUB = "https://huggingface.co"
@@ -26,6 +27,9 @@ TRIES = 3
 
 BLOCK_BYTES = 1 << 20
 SHA256_DIGITS = 64
+CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Where `requests` looks for certificates, the first one first."""
+
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 
 
@@ -61,7 +65,7 @@ def check(source: str | None) -> None:
     """
     if source is None or _is_web(source):
         return
-    if "://" in source and urlsplit(source).scheme != "file":
+    if "://" in source and not _is_file_address(source):
         raise ConfigError(
             f"`{source}` is neither a folder nor an address on the web",
             hint="give --from a folder, or an address that begins with https:// or http://",
@@ -70,6 +74,29 @@ def check(source: str | None) -> None:
         raise WeightsError(
             f"there is no folder `{_folder(source)}`", hint="check the folder given with --from"
         )
+
+
+def check_certificates(source: str | None) -> None:
+    """Refuse certificates that downloads could not use.
+
+    Raises:
+        ConfigError: The environment names a file or folder that holds none.
+    """
+    name = next((name for name in CERTIFICATE_VARIABLES if os.environ.get(name)), None)
+    if name is None or (source is not None and not source.lower().startswith("https:")):
+        return
+    path = Path(os.environ[name])
+    try:
+        if path.is_dir():
+            ssl.create_default_context(capath=path)
+        else:
+            ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise ConfigError(
+            f"{name} is `{path}`, but there are no certificates",
+            hint=f"let {name} name the certificate file (PEM) of the server or of your proxy, or "
+            "unset it",
+        ) from error
 
 
 def require(model: Model, source: str | None) -> None:
@@ -108,12 +135,17 @@ def bring(source: str | None, delivery: Delivery) -> tuple[ModelFile, ...]:
 
 
 def _is_web(source: str) -> bool:
-    return urlsplit(source).scheme in ("http", "https")
+    return source.lower().startswith(("http://", "https://"))
+
+
+def _is_file_address(source: str) -> bool:
+    return source.lower().startswith("file:")
 
 
 def _folder(source: str) -> Path:
-    parts = urlsplit(source)
-    return Path(unquote(parts.path) if parts.scheme == "file" else source).expanduser()
+    if _is_file_address(source):
+        source = unquote(urlsplit(source).path)
+    return Path(source).expanduser()
 
 
 def _from_publisher(delivery: Delivery) -> tuple[ModelFile, ...]:
@@ -122,8 +154,7 @@ def _from_publisher(delivery: Delivery) -> tuple[ModelFile, ...]:
         if os.environ.get("HF_HUB_OFFLINE", "").lower() not in FALSE_WORDS:
             raise WeightsError(
                 f"cannot download `{model.source}`: HF_HUB_OFFLINE forbids it",
-                hint="unset HF_HUB_OFFLINE, or fetch the files elsewhere and name their folder "
-                "with --from DIR",
+                hint=f"unset HF_HUB_OFFLINE, or {FETCH_ELSEWHERE}",
             )
         endpoint = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
         return _from_hub(model.hub, _hub_address(endpoint, model.hub), delivery)
@@ -193,7 +224,8 @@ def _receive(file: ModelFile, url: str, delivery: Delivery) -> None:
             delivery.tell(Notice(f"`{file.name}` is fetched again from its start: {problem}"))
     raise WeightsDamagedError(
         f"`{url}` is not what the manifest says about `{file.name}`: {problem}",
-        hint="try again later; if it stays so, the publisher's file has changed: please report it",
+        hint="try again later; if it stays so, the file there has changed: check the address given "
+        "with --from, or report it",
     )
 
 

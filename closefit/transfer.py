@@ -31,6 +31,11 @@ PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 ABSENT_STATUSES = frozenset({404, 410})
 
+FETCH_ELSEWHERE = (
+    "fetch the file elsewhere and bring it in with `closefit download-weights --from DIR`"
+)
+"""Other commands have no such `--from`."""
+
 Report = Callable[[int, int | None], None]
 """Told how many bytes have arrived, and of how many if that is known."""
 
@@ -218,8 +223,8 @@ class Transfer:
         if status in ABSENT_STATUSES:
             raise WeightsMissingError(
                 f"cannot download `{self.url}`: the server does not have it ({status})",
-                hint="try again later, or fetch the file elsewhere and name its folder with "
-                "--from DIR; if it stays so, the publisher has moved the file: please report it",
+                hint=f"try again later, or {FETCH_ELSEWHERE}; if it stays so, the publisher has "
+                "moved the file: please report it",
             )
         if status not in (200, 206):
             raise self._failure(f"the server answers {status}")
@@ -260,8 +265,7 @@ class Transfer:
         return TransferError(
             self.url,
             reason,
-            hint=f"check the network and run the same command again{kept}, or fetch the file "
-            "elsewhere and name its folder with --from DIR",
+            hint=f"check the network and run the same command again{kept}, or {FETCH_ELSEWHERE}",
         )
 
     def _untrusted(self, error: Exception) -> TransferError:
@@ -270,7 +274,7 @@ class Transfer:
             self.url,
             f"the certificate of `{host}` is not to be trusted ({_certificate_reason(error)})",
             hint="set REQUESTS_CA_BUNDLE to the certificate file of that server or of your "
-            "proxy, or fetch the file elsewhere and name its folder with --from DIR",
+            f"proxy, or {FETCH_ELSEWHERE}",
         )
 
 

@@ -228,6 +228,20 @@ class TestServersThatFail:
         assert "self-signed" in error.value.message
         assert "REQUESTS_CA_BUNDLE" in error.value.hint
 
+    @pytest.mark.parametrize("content", [None, "no certificate\n"])
+    def test_certificates_that_are_none(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+    ) -> None:
+        bundle = tmp_path / "proxy.pem"
+        if content is not None:
+            bundle.write_text(content)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+        with pytest.raises(
+            ConfigError, match=r"REQUESTS_CA_BUNDLE is `.*proxy\.pem`, but there are"
+        ):
+            _fetch(tiny(), tmp_path / "target", "https://127.0.0.1:9")
+        assert not (tmp_path / "target").exists()
+
     def test_200_injected_faults(self, tmp_path: Path) -> None:
         figures = inject_faults(tmp_path, faults=200, seed=7)
         assert sum(figures.faults.values()) == 200
@@ -349,6 +363,8 @@ class TestSources:
             _fetch(tiny(), tmp_path / "target", str(tmp_path / "none"))
         with pytest.raises(ConfigError, match="neither a folder nor an address"):
             _fetch(tiny(), tmp_path / "target", "ftp://example.org/weights")
+        with pytest.raises(WeightsError, match="cannot download `http://"):
+            _fetch(tiny(), tmp_path / "target", "http://[::1/weights")
 
     def test_an_entry_without_a_source(self, tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match="`tiny` cannot be downloaded: the manifest names"):
