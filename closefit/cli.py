@@ -22,6 +22,7 @@ from closefit.errors import ClosefitError, ConfigError
 from closefit.events import Emit, Notice
 from closefit.options import Given, takes_settings
 from closefit.prior_commands import prior_app
+from closefit.settings import flatten
 from closefit.training_commands import train_prior
 from closefit.weights_commands import download_weights, import_smpl
 
@@ -112,10 +113,17 @@ def run(
 ) -> None:
     """Run everything on a video; continue a started folder."""
     from closefit import pipeline
+    from closefit.workspace import Workspace
 
+    kept = Workspace(out).choices(of=video if force else None)
+    config = given.config(kept=kept)
     selection = pipeline.Selection(first=first, last=last, force=force)
     with _session(verbose, out) as (console, emit):
-        run_facts = pipeline.run(video, out, given.config(), emit, selection)
+        for name, value in kept.items():
+            if flatten(config)[name] == value:
+                text = f"`{name}` is {value}, as chosen before; `--set {name}=none` takes it back"
+                emit(Notice(text))
+        run_facts = pipeline.run(video, out, config, emit, selection)
     _show_run(console, out, run_facts, as_json)
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,14 +135,19 @@ class Given:
     assignments: list[str]
     flags: dict[str, Any]
 
-    def config(self, recorded: Config | None = None) -> Config:
+    def config(
+        self, recorded: Config | None = None, kept: Mapping[str, Any] | None = None
+    ) -> Config:
         """Merge them over `recorded`, the settings of a started folder, or over the defaults.
+
+        `kept` are choices about a started folder, which hold until another one is given.
 
         Raises:
             ConfigError: One of them is unknown, of the wrong type or out of range.
         """
         return build_config(
             recorded=None if recorded is None else flatten(recorded),
+            kept=kept,
             config_file=self.config_file,
             assignments=self.assignments,
             flags=self.flags,

@@ -14,7 +14,14 @@ from typing import Any, Protocol, cast, runtime_checkable
 from closefit import __version__, device, downloads, freshness, settings, weights
 from closefit.artifacts import disk_full_guard
 from closefit.config import Config
-from closefit.errors import ClosefitError, ConfigError, FitDivergedError, InputError, PeopleError
+from closefit.errors import (
+    ClosefitError,
+    ConfigError,
+    FileMissingError,
+    FitDivergedError,
+    InputError,
+    PeopleError,
+)
 from closefit.events import Emit, Notice, StageFinished, StageSkipped, StageStarted
 from closefit.freshness import FORCED, STAGE_NAMES, STAGES, Reason, Situation, Stage, StageName
 from closefit.hashing import sha256_of
@@ -170,8 +177,13 @@ def recorded_video(out: Path) -> Path:
 
     Raises:
         ArtifactMissingError: `out` is not a results folder.
+        FileMissingError: The video is not there any more.
     """
-    return Path(Workspace(out).require_started()["video"]["path"])
+    path = Path(Workspace(out).require_started()["video"]["path"])
+    if not path.is_file():
+        hint = f"say where it is now: `closefit stage NAME {out} VIDEO`"
+        raise FileMissingError(f"there is no file `{path}`, the video of `{out}`", hint)
+    return path
 
 
 def preview(video: Path, out: Path, emit: Emit) -> Path:

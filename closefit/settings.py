@@ -29,6 +29,7 @@ HELP_HINT = "`closefit run --help` explains the settings and how to give them"
 def build_config(
     *,
     recorded: Mapping[str, Any] | None = None,
+    kept: Mapping[str, Any] | None = None,
     config_file: Path | None = None,
     assignments: Iterable[str] = (),
     flags: Mapping[str, Any] | None = None,
@@ -38,6 +39,7 @@ def build_config(
     Args:
         recorded: Settings of a started folder (by dotted name); unknown ones are dropped, since
             another version of closefit may have written them.
+        kept: Choices about a started folder, which hold until another one is given.
         config_file: TOML file.
         assignments: `key=value` texts.
         flags: Values by dotted name; None means "not given".
@@ -52,6 +54,7 @@ def build_config(
     settings = {key: value for key, value in (recorded or {}).items() if key in known}
     if recorded is None or preset is not None:
         settings.update(_from_preset(preset if preset is not None else Config().preset))
+    settings.update(kept or {})
     settings.update(given)
     checked = {key: _checked(known, key, value) for key, value in settings.items()}
     config: Config = _construct(Config, checked, "")

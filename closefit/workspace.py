@@ -12,8 +12,12 @@ from typing import Any
 
 from closefit.artifacts import TEMPORARY_PREFIX, atomic_write, disk_full_guard
 from closefit.errors import ArtifactMissingError, DiskFullError, OutputFolderError
+from closefit.hashing import sha256_of
 
 NUM_PEOPLE = 2
+
+CHOICES = ("track.people", "track.corrections")
+"""Settings that belong to a folder rather than to a command: `run` goes on with them."""
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +177,18 @@ class Workspace:
                 hint="start one with `closefit run VIDEO --out DIR`",
             )
         return run
+
+    def choices(self, of: Path | None = None) -> dict[str, str]:
+        """Return what a user has decided about this folder's people, by name of the setting.
+
+        Args:
+            of: Only if this is the folder's video.
+        """
+        run = self.read_run()
+        settings, owner = run.get("settings", {}), run.get("video", {}).get("content_sha256")
+        if of is not None and not (of.is_file() and sha256_of(of) == owner):
+            return {}
+        return {name: settings[name] for name in CHOICES if settings.get(name) is not None}
 
     def check_video(self, content_sha256: str) -> None:
         """Refuse a folder that holds the results of another video.

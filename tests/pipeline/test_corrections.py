@@ -203,9 +203,19 @@ def test_from_the_command_line(tmp_path: Path, clip: Path, out: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert "up to date" in again.stderr
 
+    run = closefit("run", clip, "--out", out, "--observations", given, "--until", "track")
+    assert run.returncode == 0, run.stderr
+    assert "`track.people` is B,A, as chosen before" in run.stderr
+    np.testing.assert_allclose(centres(out)[10:], before[10:])  # `run` follows the same people
+
     missing = closefit("stage", "track", out, "--corrections", tmp_path / "nothing.json")
     assert missing.returncode == 3
     assert json.loads((out / "run.json").read_text())["settings"]["track.corrections"] is None
+
+    clip.rename(clip.with_name("moved.mp4"))
+    gone = closefit("stage", "track", out)
+    assert gone.returncode == 3
+    assert f"`closefit stage NAME {out} VIDEO`" in gone.stderr
 
 
 def test_wrong_usage(tmp_path: Path, clip: Path, out: Path) -> None:
