@@ -240,6 +240,19 @@ def test_own_silhouettes_with_everything_else_found(
     np.testing.assert_array_equal(masks_of(written), people.masks)
 
 
+def test_an_import_of_one_person_says_that_the_import_decides(
+    invoke, video: Path, with_yolo, tmp_path: Path, people: People
+) -> None:
+    _, options = with_yolo
+    alone = People(people.boxes[:, :1], people.keypoints[:, :1], people.masks[:, :1])
+    path = writers.mot(tmp_path / "tracks.txt", alone)
+    out = tmp_path / "out"
+    result = invoke("stage", "track", video, "--out", out, "--observations", path, *options)
+    assert result.exit_code == 9
+    assert "only one person was found" in result.stderr
+    assert "`--observations` names decides who is there" in result.stderr
+
+
 @pytest.mark.parametrize(
     "write",
     [

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from closefit.detectors.detections import Detections
+from closefit.errors import NeverTogetherError, NobodyError, OnePersonError
 from closefit.events import Notice
 from closefit.stages.detections import keep_detections, kept_detections
 from closefit.stages.perception.clip import Clip, Image, batches
@@ -57,4 +58,13 @@ def choose(clip: Clip, find: Callable[[], Sightings]) -> Identified:
         identities_known=given is not None and given.knows_identities,
         video=info.path,
     )
-    return identify(sightings, clip.time_s, info.fps, settings.max_gap_s, wishes)
+    try:
+        return identify(sightings, clip.time_s, info.fps, settings.max_gap_s, wishes)
+    except (NobodyError, OnePersonError, NeverTogetherError) as error:
+        if given is None:
+            raise
+        raise type(error)(
+            error.message,
+            hint="what `--observations` names decides who is there, even with a detector: it must "
+            "hold both people, in the same frames (docs/importing.md)",
+        ) from error
