@@ -159,7 +159,7 @@ def frames(
         f"scale={width}:{height}:flags=area",
     ]
     arguments = [
-        *(*options, "-i", info.path, "-map", "0:V:0", "-vf", ",".join(filters)),
+        *(*options, "-i", _url(info.path), "-map", "0:V:0", "-vf", ",".join(filters)),
         *("-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"),
     ]
     with _decoder(arguments) as stream:
@@ -186,7 +186,7 @@ def write(path: Path, images: Iterable[Image], fps: float) -> None:
         *("-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"),
         *("-r", f"{fps:.6f}", "-i", "-", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"),
         *("-c:v", "libx264", "-crf", "18", "-preset", "veryfast", "-pix_fmt", "yuv420p"),
-        *("-movflags", "+faststart", "-f", "mp4", str(partial)),
+        *("-movflags", "+faststart", "-f", "mp4", _url(partial)),
     ]
     try:
         _encode(arguments, first, iterator, path)
@@ -283,7 +283,7 @@ def _demuxed(name: str) -> _Demuxed:
 def _demux(path: Path, size: int, mtime_ns: int) -> _Demuxed:
     """Read the time stamps of all shown frames; remembered while the file does not change."""
     del size, mtime_ns  # they only tell one state of the file from another
-    arguments = ["-i", str(path), "-map", "0:V:0", "-c", "copy", "-copyts", "-f", "framecrc", "-"]
+    arguments = ["-i", _url(path), "-map", "0:V:0", "-c", "copy", "-copyts", "-f", "framecrc", "-"]
     done = _run(arguments, verbosity="warning")
     messages = done.stderr.decode(errors="replace")
     lines = done.stdout.decode().splitlines()
@@ -316,7 +316,7 @@ def _require_file(path: Path) -> None:
 
 def _describe(path: Path) -> str:
     """Return ffmpeg's description of a file that has a video stream."""
-    text = _run(["-i", str(path)], verbosity="info").stderr.decode(errors="replace")
+    text = _run(["-i", _url(path)], verbosity="info").stderr.decode(errors="replace")
     if re.search(r"Stream #\d+:\d+.*: Video: (?!.*\(attached pic\))", text):
         return text
     if "Stream #" in text:
@@ -334,7 +334,7 @@ def _describe(path: Path) -> str:
 
 def _upright_size(path: Path) -> tuple[int, int]:
     """Decode one frame; width and height after rotation, with square pixels."""
-    done = _run(["-i", str(path), "-map", "0:V:0", "-frames:v", "1", "-f", "framecrc", "-"])
+    done = _run(["-i", _url(path), "-map", "0:V:0", "-frames:v", "1", "-f", "framecrc", "-"])
     text = done.stdout.decode()
     size = re.search(r"^#dimensions 0: (\d+)x(\d+)", text, re.MULTILINE)
     if size is None or not re.search(r"^0,", text, re.MULTILINE):
@@ -386,6 +386,11 @@ def _run(arguments: Sequence[str], verbosity: str = "error") -> subprocess.Compl
 
 def _command(arguments: Sequence[str], verbosity: str = "error") -> list[str]:
     return [ffmpeg_program(), "-hide_banner", "-nostdin", "-v", verbosity, *arguments]
+
+
+def _url(path: Path | str) -> str:
+    """Name a file for ffmpeg, to which `10:32.mp4` would be a protocol."""
+    return f"file:{path}"
 
 
 def ffmpeg_program() -> str:

@@ -19,7 +19,7 @@ from closefit.fitting.clip_fit import ClipFit, fit_clip
 from closefit.fitting.from_estimate import implied_statures, start_from_estimate
 from closefit.fitting.motion_objective import MotionWeights
 from closefit.fitting.prior_start import PoseEstimate, PriorStart, sample_start, variables_of
-from closefit.fitting.reference import ReferenceObjective
+from closefit.fitting.reference import Apart, ReferenceObjective
 from closefit.fitting.targets import KeypointTargets
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
 from closefit.prior.network import Denoiser
@@ -96,9 +96,16 @@ def _fit_near(
         torch.full_like(start.sigma_rad, settings.trust),
         OUTLIER_SIGMAS,
         statures,
+        Apart(start.expected.pelvis_m, hidden_share(targets)),
     )
     begin = variables_of(start.expected, start.expected.betas[0])
     return fit_clip(objective, targets, begin, settings.steps, on_step)
+
+
+def hidden_share(targets: KeypointTargets) -> Float[Tensor, " frame"]:
+    """How much the worse seen person lacks of half the keypoints, which would place them."""
+    known = (targets.weight > 0).float().mean(-1).amin(-1)
+    return (1.0 - 2.0 * known).clamp_min(0.0)
 
 
 def weights_with_prior(pose: float, keypoints: float) -> MotionWeights:

@@ -55,6 +55,19 @@ def test_probe_tells_the_facts(clip: Path) -> None:
     assert len(info.content_sha256) == 64
 
 
+@pytest.mark.parametrize("name", ["10:32.mp4", "http:one.mp4", "-i.mp4", "a b%03d.mp4"])
+def test_any_name_is_a_file_to_read_and_to_write(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = Path(name)
+    here.write_bytes(clip.read_bytes())
+    assert numbers(here, 0.0, 0.2) == list(range(6))
+    here.unlink()
+    video.write(here, iter([numbered_picture(3, 96, 64)] * 4), 30.0)
+    assert video.probe(here).num_frames == 4
+
+
 @pytest.mark.parametrize("suffix", ["mkv", "mov", "ts"])
 def test_any_part_of_any_format_has_exactly_its_frames(
     clip: Path, folder: Path, suffix: str
