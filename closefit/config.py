@@ -181,7 +181,7 @@ class OptimizeConfig:
     appearance: bool = True
     check_depth_order: bool = True
     physics: float = 0.5
-    passes: int = 80
+    passes: int = 120
     warmup_passes: int = 6
     window_frames: int = 64
     frames_per_step: int = 16
@@ -255,7 +255,7 @@ class Config:
 PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
     "draft": {
         "optimize": {
-            "passes": 72,
+            "passes": 100,
             "warmup_passes": 4,
             "image_size_px": 192,
             "map_size": 96,
