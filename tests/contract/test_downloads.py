@@ -551,6 +551,8 @@ def _start(folder: Path, source: str, before: str = "") -> "subprocess.Popen[str
     """Start `closefit download-weights tiny` with a manifest of one tiny model."""
     (file,) = tiny().files
     script = (
+        # Tests that a shell started in the background inherit that interrupts are ignored.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"{before}\n"
         "from closefit import cli, weights\n"
         f"file = weights.ModelFile(name={file.name!r}, sha256={file.sha256!r}, size={file.size})\n"
