@@ -139,7 +139,7 @@ def _publish(out: Path) -> None:
             growth.append([name, few, many, 2**20 * grown_gb / (many - few)])
     header = ["stage", "frames", "peak memory (GB)", "of that its own (GB)"]
     tables = [table(header, rows), table(["stage", "from", "to", "kB a frame (own)"], growth)]
-    publish("perception_memory", {"memory": rows, "growth": growth}, tables)
+    publish("memory", {"memory": rows, "growth": growth}, tables)
 
 
 def _looped(source: Path, frames: int, out: Path) -> Path:

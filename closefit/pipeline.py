@@ -333,12 +333,8 @@ def _outcome_recorded(workspace: Workspace, before: dict[str, Any]) -> Iterator[
         logger.error("stopped: %r", error, exc_info=not expected)
         ending = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with suppress(ClosefitError, OSError):  # the disk may be full: the first error counts
-            workspace.update_run(
-                {
-                    **_taken_back(workspace, before, error),
-                    **{"status": ending, "error": str(error) or repr(error)},
-                }
-            )
+            outcome = {"status": ending, "error": str(error) or repr(error)}
+            workspace.update_run(_taken_back(workspace, before, error) | outcome)
         raise
     workspace.update_run({"status": "done", "finished": _now(), "error": None})
 

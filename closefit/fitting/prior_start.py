@@ -99,12 +99,7 @@ def sample_start(
 def _each_at(drawn: PairPose, times: Float[Tensor, " time"]) -> PairPose:
     """`pose_at` of every sample (the first axis), one after the other: a clip may be long."""
     columns = zip(drawn.rotations, drawn.betas, drawn.pelvis_m, strict=True)
-    parts = [pose_at(PairPose(*column), times) for column in columns]
-    return PairPose(
-        torch.stack([part.rotations for part in parts]),
-        torch.stack([part.betas for part in parts]),
-        torch.stack([part.pelvis_m for part in parts]),
-    )
+    return PairPose.stacked([pose_at(PairPose(*column), times) for column in columns])
 
 
 def filled(pose: PairPose, other: PairPose, covered: Bool[Tensor, "frame person"]) -> PairPose:

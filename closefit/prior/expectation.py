@@ -1,7 +1,6 @@
 """The motion that the prior expects of a clip: one answer instead of samples."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -54,7 +53,7 @@ def expected_motion(
         [_answer_at(network, rays, first, pace, answers, seed) for first in range(pace)]
         for pace in paces
     ]
-    far = mean_pose(_joined([mean_pose(_joined(poses)) for poses in longer]))
+    far = mean_pose(PairPose.stacked([mean_pose(PairPose.stacked(poses)) for poses in longer]))
     pose_6d = torch.lerp(
         matrix_to_6d(native.rotations), matrix_to_6d(far.rotations), hidden[..., None, None]
     )
@@ -85,14 +84,8 @@ def _answer(
         generator = torch.Generator().manual_seed(seed)
         return mean_pose(sampler.sample(answers, generator, levels=SAMPLING_LEVELS[:1]))
 
-    return mean_pose(_joined([answered(rays), mirrored_people(answered(mirrored_rays(rays)))]))
-
-
-def _joined(poses: Sequence[PairPose]) -> PairPose:
-    return PairPose(
-        rotations=torch.stack([pose.rotations for pose in poses]),
-        betas=torch.stack([pose.betas for pose in poses]),
-        pelvis_m=torch.stack([pose.pelvis_m for pose in poses]),
+    return mean_pose(
+        PairPose.stacked([answered(rays), mirrored_people(answered(mirrored_rays(rays)))])
     )
 
 

@@ -1,6 +1,7 @@
 """What the network denoises: pose, shape and place of both people, as one vector per frame."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +31,15 @@ class PairPose:
     rotations: Float[Tensor, "*batch frame person 24 3 3"]
     betas: Float[Tensor, "*batch frame person 10"]
     pelvis_m: Float[Tensor, "*batch frame person 3"]
+
+    @classmethod
+    def stacked(cls, poses: Sequence["PairPose"]) -> "PairPose":
+        """Put poses of one shape along a new first axis."""
+        return cls(
+            torch.stack([pose.rotations for pose in poses]),
+            torch.stack([pose.betas for pose in poses]),
+            torch.stack([pose.pelvis_m for pose in poses]),
+        )
 
 
 def encode(pose: PairPose, view: View) -> Float[Tensor, "*batch frame person 157"]:

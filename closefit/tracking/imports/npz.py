@@ -3,7 +3,6 @@
 import io
 import math
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,13 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
+from closefit.artifacts import UNREADABLE
 from closefit.tracking.imports.refusals import refuse
-
-UNREADABLE = (
-    zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError, AttributeError,
-    TypeError, NotImplementedError,
-)  # fmt: skip
-"""What numpy and zipfile raise for a file that is cut short, overwritten or something else."""
 
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -100,5 +94,5 @@ def names(path: Path) -> frozenset[str]:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except UNREADABLE:
+    except (*UNREADABLE, AttributeError, TypeError):
         refuse(path, "is not a readable npz file")
