@@ -22,7 +22,7 @@ PairMask = Bool[np.ndarray, "2 height width"]
 
 
 @dataclass(frozen=True, eq=False)
-class PackedMasks:
+class PairMasks:
     """Masks of two people over a clip.
 
     Attributes:
@@ -44,13 +44,13 @@ class PackedMasks:
         return np.concatenate([keypoints[..., :2], confidence[..., None]], axis=-1)
 
 
-def pack(
+def stack_pairs(
     masks: Iterable[PairMask],
     size_wh: tuple[int, int],
     boxes_xyxy: Float[np.ndarray, "frame 2 4"],
     keypoints: Float[np.ndarray, "frame 2 keypoint 3"],
-) -> PackedMasks:
-    """Pack the masks of both people in each frame.
+) -> PairMasks:
+    """Stack the masks of both people in each frame.
 
     Args:
         masks: One pair per frame; may be a stream.
@@ -64,9 +64,7 @@ def pack(
         people.extend(deflate(mask) for mask in pair)
         union.append(deflate(np.any(pair, axis=0)) if _complete(pair, boxes) else b"")
         covered[frame] = _covered(pair, points)
-    return PackedMasks(
-        MaskStack.of(union, size_wh), MaskStack.of(people, size_wh, (-1, 2)), covered
-    )
+    return PairMasks(MaskStack.of(union, size_wh), MaskStack.of(people, size_wh, (-1, 2)), covered)
 
 
 def chosen_masks(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from closefit.mask_stack import MaskStack
 from closefit.stages.perception.clip import Clip
 from closefit.tracking.identify import Identified
-from closefit.tracking.masks import PairMask, chosen_masks, pack
+from closefit.tracking.masks import PairMask, chosen_masks, stack_pairs
 from closefit.tracking.repair import RepairedPair
 
 
@@ -58,23 +58,23 @@ def from_masks(
     landmarks_3d_m: Float[np.ndarray, "frame person landmark 4"],
 ) -> Evidence:
     """Stack the masks, doubt the keypoints that they cover, go to pixels of the source video."""
-    packed = pack(masks, clip.size_wh, repaired.boxes_xyxy, repaired.keypoints)
+    masks_of_two = stack_pairs(masks, clip.size_wh, repaired.boxes_xyxy, repaired.keypoints)
     repaired = replace(
         repaired,
         boxes_xyxy=repaired.boxes_xyxy * np.tile(clip.scale, 2),
-        keypoints=_scaled(packed.doubted(repaired.keypoints), clip.scale),
+        keypoints=_scaled(masks_of_two.doubted(repaired.keypoints), clip.scale),
     )
-    union = packed.union
+    union = masks_of_two.union
     if clip.given is not None and clip.given.silhouettes is not None:
         ignored = np.zeros(len(union), dtype=bool)
         for first, last in clip.corrections.ignored:
             ignored[first : last + 1] = True
-        union = clip.given.union_for(packed.people).without(ignored)
+        union = clip.given.union_for(masks_of_two.people).without(ignored)
     return Evidence(
         people=people,
         repaired=repaired,
         union_masks=union,
-        person_masks=packed.people,
+        person_masks=masks_of_two.people,
         features=features,
         landmarks_3d_m=landmarks_3d_m,
     )

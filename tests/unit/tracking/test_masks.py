@@ -1,7 +1,7 @@
 import numpy as np
 
 from closefit.tracking.mask_crops import MaskCrop
-from closefit.tracking.masks import COVERED_TRUST, chosen_masks, pack
+from closefit.tracking.masks import COVERED_TRUST, chosen_masks, stack_pairs
 from closefit.tracking.pair import choose_pair
 from closefit.tracking.prompts import choose_prompts, sure_boxes
 from tests.unit.tracking.scenes import IMAGE_WH, see, walk
@@ -35,32 +35,32 @@ def test_a_crop_adds_to_what_is_there() -> None:
 
 
 def test_union_and_people() -> None:
-    packed = pack([np.stack([LEFT, RIGHT])], SIZE_WH, BOXES, POINTS)
-    np.testing.assert_array_equal(packed.union[0], LEFT | RIGHT)
-    np.testing.assert_array_equal(packed.people[0], [LEFT, RIGHT])
+    stacked = stack_pairs([np.stack([LEFT, RIGHT])], SIZE_WH, BOXES, POINTS)
+    np.testing.assert_array_equal(stacked.union[0], LEFT | RIGHT)
+    np.testing.assert_array_equal(stacked.people[0], [LEFT, RIGHT])
 
 
 def test_the_union_is_unknown_where_a_visible_person_has_no_mask() -> None:
-    packed = pack([np.stack([LEFT, NOTHING])], SIZE_WH, BOXES, POINTS)
-    assert not packed.union.shown.any()
-    np.testing.assert_array_equal(packed.people[0, 0], LEFT)
+    stacked = stack_pairs([np.stack([LEFT, NOTHING])], SIZE_WH, BOXES, POINTS)
+    assert not stacked.union.shown.any()
+    np.testing.assert_array_equal(stacked.people[0, 0], LEFT)
 
 
 def test_the_union_is_one_person_where_the_other_is_behind_or_away() -> None:
     behind = np.array([[[5.0, 5.0, 15.0, 25.0], [8.0, 6.0, 17.0, 24.0]]])
     away = np.array([[[5.0, 5.0, 15.0, 25.0], [np.nan] * 4]])
     for boxes in (behind, away):
-        packed = pack([np.stack([LEFT, NOTHING])], SIZE_WH, boxes, POINTS)
-        np.testing.assert_array_equal(packed.union[0], LEFT)
+        stacked = stack_pairs([np.stack([LEFT, NOTHING])], SIZE_WH, boxes, POINTS)
+        np.testing.assert_array_equal(stacked.union[0], LEFT)
 
 
 def test_keypoints_on_the_other_person_are_doubted() -> None:
     keypoints = np.zeros((1, 2, 4, 3))
     keypoints[0, 0, :, :2] = [(10, 10), (25, 10), (37, 10), (25, 12)]
     keypoints[0, 0, :, 2] = 0.8, 0.8, 0.8, 0.0
-    packed = pack([np.stack([LEFT, RIGHT])], SIZE_WH, BOXES, keypoints)
-    assert packed.covered[0].tolist() == [[False, True, False, False], [False] * 4]
-    doubted = packed.doubted(keypoints)
+    stacked = stack_pairs([np.stack([LEFT, RIGHT])], SIZE_WH, BOXES, keypoints)
+    assert stacked.covered[0].tolist() == [[False, True, False, False], [False] * 4]
+    doubted = stacked.doubted(keypoints)
     np.testing.assert_allclose(doubted[0, 0, :, 2], [0.8, 0.8 * COVERED_TRUST, 0.8, 0.0])
     np.testing.assert_array_equal(doubted[..., :2], keypoints[..., :2])
 
