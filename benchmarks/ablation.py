@@ -32,7 +32,7 @@ from cells import (
 )
 from measuring import publish, table
 
-from closefit.evaluation import Measures
+from closefit.evaluation.runs import Measures
 
 NO_PRIOR = ("init.prior=false",)
 ROWS = (

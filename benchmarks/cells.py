@@ -24,7 +24,7 @@ import numpy as np
 from measuring import PROGRAM, machine, stage_seconds
 
 from closefit.demo.detections import VisiblePeople, simulate_detections
-from closefit.hashing import sha256_of
+from closefit.storage.hashing import sha256_of
 
 PROJECT = Path(__file__).parent.parent
 DETECTORS = ("yolo", "lite", "full")

@@ -19,11 +19,11 @@ from measuring import RESULTS
 from closefit.body import Body
 from closefit.body.pose_prior import PosePrior
 from closefit.body.skeleton import JOINT_INDEX
-from closefit.choreography import KINDS
-from closefit.choreography.generator import Solved, solve
-from closefit.choreography.objective import Contacts
-from closefit.choreography.scripts import FPS, Scripts, sample_scripts
 from closefit.geometry.penetration import average_penetration_depth_mm
+from closefit.learning.choreography import KINDS
+from closefit.learning.choreography.generator import Solved, solve
+from closefit.learning.choreography.objective import Contacts
+from closefit.learning.choreography.scripts import FPS, Scripts, sample_scripts
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 FRAMES, BATCH, EVERY = 150, 64, 15

@@ -5,7 +5,7 @@
 Reads the finished cells of `benchmarks/ablation.py` (rows `initial` and `full`) and runs nothing.
 The error of a pose is its joint error (hips aligned). The line that turns doubts into millimetres
 is fitted again here, also with the clip left out on which it is judged; the constants are those of
-`closefit/fitting/confidence.py`, and are changed by hand.
+`closefit/fit/confidence.py`, and are changed by hand.
 """
 
 import argparse
@@ -22,16 +22,17 @@ from measuring import publish, table
 from scipy.optimize import nnls
 from scipy.stats import spearmanr
 
-from closefit import artifacts, weights
 from closefit.body import Body
 from closefit.body.skeleton import EVALUATION_JOINTS
-from closefit.evaluation import BODY_MODELS, HIPS, STAGES, read_truth
-from closefit.fitting.confidence import doubts, error_of_confidence, pose_confidence
-from closefit.fitting.reprojection import KeypointProjector
-from closefit.fitting.targets import targets_from_track
+from closefit.evaluation.metrics import MM_PER_M, assign_people
+from closefit.evaluation.runs import BODY_MODELS, HIPS, STAGES, read_truth
+from closefit.fit.confidence import doubts, error_of_confidence, pose_confidence
+from closefit.fit.reprojection import KeypointProjector
+from closefit.fit.targets import targets_from_track
 from closefit.geometry.camera import project
-from closefit.metrics import MM_PER_M, assign_people
+from closefit.models import weights
 from closefit.records import Motion, Track
+from closefit.storage import artifacts
 
 ROWS = {"initial": "init", "full": "optimize"}
 """Rows of the ablation -> the stage that is judged."""

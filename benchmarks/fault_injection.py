@@ -17,11 +17,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from closefit.downloads import fetch_all
 from closefit.errors import WeightsError
 from closefit.events import ignore
-from closefit.transfer import Patience
-from closefit.weights import Model, ModelFile
+from closefit.models.downloads import fetch_all
+from closefit.models.transfer import Patience
+from closefit.models.weights import Model, ModelFile
 
 HTML = b"<!DOCTYPE html><html><body>Please log in to this network.</body></html>"
 NO_HEADERS: Mapping[str, str] = {}

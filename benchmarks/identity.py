@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 from measuring import publish, run_closefit, table
 
-from closefit import artifacts, video
+from closefit import video
 from closefit.demo.detections import VisiblePeople, simulate_detections
 from closefit.records import Track
+from closefit.storage import artifacts
 from closefit.tracking.colours import describe_clothes
 from closefit.tracking.people import PairDetections
 from closefit.tracking.repair import DOUBTFUL, repair

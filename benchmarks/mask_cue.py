@@ -17,9 +17,9 @@ import numpy as np
 from identity import STRESSES, Rng, Score, Simulated, score_simulated, total
 from measuring import publish, table
 
-from closefit import artifacts
 from closefit.demo.detections import VisiblePeople
 from closefit.records import DetectedPeople
+from closefit.storage import artifacts
 from closefit.tracking.identify import identify
 from closefit.tracking.pair import pair_detections
 from closefit.tracking.sightings import Sightings

@@ -27,7 +27,7 @@ from measuring import PROGRAM, Cost, publish, run_closefit, table
 
 from closefit import video
 from closefit.demo import make_clip
-from closefit.workspace import Workspace
+from closefit.storage.workspace import Workspace
 
 TRUSTING = "import closefit.weights; closefit.weights.file_problem = lambda *_: None; "
 """Takes the small random networks for the published ones."""

@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 from measuring import publish, table
 
-from closefit import artifacts, video
-from closefit.artifacts import Provenance
+from closefit import video
 from closefit.config import Config, TrackConfig
 from closefit.events import Event, Step
 from closefit.records import Track
 from closefit.stages import track as stage
-from closefit.stages.job import Job
-from closefit.workspace import Workspace
+from closefit.storage import artifacts
+from closefit.storage.artifacts import Provenance
+from closefit.storage.job import Job
+from closefit.storage.workspace import Workspace
 
 COLUMNS = {
     "median_error": "median keypoint error (% of box height)",

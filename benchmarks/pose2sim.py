@@ -17,13 +17,14 @@ import torch
 from measuring import publish, run_closefit, table
 from views import View, read_qualisys, same_people, triangulate
 
-from closefit import artifacts, weights
 from closefit.body import Body
 from closefit.body.keypoints import COCO17, KEYPOINT_SETS
-from closefit.evaluation import BODY_MODELS, STAGES
-from closefit.fitting.reprojection import KeypointProjector
-from closefit.metrics import MM_PER_M, similarity_align
+from closefit.evaluation.metrics import MM_PER_M, similarity_align
+from closefit.evaluation.runs import BODY_MODELS, STAGES
+from closefit.fit.reprojection import KeypointProjector
+from closefit.models import weights
 from closefit.records import Motion, Track
+from closefit.storage import artifacts
 
 FACE_POINTS = 5
 """Keypoints before this index are on the face and lie elsewhere on a body without one."""

@@ -25,21 +25,21 @@ from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
 from closefit.body.skeleton import EVALUATION_JOINTS
 from closefit.config import InitConfig
-from closefit.fitting.clip_fit import ClipFit
-from closefit.fitting.from_prior import PriorFit, fit_from_prior
-from closefit.fitting.hypotheses import fit_best
-from closefit.fitting.targets import MIN_NOISE_PX, NOISE_PER_HEIGHT, KeypointTargets
+from closefit.evaluation.metrics import interaction_error, mpjpe, pa_mpjpe
+from closefit.fit.targets import MIN_NOISE_PX, NOISE_PER_HEIGHT, KeypointTargets
 from closefit.geometry.rotations import matrix_from_6d
-from closefit.hashing import sha256_of
-from closefit.metrics import interaction_error, mpjpe, pa_mpjpe
-from closefit.motions.shards import MotionShards
+from closefit.init.clip_fit import ClipFit
+from closefit.init.from_prior import PriorFit, fit_from_prior
+from closefit.init.hypotheses import fit_best
+from closefit.learning.motions.shards import MotionShards
+from closefit.learning.training.cameras import CameraRanges, film
+from closefit.learning.training.detections import DetectorRanges, detect
+from closefit.models.weights import PRIOR, locate
 from closefit.prior.loading import load_prior
 from closefit.prior.network import Denoiser
 from closefit.prior.objective import GeometryOf
 from closefit.prior.state import PairPose
-from closefit.training.cameras import CameraRanges, film
-from closefit.training.detections import DetectorRanges, detect
-from closefit.weights import PRIOR, locate
+from closefit.storage.hashing import sha256_of
 
 CASES = ("seen", "hidden", "unseen")
 MIN_CONFIDENCE = 0.3

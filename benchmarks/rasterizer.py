@@ -15,7 +15,7 @@ from pathlib import Path
 import roma
 import torch
 
-from closefit.appearance.rasterizer import Backend, Gaussians, rasterize
+from closefit.appearance.raster.rasterizer import Backend, Gaussians, rasterize
 from closefit.body.model import Body
 
 BODY = Path(__file__).parents[1] / "weights" / "closefit_body.npz"

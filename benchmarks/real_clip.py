@@ -16,14 +16,16 @@ import numpy as np
 import torch
 from measuring import publish, run_closefit, stage_seconds, table
 
-from closefit import artifacts, video, weights
+from closefit import video
 from closefit.body import Body
 from closefit.body.keypoints import KeypointRegressor
-from closefit.evaluation import BODY_MODELS
+from closefit.evaluation.runs import BODY_MODELS
 from closefit.exporters.mesh_raster import MeshPainter
 from closefit.exporters.views import project_perspective
 from closefit.geometry.camera import project
+from closefit.models import weights
 from closefit.records import OptimizedMotion, Track
+from closefit.storage import artifacts
 
 MIN_CONFIDENCE = 0.5
 MAX_BOX_IOU = 0.2

@@ -14,13 +14,13 @@ import numpy as np
 from jaxtyping import Float
 from measuring import publish, run_closefit, table
 
-from closefit import artifacts
 from closefit.config import Config
 from closefit.demo import make_clip
-from closefit.fitting.schedule import REACH, plan_visits
-from closefit.pipeline import recorded_config
+from closefit.optimize.schedule import REACH, plan_visits
+from closefit.pipeline.runner import recorded_config
 from closefit.records import Motion, OptimizedMotion
-from closefit.workspace import Workspace
+from closefit.storage import artifacts
+from closefit.storage.workspace import Workspace
 
 LAST_PASSES = 2
 ALLOWED = 1.2

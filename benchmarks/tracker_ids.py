@@ -22,8 +22,8 @@ from ultralytics.trackers.byte_tracker import BYTETracker
 from ultralytics.utils import YAML, IterableSimpleNamespace
 from ultralytics.utils.checks import check_yaml
 
-from closefit import artifacts
 from closefit.records import DetectedPeople
+from closefit.storage import artifacts
 from closefit.tracking import association
 from closefit.tracking.identify import identify
 from closefit.tracking.sightings import Sightings

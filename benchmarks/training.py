@@ -21,12 +21,12 @@ from lightning import Fabric
 from measuring import RESULTS, machine, table
 
 from closefit.body.model import Body
-from closefit.motions.shards import MotionShards, write_shards
+from closefit.learning.motions.shards import MotionShards, write_shards
+from closefit.learning.training import loop
+from closefit.learning.training.loop import Trainer, TrainingConfig
+from closefit.learning.training.windows import WindowSource
+from closefit.models.weights import locate
 from closefit.records import PairMotion
-from closefit.training import loop
-from closefit.training.loop import Trainer, TrainingConfig
-from closefit.training.windows import WindowSource
-from closefit.weights import locate
 
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
 WARM_UP = 2

@@ -161,7 +161,7 @@ class Motion:
         K: Intrinsics of every frame, for source pixels.
         valid: The person's pose in this frame rests on observations near in time.
         confidence: Trust in the pose, 0 (guess) to 1; the joint error to expect is
-            130 mm - 100 mm * confidence (`fitting/confidence.py`).
+            130 mm - 100 mm * confidence (`fit/confidence.py`).
         body_name: `closefit` or `smpl`.
         floor: Shared floor: unit up normal and offset; height of x is normal . x + offset.
         notes: Free text lines (chosen hypotheses, warnings), newline separated.

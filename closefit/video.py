@@ -27,8 +27,8 @@ from closefit.errors import (
     OutputFolderError,
     TruncatedVideoError,
 )
-from closefit.hashing import sha256_of
 from closefit.records import VideoInfo
+from closefit.storage.hashing import sha256_of
 
 Image = UInt8[np.ndarray, "height width 3"]
 

@@ -52,7 +52,7 @@ def _no_user_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def stub_stages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StubStages:
     """Put stand-ins in the place of all stages, of the video reader and of the model files."""
-    from closefit import pipeline, weights
+    from closefit.models import weights
 
     stubs = StubStages()
     monkeypatch.setattr(pipeline, "_module", stubs.by_name)

@@ -12,9 +12,9 @@ import numpy as np
 import roma
 import torch
 
-from closefit.estimates.tracks import SMPL_PELVIS_M, SMPLX_PELVIS_M
 from closefit.geometry.camera import intrinsics, project
 from closefit.geometry.rotations import rotation_between
+from closefit.imports.estimates.tracks import SMPL_PELVIS_M, SMPLX_PELVIS_M
 from closefit.records import VideoInfo
 
 WIDTH, HEIGHT, FPS = 480, 360, 30.0

@@ -8,9 +8,9 @@ import torch
 
 from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
-from closefit.fitting.reprojection import KeypointProjector
-from closefit.fitting.targets import KeypointTargets
-from closefit.fitting.variables import MotionVariables, rest_pelvis
+from closefit.fit.reprojection import KeypointProjector
+from closefit.fit.targets import KeypointTargets
+from closefit.fit.variables import MotionVariables, rest_pelvis
 from closefit.geometry.camera import intrinsics
 from closefit.geometry.rotations import matrix_to_6d
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from closefit.errors import FileMissingError
 from closefit.events import Step
-from closefit.hashing import sha256_of
 from closefit.records import Motion, Track, VideoInfo
-from closefit.stages.job import Job
+from closefit.storage.hashing import sha256_of
+from closefit.storage.job import Job
 from tests.samples import make_motion, make_optimized_motion, make_track, make_video_info
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from closefit import artifacts, metrics, video, weights
+from closefit import video
 from closefit.body import Body
 from closefit.body.keypoints import KeypointRegressor
 from closefit.demo.dance import Dance, make_dance
@@ -17,8 +17,11 @@ from closefit.demo.detections import VisiblePeople, simulate_detections
 from closefit.demo.filming import Shot, film
 from closefit.demo.room import Room
 from closefit.errors import OutputFolderError
+from closefit.evaluation import metrics
 from closefit.geometry.camera import project
 from closefit.geometry.penetration import average_penetration_depth_mm, surface_gap
+from closefit.models import weights
+from closefit.storage import artifacts
 
 FPS = 30.0
 MIN_OVERLAP_PX = 12

@@ -7,8 +7,8 @@ import roma
 import torch
 from jaxtyping import Float
 
-from closefit.artifacts import atomic_write
 from closefit.exporters.scene import Z_UP_FROM_Y_UP
+from closefit.storage.artifacts import atomic_write
 
 POSE_COLUMNS = 156
 """SMPL-H: pelvis, 21 body joints and 30 finger joints, three numbers each."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from closefit.artifacts import atomic_write
 from closefit.body.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
+from closefit.storage.artifacts import atomic_write
 
 ROTATION_CHANNELS = "Zrotation Yrotation Xrotation"
 ROOT_CHANNELS = f"6 Xposition Yposition Zposition {ROTATION_CHANNELS}"

@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from closefit.artifacts import atomic_write
 from closefit.body.skeleton import PART_NAMES
 from closefit.geometry.penetration import MM_PER_M, penetration_depth, surface_gap
+from closefit.storage.artifacts import atomic_write
 
 CONTACT_M = 0.01
 NUM_PARTS = len(PART_NAMES)

@@ -14,9 +14,9 @@ import roma
 import torch
 from jaxtyping import Float, Int, Shaped
 
-from closefit.artifacts import atomic_write
 from closefit.body.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 from closefit.exporters.scene import SceneMotion
+from closefit.storage.artifacts import atomic_write
 
 INFLUENCES = 4
 ROUGHNESS = 0.9

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from scipy.sparse import csr_matrix
 
-from closefit.appearance.raster_compile import compiled
+from closefit.appearance.raster.compile import compiled
 from closefit.exporters.views import Projected
 
 SUPERSAMPLING = 2

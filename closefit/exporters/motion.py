@@ -7,12 +7,12 @@ import roma
 import torch
 from jaxtyping import Float
 
-from closefit.artifacts import atomic_write
 from closefit.body.keypoints import KeypointRegressor
 from closefit.body.model import Body
 from closefit.body.skeleton import JOINT_NAMES
 from closefit.geometry.camera import project
 from closefit.records import Motion
+from closefit.storage.artifacts import atomic_write
 
 
 def write_motion(

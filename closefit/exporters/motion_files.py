@@ -16,7 +16,7 @@ from closefit.exporters.gltf import SceneCamera, SkinnedPerson, write_glb
 from closefit.exporters.motion import reprojected_keypoints, write_motion
 from closefit.exporters.scene import motion_in, scene_from_camera
 from closefit.records import Motion
-from closefit.workspace import NUM_PEOPLE, Workspace
+from closefit.storage.workspace import NUM_PEOPLE, Workspace
 
 CHUNK_FRAMES = 32
 """So many frames of posed meshes are in memory at once."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from closefit.artifacts import atomic_write
 from closefit.exporters.appearance import RestGaussians
+from closefit.storage.artifacts import atomic_write
 
 SH_CONSTANT = 0.28209479177387814
 """Value of the constant spherical harmonic, 1 / (2 sqrt(pi))."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from closefit.body.keypoints import KeypointRegressor
 from closefit.body.model import Body
 from closefit.body.skeleton import EVALUATION_JOINTS, JOINT_INDEX
-from closefit.losses import robust_square
+from closefit.geometry.robust import robust_square
 from closefit.prior.conditions import KEYPOINT_SET
 from closefit.prior.state import PairPose
 

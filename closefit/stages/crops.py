@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 
-from closefit.fitting.joint_objective import CroppedFrames
 from closefit.geometry.camera import crop_intrinsics
+from closefit.optimize.objective import CroppedFrames
 from closefit.records import Track
-from closefit.stages.job import Job
+from closefit.storage.job import Job
 from closefit.video import frames
 
 MARGIN = 0.08

@@ -18,9 +18,9 @@ from closefit.exporters.ply import write_ply
 from closefit.exporters.scene import scene_from_camera
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.inputs import load_body
-from closefit.stages.job import Job
+from closefit.storage.job import Job
+from closefit.storage.workspace import NUM_PEOPLE
 from closefit.video import frames, write
-from closefit.workspace import NUM_PEOPLE
 
 REVISION = 2
 

@@ -9,19 +9,19 @@ from jaxtyping import Bool, Float
 from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
 from closefit.errors import PeopleError
-from closefit.estimates.matching import find_pair
-from closefit.estimates.reading import read_estimates
 from closefit.events import Notice, Step
-from closefit.fitting.clip_fit import ClipFit
-from closefit.fitting.confidence import pose_confidence
-from closefit.fitting.from_estimate import fit_from_estimate
-from closefit.fitting.from_prior import PriorFit, fit_from_prior, fit_pair
-from closefit.fitting.hypotheses import fit_best
-from closefit.fitting.reprojection import KeypointProjector
-from closefit.fitting.targets import KeypointTargets, targets_from_track
+from closefit.fit.confidence import pose_confidence
+from closefit.fit.reprojection import KeypointProjector
+from closefit.fit.targets import KeypointTargets, targets_from_track
+from closefit.imports.estimates.matching import find_pair
+from closefit.imports.estimates.reading import read_estimates
+from closefit.init.clip_fit import ClipFit
+from closefit.init.from_estimate import fit_from_estimate
+from closefit.init.from_prior import PriorFit, fit_from_prior, fit_pair
+from closefit.init.hypotheses import fit_best
 from closefit.records import Motion, PersonEstimates, Track
 from closefit.stages.inputs import camera_intrinsics, load_body, load_network
-from closefit.stages.job import Job
+from closefit.storage.job import Job
 from closefit.video import frame_times
 
 REVISION = 2

@@ -11,10 +11,10 @@ from closefit.config import CameraConfig
 from closefit.errors import FileMissingError, InputError
 from closefit.events import Notice
 from closefit.geometry.camera import focal_from_fov, intrinsics
+from closefit.models.weights import PRIOR, body_model, locate
 from closefit.prior.loading import load_prior
 from closefit.prior.network import Denoiser
-from closefit.stages.job import Job
-from closefit.weights import PRIOR, body_model, locate
+from closefit.storage.job import Job
 
 
 def load_body(job: Job) -> Body:

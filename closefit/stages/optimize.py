@@ -16,26 +16,26 @@ from closefit.appearance.perceptual import PerceptualLoss
 from closefit.appearance.surface import SurfaceTexels, surface_texels
 from closefit.body.model import Body
 from closefit.body.pose_prior import PosePrior
-from closefit.detectors.detections import box_iou
 from closefit.errors import FitDivergedError
 from closefit.events import Notice, Step
-from closefit.fitting.confidence import pose_confidence
-from closefit.fitting.from_prior import weights_with_prior
-from closefit.fitting.joint_loop import JointLoop, kept_share
-from closefit.fitting.joint_objective import CroppedFrames, JointObjective
-from closefit.fitting.motion_model import DirectMotion, MotionModel, PriorMotion
-from closefit.fitting.motion_objective import MotionObjective, MotionWeights
-from closefit.fitting.order_check import overlapping_segments
-from closefit.fitting.reprojection import KeypointProjector
-from closefit.fitting.schedule import plan_visits
-from closefit.fitting.targets import KeypointTargets, targets_from_track
-from closefit.fitting.variables import MotionVariables, variables_from_motion
+from closefit.fit.confidence import pose_confidence
+from closefit.fit.motion_objective import MotionObjective, MotionWeights
+from closefit.fit.reprojection import KeypointProjector
+from closefit.fit.targets import KeypointTargets, targets_from_track
+from closefit.fit.variables import MotionVariables, variables_from_motion
 from closefit.geometry.penetration import PenetrationProxy
+from closefit.init.from_prior import weights_with_prior
+from closefit.models.weights import find, locate
+from closefit.optimize.depth_order import overlapping_segments
+from closefit.optimize.loop import JointLoop, kept_share
+from closefit.optimize.motion_model import DirectMotion, MotionModel, PriorMotion
+from closefit.optimize.objective import CroppedFrames, JointObjective
+from closefit.optimize.schedule import plan_visits
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.crops import crop_frames, remove_crops
 from closefit.stages.inputs import load_body, load_network
-from closefit.stages.job import Job
-from closefit.weights import find, locate
+from closefit.storage.job import Job
+from closefit.tracking.detections import box_iou
 
 REVISION = 4
 CHECKPOINT_EVERY_S = 45.0

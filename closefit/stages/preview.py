@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from closefit import artifacts, video
+from closefit import video
 from closefit.errors import ArtifactError
 from closefit.events import Emit, Step
 from closefit.records import DetectedPeople, Track, VideoInfo
+from closefit.storage import artifacts
+from closefit.storage.workspace import Workspace
 from closefit.tracking.crowd import Crowd, gather
 from closefit.tracking.preview import Picture, Scene, draw
 from closefit.tracking.sightings import Sightings
-from closefit.workspace import Workspace
 
 MAX_HEIGHT_PX = 720
 

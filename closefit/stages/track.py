@@ -8,11 +8,11 @@ from jaxtyping import Bool, Int
 from closefit import video
 from closefit.config import Backend
 from closefit.events import Notice
+from closefit.perception import full, imported, lite, yolo
+from closefit.perception.clip import Clip
+from closefit.perception.evidence import Evidence
 from closefit.records import Track
-from closefit.stages.job import Job
-from closefit.stages.perception import full, imported, lite, yolo
-from closefit.stages.perception.clip import Clip
-from closefit.stages.perception.evidence import Evidence
+from closefit.storage.job import Job
 from closefit.tracking.identify import Identified
 from closefit.tracking.repair import doubtful_frames
 

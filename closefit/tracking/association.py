@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
-from closefit.detectors.detections import box_iou
 from closefit.tracking.colours import colour_distance, mean_colour
+from closefit.tracking.detections import box_iou
 from closefit.tracking.sightings import Sightings
 
 MAX_MISS_S = 0.2

@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from closefit.config import PeopleChoice, PointInFrame
-from closefit.detectors.detections import box_iou
 from closefit.errors import CorrectionsError, PeopleError
 from closefit.tracking.corrections import NO_CORRECTIONS, Corrections, Place
 from closefit.tracking.crowd import Crowd, choose, detection_at, gather
+from closefit.tracking.detections import box_iou
 from closefit.tracking.identity import Told, find_exchanged
 from closefit.tracking.mask_crops import MaskCrop
 from closefit.tracking.pair import choose_pair, pair_detections, require_pair

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from closefit.detectors.detections import box_iou
+from closefit.tracking.detections import box_iou
 
 REMIND_EVERY_S = 1.0
 MAX_OVERLAP = 0.15

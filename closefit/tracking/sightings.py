@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from closefit.detectors.detections import Detections
 from closefit.mask_stack import join, split
 from closefit.records import DetectedPeople
 from closefit.tracking.colours import describe_clothes
+from closefit.tracking.detections import Detections
 from closefit.tracking.mask_crops import MaskCrop
 from closefit.tracking.people import PairDetections
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closefit.evaluation import Measures
+from closefit.evaluation.runs import Measures
 
 FULL = {"mpjpe_mm": 50.0, "interaction_mm": 50.0, "a_pd_mm": 0.02, "contact_recall": 0.8}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closefit import artifacts
 from closefit.records import Track
-from closefit.workspace import Workspace
+from closefit.storage import artifacts
+from closefit.storage.workspace import Workspace
 from tests.clips import cut_short, make_audio, make_video
 
 FRAMES, WIDTH, HEIGHT = 12, 96, 64

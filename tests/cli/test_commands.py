@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from closefit import cli, errors
+from closefit import errors
+from closefit.cli import main as cli
 from closefit.config import PRESETS
 from closefit.errors import ClosefitError
-from closefit.workspace import Workspace
+from closefit.storage.workspace import Workspace
 from tests.stubs import StubStages, write_video
 
 STAGES = ["track", "init", "optimize", "export"]
@@ -353,11 +354,12 @@ def test_sigterm_ends_a_run_cleanly(tmp_path: Path) -> None:
     """A real process is told to end while a stage works; nothing half-written remains."""
     script = (
         "import sys, time\n"
-        "from closefit import cli, pipeline\n"
+        "from closefit.cli import main as cli\n"
+        "from closefit.pipeline import runner\n"
         "from tests.stubs import StubStages, stub_probe\n"
         "stubs = StubStages()\n"
         "stubs.init.compute = lambda job: (print('working', flush=True), time.sleep(60))\n"
-        "pipeline._module, pipeline.probe = stubs.by_name, stub_probe\n"
+        "runner._module, runner.probe = stubs.by_name, stub_probe\n"
         "cli.main()\n"
     )
     observations = write_video(tmp_path / "observations.npz")
@@ -385,7 +387,7 @@ def test_sigterm_ends_a_run_cleanly(tmp_path: Path) -> None:
 def test_evaluate_shows_a_row_per_measure_and_a_column_per_stage(
     invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from closefit.evaluation import Measures
+    from closefit.evaluation.runs import Measures
 
     names = [field.name for field in fields(Measures)]
     floats = [field.name for field in fields(Measures) if field.type is float]
@@ -393,9 +395,9 @@ def test_evaluate_shows_a_row_per_measure_and_a_column_per_stage(
     before = Measures(**counts, **dict.fromkeys(floats, 0.5))
     after = Measures(**counts, **dict.fromkeys(floats, float("nan")))
     monkeypatch.setattr(
-        "closefit.evaluation.evaluate_run", lambda *_: {"init": before, "optimize": after}
+        "closefit.evaluation.runs.evaluate_run", lambda *_: {"init": before, "optimize": after}
     )
-    monkeypatch.setattr("closefit.evaluation.doubts", lambda *_: ["this is doubtful"])
+    monkeypatch.setattr("closefit.evaluation.runs.doubts", lambda *_: ["this is doubtful"])
     arguments = ["evaluate", tmp_path, "--truth", tmp_path / "truth.npz"]
     lines = invoke(*arguments).stdout.splitlines()
     assert lines[0].split() == ["measure", "init", "optimize", "change", "(%)", "unit"]
@@ -413,7 +415,7 @@ def test_evaluate_shows_a_row_per_measure_and_a_column_per_stage(
 
 
 def test_evaluate_says_by_how_much_the_second_stage_is_better() -> None:
-    from closefit.console import score_rows
+    from closefit.cli.console import score_rows
 
     labels = {"error": ("error", "mm"), "frames": ("frames", "frames"), "none": ("none", "mm")}
     before = {"error": 50.0, "frames": 4, "none": 0.0}

@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from closefit import doctor, weights
-from closefit.doctor import Check
+from closefit.cli import doctor
+from closefit.cli.doctor import Check
+from closefit.models import weights
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from closefit import __version__
-from closefit.cli import app
+from closefit.cli.main import app
 
 PROJECT = Path(__file__).resolve().parents[2]
 

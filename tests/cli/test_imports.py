@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from closefit import artifacts
-from closefit.detectors.detections import Detections
+from closefit.perception import yolo
 from closefit.records import Track
-from closefit.stages.perception import yolo
-from closefit.workspace import Workspace
+from closefit.storage import artifacts
+from closefit.storage.workspace import Workspace
+from closefit.tracking.detections import Detections
 from tests.clips import make_video, number_in
-from tests.unit.tracking.imports import writers
-from tests.unit.tracking.imports.writers import People
+from tests.unit.imports.detections import writers
+from tests.unit.imports.detections.writers import People
 from tests.unit.tracking.scenes import walk
 
 FRAMES, WIDTH, HEIGHT = 20, 640, 360
@@ -94,7 +94,9 @@ def with_yolo(
         return stub
 
     monkeypatch.setattr(yolo, "YoloDetector", make)
-    monkeypatch.setattr("closefit.weights.file_problem", lambda *_: None)  # the stub reads none
+    monkeypatch.setattr(
+        "closefit.models.weights.file_problem", lambda *_: None
+    )  # the stub reads none
     weights = tmp_path / "weights"
     weights.mkdir()
     for name in ("yolo11n-pose.pt", "yolo11n-seg.pt"):

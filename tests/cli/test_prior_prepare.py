@@ -9,10 +9,10 @@ import pytest
 
 from closefit.body.model import Body
 from closefit.exporters.bvh import write_bvh
-from closefit.motions import MotionShards
+from closefit.learning.motions import MotionShards
 from closefit.records import PairMotion
-from tests.unit.motions.conftest import MakeMotion, body, make_motion
-from tests.unit.motions.layouts import write_amass_layout, write_interx
+from tests.unit.learning.motions.conftest import MakeMotion, body, make_motion
+from tests.unit.learning.motions.layouts import write_amass_layout, write_interx
 
 __all__ = ["body", "make_motion"]  # fixtures
 
@@ -72,7 +72,7 @@ def test_the_seed_decides_who_meets_whom(invoke, data: Path, tmp_path: Path) -> 
 def test_generated_motion_is_added(
     invoke, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_motion: MakeMotion
 ) -> None:
-    from closefit import choreography
+    from closefit.learning import choreography
 
     made: list[tuple[int, int]] = []
 

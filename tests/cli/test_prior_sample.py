@@ -11,12 +11,12 @@ import torch
 from closefit import video
 from closefit.body.model import Body
 from closefit.exporters.bvh import write_bvh
-from closefit.motions import read_motion
-from closefit.motions.floor import joints_in_world
+from closefit.learning.motions import read_motion
+from closefit.learning.motions.floor import joints_in_world
 from closefit.prior.loading import PriorFacts, save_prior
 from closefit.prior.network import Denoiser, NetworkConfig
 from closefit.prior.state import STATE_SIZE
-from tests.unit.motions.conftest import MakeMotion, body, make_motion
+from tests.unit.learning.motions.conftest import MakeMotion, body, make_motion
 
 __all__ = ["body", "make_motion"]  # fixtures
 
@@ -50,7 +50,7 @@ def load(folder: Path) -> dict[str, np.ndarray]:
 def free(prior: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from typer.testing import CliRunner
 
-    from closefit.cli import app
+    from closefit.cli.main import app
 
     out = tmp_path_factory.mktemp("free") / "samples"
     arguments = ["prior", "sample", "--out", out, "--count", 2, "--frames", 18, "--prior", prior]

@@ -5,7 +5,7 @@ import pty
 import subprocess
 import sys
 
-from closefit.console import Console
+from closefit.cli.console import Console
 from closefit.events import ALL_FILES, Transferred
 
 MB = 1_000_000

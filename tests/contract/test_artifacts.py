@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closefit import artifacts
-from closefit.artifacts import Provenance
 from closefit.errors import (
     ArtifactDamagedError,
     ArtifactMissingError,
@@ -18,6 +16,8 @@ from closefit.errors import (
     DiskFullError,
 )
 from closefit.records import Motion, Track
+from closefit.storage import artifacts
+from closefit.storage.artifacts import Provenance
 from tests.samples import make_motion, make_track
 
 PROVENANCE = Provenance(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from closefit import device
 from closefit.errors import DeviceError
+from closefit.pipeline import device
 
 
 @pytest.fixture(autouse=True)

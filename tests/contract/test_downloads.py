@@ -24,7 +24,6 @@ from safetensors.numpy import save
 
 from benchmarks.fault_injection import HASTY, Fault, FaultyServer
 from benchmarks.fault_injection import run as inject_faults
-from closefit import downloads, weights
 from closefit.errors import (
     ConfigError,
     DiskFullError,
@@ -34,7 +33,8 @@ from closefit.errors import (
     WeightsMissingError,
 )
 from closefit.events import ALL_FILES, Event, Notice, Transferred
-from closefit.weights import Hub, Model, ModelFile
+from closefit.models import downloads, weights
+from closefit.models.weights import Hub, Model, ModelFile
 
 CONTENT = np.random.default_rng(0).bytes(200_000)
 WEIGHTS = save({"weight": np.arange(30_000.0)})

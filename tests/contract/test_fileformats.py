@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from closefit.fileformats import format_problem
+from closefit.models.file_formats import format_problem
 
 
 def _safetensors(path: Path) -> None:

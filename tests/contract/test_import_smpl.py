@@ -16,11 +16,11 @@ import smplx
 import torch
 from scipy import sparse
 
-from closefit.body.import_smpl import import_smpl
 from closefit.body.keypoints import KEYPOINT_SETS, KeypointRegressor
 from closefit.body.model import Body
 from closefit.body.skeleton import PARENTS
 from closefit.errors import FileMissingError, OutputError, WeightsDamagedError
+from closefit.imports.smpl import import_smpl
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 import closefit
 
 PACKAGE = Path(closefit.__file__).parent
-UNPICKLER = "body/safe_pickle.py"
+UNPICKLER = "imports/safe_pickle.py"
 """The one module that may unpickle: its unpickler knows no names but those of arrays."""
 
 REQUIRED = {

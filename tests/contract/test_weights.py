@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from closefit import weights
 from closefit.config import Sam2, TrackConfig, VitPose
 from closefit.errors import ConfigError, WeightsDamagedError, WeightsMissingError
-from closefit.hashing import sha256_of
-from closefit.weights import Hub, Model, ModelFile
+from closefit.models import weights
+from closefit.models.weights import Hub, Model, ModelFile
+from closefit.storage.hashing import sha256_of
 
 CONTENT = b"the weights of a tiny model"
 

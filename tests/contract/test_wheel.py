@@ -36,7 +36,7 @@ def test_the_wheel_carries_the_manifest_and_every_shipped_model(installed: Path)
 def test_an_installed_closefit_finds_them(installed: Path, tmp_path: Path) -> None:
     script = (
         f"import sys; sys.path.insert(0, {str(installed)!r})\n"
-        "from closefit import weights\n"
+        "from closefit.models import weights\n"
         "assert weights.__file__.startswith(sys.path[0]), weights.__file__\n"
         "for name, model in weights.manifest().items():\n"
         "    if (weights.shipped_folder() / model.places[0]).exists():\n"

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closefit import artifacts, pipeline, video
+from closefit import video
 from closefit.config import Config
 from closefit.demo import DemoClip, make_clip
 from closefit.errors import ClosefitError, ObservationsError, PeopleError
+from closefit.pipeline import runner
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.settings import build_config
-from closefit.workspace import Workspace
+from closefit.storage import artifacts
+from closefit.storage.workspace import Workspace
 from tests.quick_run import QUICK
 
 FRAMES, SIZE = 10, (160, 120)
@@ -40,7 +42,7 @@ def _run(clip: DemoClip, out: Path, spoil: Spoil, *assignments: str) -> Workspac
     spoil(arrays)
     observations = out.with_suffix(".npz")
     np.savez(observations, **arrays)
-    pipeline.run(clip.video, out, _config(observations, *assignments), lambda _: None)
+    runner.run(clip.video, out, _config(observations, *assignments), lambda _: None)
     workspace = Workspace(out)
     _check_arrays(workspace)
     _check_exports(workspace)

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from closefit import artifacts, pipeline, video
-from closefit.cli import app
+from closefit import video
+from closefit.cli.main import app
 from closefit.config import Config, TrackConfig
 from closefit.errors import CorrectionsError, FileMissingError
 from closefit.events import Event, StageStarted
-from closefit.pipeline import Selection
+from closefit.perception import people, yolo
+from closefit.pipeline import runner
+from closefit.pipeline.runner import Selection
 from closefit.records import Track
-from closefit.stages.perception import people, yolo
-from closefit.workspace import Workspace
+from closefit.storage import artifacts
+from closefit.storage.workspace import Workspace
 from tests.clips import make_video
 from tests.pipeline.test_track import FRAMES, SIZE_WH, StubDetector, make_observations
 
@@ -59,7 +61,7 @@ class TestDetections:
     def detector(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Counted:
         stub = Counted(np.zeros((FRAMES, 2), dtype=bool))
         monkeypatch.setattr(yolo, "YoloDetector", lambda *_: stub)
-        monkeypatch.setattr("closefit.weights.file_problem", lambda *_: None)
+        monkeypatch.setattr("closefit.models.weights.file_problem", lambda *_: None)
         for name in ("yolo11n-pose.pt", "yolo11n-seg.pt"):
             (tmp_path / name).write_bytes(b"a network")
         return stub
@@ -73,7 +75,7 @@ class TestDetections:
             offline=True,
         )
         events: list[Event] = []
-        pipeline.run(clip, out, config, events.append, Selection(only="track", force=force))
+        runner.run(clip, out, config, events.append, Selection(only="track", force=force))
         return "".join(event.reason for event in events if isinstance(event, StageStarted))
 
     def test_only_what_depends_on_it_runs_again(
@@ -84,7 +86,7 @@ class TestDetections:
         assert detector.pictures == FRAMES
         beside = clip.with_name("corrections.json")
         beside.write_text('{"swap": [20]}')
-        (status, *_) = pipeline.status(out)
+        (status, *_) = runner.status(out)
         assert str(status.reason).endswith("(the detections are kept)")
         reason = self.run(clip, out)
         assert reason.startswith("settings changed: `track.corrections` None -> sha256")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from closefit import evaluation, metrics, video, weights
+from closefit import video
 from closefit.body import Body
 from closefit.body.keypoints import KeypointRegressor
 from closefit.demo import DemoClip, make_clip
@@ -14,6 +14,8 @@ from closefit.demo.detections import MISSED_SHARE, VisiblePeople, simulate_detec
 from closefit.demo.room import Room
 from closefit.demo.steps import Feet, reach_feet, walk
 from closefit.errors import OutputFolderError
+from closefit.evaluation import metrics, runs
+from closefit.models import weights
 
 FRAMES = 44
 SIZE = (161, 120)
@@ -67,7 +69,7 @@ def test_truth_follows_from_its_pose(truth, posed_truth):
 
 def test_evaluate_accepts_the_truth(clip):
     """The file has the format that `closefit evaluate` reads."""
-    assert evaluation.read_truth(clip.truth).transl.shape == (FRAMES, 2, 3)
+    assert runs.read_truth(clip.truth).transl.shape == (FRAMES, 2, 3)
 
 
 def test_people_touch_and_do_not_merge(truth):

@@ -9,14 +9,16 @@ import pytest
 import roma
 import torch
 
-from closefit import artifacts, evaluation, weights
-from closefit.artifacts import Provenance
 from closefit.body import Body
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.errors import ArtifactMissingError, FileMissingError, ObservationsError
-from closefit.evaluation import Measures, evaluate_run
+from closefit.evaluation import runs
+from closefit.evaluation.runs import Measures, evaluate_run
 from closefit.geometry.camera import intrinsics
+from closefit.models import weights
 from closefit.records import Motion, OptimizedMotion
+from closefit.storage import artifacts
+from closefit.storage.artifacts import Provenance
 
 FRAMES = 6
 DISTANCE_M = 0.9
@@ -241,9 +243,9 @@ def test_another_clip_is_an_error(tmp_path, motion, truth):
 def test_the_truth_of_another_clip_is_doubted(tmp_path, motion, truth):
     """As many frames, but the people stand elsewhere in the image."""
     run = _write_run(tmp_path / "right", motion)
-    assert evaluation.doubts(run, evaluate_run(run, truth)) == []
+    assert runs.doubts(run, evaluate_run(run, truth)) == []
     other = _write_run(tmp_path / "other", _moved(motion, np.array([1.0, 0.0, 0.0])))
-    (doubt,) = evaluation.doubts(other, evaluate_run(other, truth))
+    (doubt,) = runs.doubts(other, evaluate_run(other, truth))
     assert "truth of the same clip?" in doubt
 
 
@@ -254,14 +256,14 @@ def test_an_optimize_of_an_earlier_init_is_doubted(tmp_path, motion, truth):
     for used, doubts in (("test", 0), ("earlier", 1)):
         origin = Provenance(stage="optimize", fingerprint="own", inputs={"init": used})
         artifacts.write(path, _optimized(motion), origin)
-        assert len(evaluation.doubts(run, evaluate_run(run, truth))) == doubts
+        assert len(runs.doubts(run, evaluate_run(run, truth))) == doubts
 
 
 def test_shared_truth_scores_itself(shared):
     """The rendered clips' truth, posed as a run of its own body would be, has no error."""
     clip = shared / "clips" / "synth" / "dev_01"
     truth_body = shared / "clips" / "synth" / "body.npz"
-    target = evaluation.read_truth(clip / "truth.npz")
+    target = runs.read_truth(clip / "truth.npz")
     body = Body.load(truth_body)
     pelvis = body.rest(torch.from_numpy(target.betas)).joints[:, 0].numpy()
     frames = len(target.transl)
@@ -277,7 +279,7 @@ def test_shared_truth_scores_itself(shared):
         floor=np.array([0.0, -1.0, 0.0, 1.2]),
         notes=np.array(""),
     )
-    measures = evaluation.evaluate_motion(run, body, target, body)
+    measures = runs.evaluate_motion(run, body, target, body)
     assert measures.mpjpe_mm == pytest.approx(0.0, abs=0.01)
     assert measures.contact_precision == 1.0
     assert measures.contact_recall == 1.0

@@ -7,8 +7,7 @@ import pytest
 import roma
 import torch
 
-from closefit import artifacts, video
-from closefit.artifacts import Provenance
+from closefit import video
 from closefit.body.keypoints import KeypointRegressor
 from closefit.body.model import Body
 from closefit.config import Config, ExportConfig
@@ -18,8 +17,10 @@ from closefit.geometry.camera import intrinsics, project
 from closefit.geometry.penetration import surface_gap
 from closefit.records import OptimizedMotion, Track
 from closefit.stages import export
-from closefit.stages.job import Job
-from closefit.workspace import Workspace
+from closefit.storage import artifacts
+from closefit.storage.artifacts import Provenance
+from closefit.storage.job import Job
+from closefit.storage.workspace import Workspace
 from tests.samples import make_optimized_motion, make_track
 
 FRAMES, WIDTH, HEIGHT, FPS = 5, 96, 128, 25.0

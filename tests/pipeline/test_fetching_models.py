@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fault_injection import Fault, FaultyServer
-from closefit import pipeline, weights
 from closefit.errors import WeightsError, WeightsMissingError
 from closefit.events import Event, Notice, StageStarted, Transferred
+from closefit.models import weights
+from closefit.pipeline import runner
 from closefit.settings import build_config
 from tests.stubs import StubStages
 
@@ -40,7 +41,7 @@ def pose_url(stub_stages: StubStages, monkeypatch: pytest.MonkeyPatch) -> dict[s
 def run(clip: Path, out: Path, *assignments: str) -> list[Event]:
     events: list[Event] = []
     config = build_config(assignments=["device=cpu", *assignments])
-    pipeline.run(clip, out, config, events.append)
+    runner.run(clip, out, config, events.append)
     return events
 
 

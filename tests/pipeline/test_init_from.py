@@ -10,11 +10,11 @@ import roma
 import torch
 from typer.testing import CliRunner
 
-from closefit.cli import app
-from closefit.evaluation import evaluate_run
-from closefit.fitting.reprojection import KeypointProjector
+from closefit.cli.main import app
+from closefit.evaluation.runs import evaluate_run
+from closefit.fit.reprojection import KeypointProjector
 from closefit.geometry.rotations import matrix_to_6d
-from closefit.workspace import Workspace
+from closefit.storage.workspace import Workspace
 from tests import estimate_files
 from tests.clips import make_video
 from tests.estimate_files import HEIGHT, WIDTH, make_people, write_hostile, write_prompthmr

@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closefit import artifacts, pipeline
 from closefit.demo import make_clip
 from closefit.errors import FitDivergedError
 from closefit.events import Event, Notice, Step, ignore
-from closefit.pipeline import Selection
+from closefit.pipeline import runner
+from closefit.pipeline.runner import Selection
 from closefit.records import Motion, OptimizedMotion
 from closefit.settings import build_config
 from closefit.stages import optimize
-from closefit.workspace import Workspace
+from closefit.storage import artifacts
+from closefit.storage.workspace import Workspace
 from tests.quick_run import QUICK
 
 Fit = Callable[..., dict[str, np.ndarray]]
@@ -27,7 +28,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("begun")
     clip = make_clip(folder / "clip", frames=40, size=(160, 120))
     config = build_config(assignments=[*QUICK, f"track.observations={clip.observations}"])
-    pipeline.run(clip.video, folder / "out", config, ignore, Selection(last="init"))
+    runner.run(clip.video, folder / "out", config, ignore, Selection(last="init"))
     return folder / "out"
 
 
@@ -42,8 +43,8 @@ def fit(begun: Path, tmp_path: Path) -> Fit:
         config = build_config(
             recorded=Workspace(begun).require_started()["settings"], assignments=changes
         )
-        video = pipeline.recorded_video(begun)
-        pipeline.run(video, out, config, emit, Selection(only="optimize"))
+        video = runner.recorded_video(begun)
+        runner.run(video, out, config, emit, Selection(only="optimize"))
         with np.load(Workspace(out).artifact("optimize")) as archive:
             return {key: archive[key] for key in archive.files if not key.startswith("__")}
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closefit import artifacts, pipeline
 from closefit.config import Config
 from closefit.errors import (
     ArtifactMissingError,
@@ -20,10 +19,12 @@ from closefit.errors import (
     WeightsMissingError,
 )
 from closefit.events import Event, Notice, StageFinished, StageSkipped, StageStarted
-from closefit.pipeline import Selection
+from closefit.pipeline import runner
+from closefit.pipeline.runner import Selection
 from closefit.records import Track
 from closefit.settings import build_config
-from closefit.workspace import Workspace
+from closefit.storage import artifacts
+from closefit.storage.workspace import Workspace
 from tests.stubs import StubStages, write_video
 
 ALL = {"track": 1, "init": 1, "optimize": 1, "export": 1}
@@ -45,7 +46,7 @@ def run(stub_stages: StubStages, stub_clip: Path, out: Path) -> Run:  # noqa: AR
     ) -> list[Event]:
         events: list[Event] = []
         config = build_config(assignments=["device=cpu", "offline=true", *assignments])
-        pipeline.run(video, out, config, events.append, selection)
+        runner.run(video, out, config, events.append, selection)
         return events
 
     return run_with
@@ -120,7 +121,7 @@ def test_moving_the_folder_and_the_video_reruns_nothing(
     stub_clip.rename(moved_video)
     out.rename(moved_out)
     config = build_config(assignments=["device=cpu"])
-    pipeline.run(moved_video, moved_out, config, lambda _: None)
+    runner.run(moved_video, moved_out, config, lambda _: None)
     assert stub_stages.take_runs() == {}
 
 
@@ -149,7 +150,7 @@ def test_a_vanished_observations_file_stops_only_what_reads_it(
     run(f"track.observations={observations}")
     stub_stages.take_runs()
     observations.unlink()
-    assert "there is no file" in str(pipeline.status(out)[0].reason)
+    assert "there is no file" in str(runner.status(out)[0].reason)
     run(f"track.observations={observations}", selection=Selection(only="export", force=True))
     assert list(stub_stages.take_runs()) == ["export"]
     with pytest.raises(FileMissingError, match=r"observations\.npz`"):
@@ -278,7 +279,7 @@ def test_a_run_cut_off_in_any_stage_ends_like_an_uninterrupted_one(
     run: Run, stub_stages: StubStages, out: Path, stub_clip: Path, tmp_path: Path, stage: str
 ) -> None:
     whole = tmp_path / "whole"
-    pipeline.run(stub_clip, whole, build_config(assignments=["device=cpu"]), lambda _: None)
+    runner.run(stub_clip, whole, build_config(assignments=["device=cpu"]), lambda _: None)
     stub_stages.take_runs()
 
     stub_stages.by_name(stage).fails_with = KeyboardInterrupt()
@@ -382,9 +383,9 @@ def test_status_says_what_would_run_without_running_it(
 ) -> None:
     run()
     stub_stages.take_runs()
-    assert [entry.reason for entry in pipeline.status(out)] == [None] * 4
+    assert [entry.reason for entry in runner.status(out)] == [None] * 4
     (out / "artifacts" / "init.npz").unlink()
-    told = {entry.stage: str(entry.reason) for entry in pipeline.status(out)}
+    told = {entry.stage: str(entry.reason) for entry in runner.status(out)}
     assert told == {
         "track": "None",
         "init": "missing",
@@ -392,19 +393,19 @@ def test_status_says_what_would_run_without_running_it(
         "export": "input changed: `optimize` runs again",
     }
     stub_clip.unlink()  # the folder alone is enough to tell
-    assert pipeline.status(out)[0].reason is None
+    assert runner.status(out)[0].reason is None
     assert stub_stages.take_runs() == {}
 
 
 def test_status_of_another_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ArtifactMissingError, match="not a results folder"):
-        pipeline.status(tmp_path)
+        runner.status(tmp_path)
 
 
 def test_a_single_stage_goes_on_with_the_recorded_settings(run: Run, out: Path) -> None:
     run("init.steps=11", "preset=paper")
-    assert pipeline.recorded_config(out).init.steps == 11
-    assert pipeline.recorded_config(out).preset == "paper"
+    assert runner.recorded_config(out).init.steps == 11
+    assert runner.recorded_config(out).preset == "paper"
 
 
 def test_each_stage_draws_the_same_numbers_alone_as_in_a_whole_run(run: Run, out: Path) -> None:

@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from closefit import artifacts, video
-from closefit.artifacts import Provenance
+from closefit import video
 from closefit.config import Config, TrackConfig
-from closefit.detectors.detections import Detections
-from closefit.detectors.yolo import YoloDetector
 from closefit.errors import (
     NeverTogetherError,
     NobodyError,
@@ -24,14 +21,18 @@ from closefit.errors import (
     WeightsMissingError,
 )
 from closefit.events import Event, Notice, Step
+from closefit.perception import lite, yolo
+from closefit.perception.detectors.yolo import YoloDetector
 from closefit.records import Track, VideoInfo
 from closefit.stages import track
-from closefit.stages.job import Job
-from closefit.stages.perception import lite, yolo
-from closefit.workspace import Workspace
+from closefit.storage import artifacts
+from closefit.storage.artifacts import Provenance
+from closefit.storage.job import Job
+from closefit.storage.workspace import Workspace
+from closefit.tracking.detections import Detections
 from tests.clips import make_video, number_in, remux
-from tests.unit.detectors.snapshots import save_sam2, save_vitpose
-from tests.unit.tracking.imports import writers
+from tests.unit.imports.detections import writers
+from tests.unit.perception.detectors.snapshots import save_sam2, save_vitpose
 from tests.unit.tracking.scenes import HEIGHT_PX, walk
 
 FRAMES = 40
@@ -127,7 +128,7 @@ def run(
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Files that `locate` finds and takes for the published ones; the stub looks into none."""
-    monkeypatch.setattr("closefit.weights.file_problem", lambda *_: None)
+    monkeypatch.setattr("closefit.models.weights.file_problem", lambda *_: None)
     folder = tmp_path / "weights"
     folder.mkdir()
     for name in ("yolo11n-pose.pt", "yolo11n-seg.pt"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from closefit.demo import DemoClip, make_clip
-from closefit.workspace import Workspace
+from closefit.storage.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from closefit.appearance import raster_gsplat, raster_reference
-from closefit.appearance.raster_conventions import MAX_ALPHA, MIN_ALPHA
-from closefit.appearance.rasterizer import Backend, Gaussians, Render, rasterize
+from closefit.appearance.raster import gsplat, reference
+from closefit.appearance.raster.conventions import MAX_ALPHA, MIN_ALPHA
+from closefit.appearance.raster.rasterizer import Backend, Gaussians, Render, rasterize
 from closefit.errors import DeviceError
 
 WIDTH, HEIGHT = 37, 26
@@ -348,17 +348,17 @@ def test_adapter_of_gsplat_speaks_its_language(monkeypatch: pytest.MonkeyPatch) 
         assert Ks.shape == (*batch, 1, 3, 3)
         torch.testing.assert_close(viewmats, torch.eye(4).expand(*batch, 1, 4, 4))
         assert (near_plane, eps2d, packed, render_mode) == (0.01, 0.3, False, "RGB+D")
-        image, alpha, depth = raster_reference.render(
+        image, alpha, depth = reference.render(
             means, quats, scales, opacities, colors, Ks[..., 0, :, :], width, height
         )
         return torch.cat([image, depth[..., None]], -1)[:, None], alpha[:, None, ..., None], {}
 
     monkeypatch.setitem(sys.modules, "gsplat", SimpleNamespace(rasterization=rasterization))
-    monkeypatch.setattr(raster_gsplat, "_announce", lambda: None)
+    monkeypatch.setattr(gsplat, "_announce", lambda: None)
     gaussians = scene()
     inputs = [getattr(gaussians, name) for name in FIELDS]
-    drawn = raster_gsplat.render(*inputs, camera(), WIDTH, HEIGHT)
-    truth = raster_reference.render(*inputs, camera(), WIDTH, HEIGHT)
+    drawn = gsplat.render(*inputs, camera(), WIDTH, HEIGHT)
+    truth = reference.render(*inputs, camera(), WIDTH, HEIGHT)
     for value, true_value in zip(drawn, truth, strict=True):
         torch.testing.assert_close(value, true_value)
 
@@ -366,7 +366,7 @@ def test_adapter_of_gsplat_speaks_its_language(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", [name for name in SCENES if name != "opaque"])
 def test_gsplat_agrees_with_reference(name: str) -> None:
-    if not raster_gsplat.is_available():
+    if not gsplat.is_available():
         pytest.skip("gsplat or nvcc is missing")
     gaussians, K = SCENES[name]
     truth = rasterize(gaussians, K, WIDTH, HEIGHT, backend="reference")

@@ -6,11 +6,11 @@ import numba
 import numpy as np
 import pytest
 
-from closefit.appearance import raster_compile
-from closefit.appearance.raster_compile import compiled
-from closefit.appearance.raster_frames import sort_by_depth
-from closefit.appearance.raster_lanes import LANES, exp, load, some, store, total
-from closefit.appearance.raster_projection import DEPTH, SPLAT_WIDTH
+from closefit.appearance.raster import compile as raster_compile
+from closefit.appearance.raster.compile import compiled
+from closefit.appearance.raster.frames import sort_by_depth
+from closefit.appearance.raster.lanes import LANES, exp, load, some, store, total
+from closefit.appearance.raster.projection import DEPTH, SPLAT_WIDTH
 
 
 def twice(x):

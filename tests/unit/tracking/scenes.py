@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from closefit.detectors.detections import Detections
+from closefit.tracking.detections import Detections
 from closefit.tracking.people import PairDetections
 from closefit.tracking.sightings import Sightings, SightingsBuilder
 

@@ -1,0 +1,1 @@
+"""Rasterisers of Gaussians: gsplat, the portable one, and a slow reference."""

@@ -1,0 +1,44 @@
+"""How the portable rasteriser is compiled, and where the machine code is kept."""
+
+import logging
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+logger = logging.getLogger(__name__)
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+def _sources_stamp() -> tuple[tuple[str, int, int], ...]:
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+
+
+@cache
+def _say_that_nothing_is_kept() -> None:
+    logger.info("nowhere to keep compiled code, so it is compiled anew: set NUMBA_CACHE_DIR")
+
+
+def compiled(function: _Function) -> _Function:
+    """Compile with numba at the first call and keep the machine code for later processes.
+
+    The code is kept beside the module or, where that is read-only, in the user's cache folder
+    (or in `NUMBA_CACHE_DIR`); where nothing can be written, every process compiles anew.
+
+    Other threads run meanwhile. Fast-math is off: forward and backward must take the same
+    decisions at every cutoff.
+    """
+    dispatcher: Any = njit(nogil=True, error_model="numpy")(function)
+    try:
+        dispatcher.enable_caching()
+    except RuntimeError:
+        _say_that_nothing_is_kept()
+    else:
+        # numba looks for changes only in the file of the function; ours call each other.
+        index = dispatcher._cache._cache_file
+        index._source_stamp = (index._source_stamp, _sources_stamp())
+    return cast(_Function, dispatcher)

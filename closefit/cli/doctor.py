@@ -1,0 +1,270 @@
+"""Looks at the machine and says what works, what is missing and how to get it."""
+
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from closefit import __version__
+from closefit.errors import ClosefitError
+from closefit.models import weights
+from closefit.models.weights import Model
+from closefit.pipeline import device
+
+MIN_FREE_GB = 5.0
+GB = 1e9
+PROGRAM_TIMEOUT_S = 20
+
+PORTABLE = "the portable rasteriser draws on the CPU without it"
+BODIES = frozenset({"closefit_body", "smpl"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One line of the report: `missing` things are optional, a `problem` stops `closefit run`."""
+
+    name: str
+    state: Literal["ok", "missing", "problem"]
+    found: str
+    fix: str = ""
+
+
+def examine(weights_dir: str | None = None) -> list[Check]:
+    """Return one check per thing that closefit depends on."""
+    checks: tuple[Callable[[], Check], ...] = (
+        _python, _torch, _cuda, _compiler, _gsplat, _ffmpeg, _disk,
+        lambda: _weights_folder(weights_dir), lambda: _body(weights_dir),
+    )  # fmt: skip
+    models = [model for model in weights.manifest().values() if _is_default(model)]
+    found = [
+        *(check() for check in checks),
+        *(_model(model, weights_dir) for model in models),
+        _licences(weights_dir),
+    ]
+    return [replace(check, fix="") if check.state == "ok" else check for check in found]
+
+
+def _python() -> Check:
+    found = f"closefit {__version__}, Python {platform.python_version()}, "
+    return Check(
+        name="closefit",
+        state="ok" if sys.version_info >= (3, 10) else "problem",
+        found=found + f"{platform.system()} {platform.machine()}",
+        fix="install Python 3.10 or newer",
+    )
+
+
+def _torch() -> Check:
+    import torch
+
+    cores = device.available_cores()
+    return Check(name="torch", state="ok", found=f"{torch.__version__}, {cores} CPU cores")
+
+
+def _cuda() -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        return Check(name="CUDA", state="ok", found=torch.cuda.get_device_name())
+    return Check(
+        name="CUDA",
+        state="missing",
+        found="no CUDA device; everything runs on the CPU",
+        fix="nothing to do without an NVIDIA GPU; with one, install its driver",
+    )
+
+
+def _compiler() -> Check:
+    """What gsplat is compiled with: nvcc, a C++ compiler, and PyTorch for the same CUDA."""
+    import torch
+
+    nvcc, built_for = _nvcc(), torch.version.cuda
+    version = _nvcc_version(nvcc)
+    host = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("c++")
+    found = [
+        f"nvcc {version} ({nvcc})" if nvcc else "no nvcc",
+        host or "no C++ compiler",
+        f"PyTorch for CUDA {built_for}" if built_for else "PyTorch without CUDA",
+    ]
+    fixes = list(_compiler_fixes(version, host, built_for))
+    return Check(
+        name="CUDA compiler",
+        state="missing" if fixes else "ok",
+        found=", ".join(found),
+        fix=f"only useful with an NVIDIA GPU: {'; '.join(fixes)}",
+    )
+
+
+def _compiler_fixes(version: str, host: str | None, built_for: str | None) -> Iterator[str]:
+    if built_for is None:
+        yield "install the CUDA build of PyTorch (pytorch.org names the command)"
+    elif not version:
+        yield f"install the CUDA toolkit {built_for} and put its nvcc into PATH"
+    elif version.split(".")[0] != built_for.split(".")[0]:
+        # PyTorch refuses to compile across major versions; minor ones go together.
+        yield f"install the CUDA toolkit {built_for}: PyTorch does not compile with nvcc {version}"
+    if host is None:
+        yield "install a C++ compiler (g++), or name one in CXX"
+
+
+def _nvcc() -> str | None:
+    """Where PyTorch looks for it: CUDA_HOME, then PATH."""
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    return (home and shutil.which("nvcc", path=str(Path(home) / "bin"))) or shutil.which("nvcc")
+
+
+def _nvcc_version(nvcc: str | None) -> str:
+    """Return `13.0` for example; empty where it does not run."""
+    if nvcc is None:
+        return ""
+    try:
+        result = subprocess.run(
+            [nvcc, "--version"], capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    release = re.search(r"release (\d+\.\d+)", result.stdout)
+    return release.group(1) if release else ""
+
+
+def _gsplat() -> Check:
+    spec = importlib.util.find_spec("gsplat")
+    if spec is None:
+        return Check(
+            name="gsplat",
+            state="missing",
+            found=f"not installed; {PORTABLE}",
+            fix="only useful with an NVIDIA GPU: pip install 'closefit[cuda]'",
+        )
+    name = f"gsplat {metadata.version('gsplat')}"
+    library = _compiled_gsplat([Path(place) for place in spec.submodule_search_locations or ()])
+    if library is not None:
+        return Check(name="gsplat", state="ok", found=f"{name}, compiled ({library})")
+    compiler = _compiler()
+    if compiler.state == "ok":
+        found = f"{name}, compiled at its first use: a few minutes by its own account, once"
+        return Check(name="gsplat", state="ok", found=found)
+    return Check(
+        name="gsplat",
+        state="missing",
+        found=f"{name}, not compiled, and it cannot be; {PORTABLE}",
+        fix=compiler.fix,
+    )
+
+
+def _compiled_gsplat(package: list[Path]) -> Path | None:
+    """Find gsplat's kernels: shipped in its wheel, or compiled by PyTorch into the user's cache."""
+    shipped = [file for place in package for file in place.glob("csrc*.so")]
+    root = os.environ.get("TORCH_EXTENSIONS_DIR")
+    cache = Path(root) if root else weights.user_folder().parent / "torch_extensions"
+    compiled = sorted(cache.glob("gsplat_cuda/*.so" if root else "*/gsplat_cuda/*.so"))
+    return next(iter([*shipped, *compiled]), None)
+
+
+def _ffmpeg() -> Check:
+    import imageio_ffmpeg
+
+    fix = "pip install --force-reinstall imageio-ffmpeg, or point IMAGEIO_FFMPEG_EXE to an ffmpeg"
+    try:
+        path = imageio_ffmpeg.get_ffmpeg_exe()
+        subprocess.run(
+            [path, "-version"], check=True, capture_output=True, timeout=PROGRAM_TIMEOUT_S
+        )
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        return Check(name="ffmpeg", state="problem", found=f"does not run: {error}", fix=fix)
+    version = imageio_ffmpeg.get_ffmpeg_version()
+    return Check(name="ffmpeg", state="ok", found=f"{version} ({path})")
+
+
+def _disk() -> Check:
+    free_gb = shutil.disk_usage(Path.cwd()).free / GB
+    return Check(
+        name="disk",
+        state="ok" if free_gb >= MIN_FREE_GB else "problem",
+        found=f"{free_gb:.1f} GB free in `{Path.cwd()}`",
+        fix=f"free some space: a run needs up to {MIN_FREE_GB:.0f} GB while it works",
+    )
+
+
+def _weights_folder(weights_dir: str | None) -> Check:
+    """Whether what is still to be fetched has room."""
+    folder = Path(weights_dir) if weights_dir else weights.user_folder()
+    missing = [
+        model
+        for model in map(weights.get, weights.default_downloads())
+        if weights.find(model.name, weights_dir) is None
+    ]
+    needed_gb = sum(model.size or 0 for model in missing) / GB
+    if folder.exists() and not folder.is_dir():
+        return Check(
+            name="weights folder",
+            state="problem",
+            found=f"`{folder}` is a file, not a folder",
+            fix="name a folder with --weights DIR",
+        )
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free_gb = shutil.disk_usage(existing).free / GB
+    return Check(
+        name="weights folder",
+        state="ok" if free_gb >= needed_gb else "problem",
+        found=f"`{folder}`, {free_gb:.1f} GB free; {needed_gb:.2f} GB are not fetched yet",
+        fix="free some space, or name a folder on another disk with --weights DIR",
+    )
+
+
+def _body(weights_dir: str | None) -> Check:
+    from closefit.body.model import Body
+
+    name = weights.body_model("auto", weights_dir)
+    try:
+        path = weights.locate(name, weights_dir)
+        body = Body.load(path)
+    except ClosefitError as error:
+        return Check(name="body", state="problem", found=error.message, fix=error.hint)
+    kind = "SMPL" if name == "smpl" else "the free body; SMPL is not imported, nor needed"
+    licence = weights.get(name).licence
+    found = f"{kind}; {body.num_vertices} vertices ({path}); licence: {licence}"
+    return Check(name="body", state="ok", found=found)
+
+
+def _is_default(model: Model) -> bool:
+    """Tell what a run can use from larger variants that the user asks for by name."""
+    shipped = model.obtain is not None
+    return model.name not in BODIES and (bool(model.backends) or model.optional or shipped)
+
+
+def _model(model: Model, weights_dir: str | None) -> Check:
+    copy = weights.inspect(model, weights_dir)
+    if copy.state == "missing":
+        found = f"not here ({model.purpose}; {model.size_text}); licence: {model.licence}"
+        fix = weights.obtain_hint(model)
+        return Check(name=model.name, state="missing", found=found, fix=fix)
+    if copy.state == "damaged":
+        return Check(
+            name=model.name,
+            state="problem",
+            found=f"`{copy.path}` is damaged: {copy.problem}",
+            fix=f"delete it, then {weights.obtain_hint(model)}",
+        )
+    own = " (weights of your own)" if copy.state == "own" else ""
+    return Check(name=model.name, state="ok", found=f"{copy.path}{own}; licence: {model.licence}")
+
+
+def _licences(weights_dir: str | None) -> Check:
+    """Whose terms apply to what is here."""
+    used: dict[str, list[str]] = {}
+    for model in weights.manifest().values():
+        if weights.find(model.name, weights_dir) is not None:
+            used.setdefault(model.licence, []).append(model.name)
+    if importlib.util.find_spec("ultralytics") is not None:
+        used.setdefault("AGPL-3.0", []).append("the package ultralytics (--perception yolo, full)")
+    terms = [f"{licence}: {', '.join(names)}" for licence, names in used.items()]
+    return Check(name="licences", state="ok", found="; ".join(["MIT: closefit itself", *terms]))

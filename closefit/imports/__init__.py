@@ -1,0 +1,1 @@
+"""Files of other tools: detections, estimates of people, the SMPL body."""

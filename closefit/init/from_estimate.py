@@ -1,0 +1,292 @@
+"""Starts the fit of a clip from another tool's poses instead of lifting the keypoints.
+
+Only rotations are taken over as they are. Where the people stand follows from the keypoints and our
+camera: tools assume other cameras, and other body shapes, which both move depth.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from closefit.body.model import Body
+from closefit.body.pose_prior import PosePrior
+from closefit.body.stature import Stature
+from closefit.fit.motion_objective import MotionWeights
+from closefit.fit.reprojection import KeypointProjector
+from closefit.fit.targets import KeypointTargets
+from closefit.fit.variables import MotionVariables, rest_pelvis
+from closefit.geometry.camera import project
+from closefit.geometry.rotations import interpolate_rotations, matrix_to_6d
+from closefit.init.clip_fit import ClipFit
+from closefit.init.hypotheses import TRIAL_SHARE, fit_starts, with_swapped_order
+from closefit.init.lifting import lift, lifting_steps
+from closefit.init.reference import ReferenceObjective
+from closefit.records import PersonEstimates
+
+POSE_SIGMA_RAD = 0.14
+"""Expected error of a joint rotation of current tools, 8 degrees."""
+
+POSE_TRUST = 1.0
+"""Weight of the poses, against 0.5 of the authored pose prior, which knows nothing of the clip."""
+
+MOST_LOG_STATURE = 0.25
+"""People whose height is off the mean by more than this share show that the tool has none."""
+
+OUTLIER_SIGMAS = 3.0
+"""A joint that the keypoints want farther away from the estimate than this is let go."""
+
+WIDE_SIGMAS = 12.0
+"""At first keypoints pull from farther away than later: limbs of an estimate may be far off."""
+
+PLACING_ROUNDS = 6
+
+DEPTH_FACTOR = 2.0
+"""A place is not believed if its depth is off by more than this from the person's typical one."""
+
+
+def fit_from_estimate(
+    body: Body,
+    targets: KeypointTargets,
+    prior: PosePrior,
+    estimates: PersonEstimates,
+    steps: int,
+    on_step: Callable[[int, int], None],
+) -> tuple[ClipFit, str]:
+    """Fit the clip from another tool's poses, and stay near them; both depth orders are tried.
+
+    A person of whom the estimate knows no frame is lifted from the keypoints.
+
+    Args:
+        body: Body on the device of `targets`.
+        targets: Observed keypoints.
+        prior: Pose plausibility.
+        estimates: Persons 0 and 1 in the frames of `targets`, relative to its camera.
+        steps: Number of Adam steps of the last fit.
+        on_step: Told (steps done, steps in all).
+
+    Returns:
+        The fit, and the name of the depth order it started from: `as estimated` or `swapped`.
+    """
+    covered = estimates.known.any(axis=0)
+    trial = max(1, round(TRIAL_SHARE * steps))
+    lifting = 0 if covered.all() else lifting_steps(targets.num_frames)
+    start = start_from_estimate(body, targets, estimates)
+    done, total = 0, lifting + 2 * trial + steps
+
+    def told(_: int, __: int) -> None:
+        nonlocal done
+        done += 1
+        on_step(done, total)
+
+    if lifting:
+        start = _merge(start, lift(body, targets, prior, told), torch.as_tensor(covered))
+    starts = with_swapped_order("as estimated", start)
+    total -= (2 - len(starts)) * trial
+    statures = implied_statures(body, start, estimates)
+    # Heights that the tool knows set the scale of the scene.
+    scale = 0.0 if bool(statures.isfinite().any()) else MotionWeights.scale
+    wide, final = (
+        estimate_objective(
+            body, prior, targets, estimates, statures,
+            MotionWeights(outlier_sigmas=sigmas, scale=scale),
+        )
+        for sigmas in (WIDE_SIGMAS, MotionWeights.outlier_sigmas)
+    )  # fmt: skip
+    return fit_starts(final, targets, starts, trial, steps, told, trial_objective=wide)
+
+
+def start_from_estimate(
+    body: Body, targets: KeypointTargets, estimates: PersonEstimates
+) -> MotionVariables:
+    """Poses of the estimate, placed so that mean bodies project onto the keypoints.
+
+    Frames without an estimate are interpolated, those without keypoints keep the place of their
+    neighbours; a person who has none gets the estimate's own place.
+    """
+    device = targets.K.device
+    known = torch.as_tensor(estimates.known, device=device)
+    rotations = fill_rotations(torch.as_tensor(estimates.rotations, device=device).float(), known)
+    betas = torch.zeros(2, 10, device=device)
+    projector = KeypointProjector(body, targets.set_name)
+    with torch.no_grad():
+        _, relative = projector.keypoints(rotations, betas, -rest_pelvis(body, betas))
+        pelvis, placed = place(relative, targets)
+    usual = _usual_depth(body, targets)
+    depth = torch.where(placed, pelvis[..., 2], torch.nan)
+    typical = depth.nanmedian(0).values
+    placed &= (depth / typical).log().abs() < torch.log(torch.tensor(DEPTH_FACTOR))
+    own = torch.as_tensor(estimates.transl_m, device=device).float()
+    for person in range(2):
+        if not placed[:, person].any():
+            given = known[:, person] & (own[:, person, 2] > 0)
+            pelvis[given, person], placed[:, person] = own[given, person], given
+    standing = torch.stack([torch.zeros_like(usual), torch.zeros_like(usual), usual], -1)
+    nowhere = ~placed.any(0)
+    pelvis = torch.where(nowhere[:, None], standing, pelvis)
+    pelvis = _fill_linear(pelvis, placed | nowhere)
+    return MotionVariables(
+        pose_6d=matrix_to_6d(rotations),
+        pelvis_ray=pelvis[..., :2] / pelvis[..., 2:],
+        log_depth=pelvis[..., 2].log(),
+        betas=betas,
+    )
+
+
+def implied_statures(
+    body: Body, start: MotionVariables, estimates: PersonEstimates
+) -> Float[Tensor, "person"]:
+    """Body heights that the tool had in mind, from where it put people; NaN where it does not say.
+
+    In `start`, bodies of mean height are as far away as they look. Someone whom the tool puts
+    farther away by some share must be taller by that share to look the same.
+
+    Args:
+        body: Body of `start`.
+        start: What `start_from_estimate` returns.
+        estimates: Persons 0 and 1, relative to the camera of `start`.
+    """
+    device = start.log_depth.device
+    theirs = torch.as_tensor(estimates.transl_m[..., 2], device=device).float()
+    usable = torch.as_tensor(estimates.known, device=device) & (theirs > 0)
+    ratio = torch.where(usable, theirs / start.log_depth.exp(), torch.nan).nanmedian(0).values
+    believable = (ratio.log().abs() < MOST_LOG_STATURE) & estimates.has_camera
+    mean: Tensor = Stature(body)(torch.zeros_like(start.betas))
+    return torch.where(believable, ratio * mean, torch.nan)
+
+
+def place(
+    relative: Float[Tensor, "*hypothesis frame person keypoint 3"], targets: KeypointTargets
+) -> tuple[Float[Tensor, "*hypothesis frame person 3"], Bool[Tensor, "*hypothesis frame person"]]:
+    """Find where posed bodies stand so that their keypoints project onto the observed ones.
+
+    For given depths the projection is linear in the place, so this is a weighted least squares
+    problem in three unknowns; a few rounds of reweighting let go of wild keypoints.
+
+    Args:
+        relative: Keypoints of the posed bodies about the pelvis, in camera axes.
+        targets: Where they were seen.
+
+    Returns:
+        Pelvis in the camera frame (in front of the camera), and whether there were keypoints enough
+        to tell.
+    """
+    K = targets.K[:, None, None]
+    ray = (targets.points_px - K[..., :2, 2]) / K[..., (0, 1), (0, 1)]
+    one, zero = torch.ones_like(ray[..., 0]), torch.zeros_like(ray[..., 0])
+    rows = torch.stack(
+        [
+            torch.stack([one, zero, -ray[..., 0]], -1),
+            torch.stack([zero, one, -ray[..., 1]], -1),
+        ],
+        -2,
+    )
+    aims = ray * relative[..., 2:] - relative[..., :2]
+    nearest = 0.3 + relative[..., 2].abs().amax(-1)
+    weight = targets.weight.expand(relative.shape[:-1])
+    ridge = 1e-6 * torch.eye(3, device=ray.device)
+    pelvis = relative.new_zeros((*relative.shape[:-2], 3))
+    for _ in range(PLACING_ROUNDS):
+        normal = torch.einsum("...k,...kri,...krj->...ij", weight, rows, rows) + ridge
+        right = torch.einsum("...k,...kri,...kr->...i", weight, rows, aims)
+        pelvis = torch.linalg.solve(normal, right)
+        projected = project(relative + pelvis[..., None, :], K)
+        error = (
+            ((projected - targets.points_px) / targets.sigma_px[..., None, None]).square().sum(-1)
+        )
+        weight = targets.weight / (1.0 + error / 16.0).square()
+    placed = targets.seen & (pelvis[..., 2] > nearest) & torch.isfinite(pelvis).all(-1)
+    return torch.where(placed[..., None], pelvis, torch.ones_like(pelvis)), placed
+
+
+def fill_rotations(
+    rotations: Float[Tensor, "frame person 24 3 3"], known: Bool[Tensor, "frame person"]
+) -> Float[Tensor, "frame person 24 3 3"]:
+    """Turn unknown frames evenly from the known one before to the known one after.
+
+    Before the first and after the last known frame that one is held; a person without any keeps
+    what is there.
+    """
+    before, after, share = _neighbours(known)
+    people = torch.arange(known.shape[1], device=known.device)
+    filled = interpolate_rotations(
+        rotations[before, people], rotations[after, people], share[..., None]
+    )
+    return torch.where(known[..., None, None, None], rotations, filled)
+
+
+def _fill_linear(
+    values: Float[Tensor, "frame person 3"], known: Bool[Tensor, "frame person"]
+) -> Float[Tensor, "frame person 3"]:
+    before, after, share = _neighbours(known)
+    people = torch.arange(known.shape[1], device=known.device)
+    return torch.lerp(values[before, people], values[after, people], share[..., None])
+
+
+def _neighbours(
+    known: Bool[Tensor, "frame person"],
+) -> tuple[Int[Tensor, "frame person"], Int[Tensor, "frame person"], Float[Tensor, "frame person"]]:
+    """Known frames before and after each frame, and how far it lies between them, 0 to 1."""
+    count = known.shape[0]
+    frame = torch.arange(count, device=known.device)[:, None].expand(known.shape)
+    before = torch.where(known, frame, -1).cummax(0).values
+    after = torch.where(known, frame, count).flip(0).cummin(0).values.flip(0)
+    before, after = (
+        torch.where(before < 0, after, before),
+        torch.where(after == count, before, after),
+    )
+    nobody = ~known.any(0)
+    before, after = (torch.where(nobody, frame, side) for side in (before, after))
+    share = (frame - before) / (after - before).clamp_min(1)
+    return before, after, share.clamp(0.0, 1.0)
+
+
+def _usual_depth(body: Body, targets: KeypointTargets) -> Float[Tensor, "frame person"]:
+    """Depth at which the mean body is as tall in the image as the person."""
+    height = body.v_template[:, 1]
+    return targets.K[:, None, 1, 1] * (height.max() - height.min()) / targets.height_px
+
+
+def _merge(
+    start: MotionVariables, lifted: MotionVariables, covered: Bool[Tensor, "person"]
+) -> MotionVariables:
+    """Take covered people from `start` and the others from `lifted`."""
+
+    def choose(given: Tensor, other: Tensor) -> Tensor:
+        mask = covered.to(given.device).reshape(1, -1, *[1] * (given.ndim - 2))
+        return torch.where(mask, given, other)
+
+    return MotionVariables(
+        choose(start.pose_6d, lifted.pose_6d),
+        choose(start.pelvis_ray, lifted.pelvis_ray),
+        choose(start.log_depth, lifted.log_depth),
+        start.betas,
+    )
+
+
+def estimate_objective(
+    body: Body,
+    prior: PosePrior,
+    targets: KeypointTargets,
+    estimates: PersonEstimates,
+    statures: Float[Tensor, "person"],
+    weights: MotionWeights,
+) -> ReferenceObjective:
+    """The terms of a clip fit, and those that keep poses and body heights near the estimate."""
+    device = targets.K.device
+    rotations = torch.as_tensor(estimates.rotations, device=device).float()
+    trust = torch.as_tensor(estimates.known, device=device).float()[..., None].repeat(1, 1, 24)
+    if not estimates.has_camera:
+        trust[..., 0] = 0.0  # which way the camera looked was only searched roughly
+    return ReferenceObjective(
+        body,
+        prior,
+        targets.set_name,
+        weights,
+        rotations,
+        torch.full_like(trust, POSE_SIGMA_RAD),
+        POSE_TRUST * trust,
+        OUTLIER_SIGMAS,
+        statures,
+    )

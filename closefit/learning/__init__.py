@@ -1,0 +1,1 @@
+"""The workshop of the prior: motion data, generated motion, training, sampling."""

@@ -1,0 +1,239 @@
+"""Finding motion in files and folders, recognised by its layout, and reading it."""
+
+import re
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from closefit.body import Body
+from closefit.errors import FileMissingError, InputError
+from closefit.learning.motions import chi3d, hi4d, interhuman, interx
+from closefit.learning.motions.acclaim import read_amc
+from closefit.learning.motions.amass import is_amass, read_amass
+from closefit.learning.motions.bvh import read_bvh
+from closefit.learning.motions.editing import join_people, resample
+from closefit.learning.motions.floor import set_on_floor
+from closefit.learning.motions.retargeting import retarget
+from closefit.learning.motions.smpl_family import SmplMotion, carry_over
+from closefit.models import weights
+from closefit.records import PairMotion
+
+CMU_PAIRS: Final = {"18": "19", "20": "21", "22": "23", "33": "34", "60": "61"}
+"""Subjects of the CMU archive who were captured together: file 60_05 belongs with 61_05."""
+
+CMU_NAME = re.compile(r"^(\d\d)_(\d\d)(.*)$")
+OWN_NAME = re.compile(r"^(.*person_)0(.*)$")
+"""closefit's own exports: person_0 belongs with person_1."""
+
+ONE_PERSON: Final = (".amc", ".bvh", ".npz")
+"""Files of one person, of whom two that belong together are found by their names."""
+
+ARCHIVES: Final = (".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tgz", ".zip")
+
+FORMATS: Final = (
+    "BVH, Acclaim .amc, AMASS .npz, InterHuman .pkl or motions_processed, Inter-X, Hi4D and CHI3D "
+    "(see docs/motions.md)"
+)
+
+
+@dataclass(frozen=True)
+class MotionSource:
+    """One motion on disk; reading is left for later, so that a data set need not fit in memory."""
+
+    name: str
+    read: Callable[[], PairMotion]
+
+
+def read_motion(
+    path: Path, body: Body | None = None, unit_m: float | None = None
+) -> list[PairMotion]:
+    """Read the motions in a file, folder or archive, carried over to `body`.
+
+    Files of two people captured together are joined: subjects of the CMU archive (60_05 and 61_05)
+    and closefit's own exports (person_0 and person_1).
+
+    Args:
+        path: See `docs/motions.md` for the formats.
+        body: None: the free body.
+        unit_m: Metres per unit, for BVH files whose unit is none of the usual ones.
+
+    Returns:
+        Motions of one person or two, at the file's frame rate.
+
+    Raises:
+        InputError: A file is missing, damaged, of no known kind, or holds no people.
+    """
+    with opened(path) as place:
+        return [source.read() for source in find_motions(place, body, unit_m)]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """Yield `path`, or where the content of the archive at `path` is for the time being.
+
+    Raises:
+        InputError: The archive is damaged.
+    """
+    if not path.is_file() or not path.name.lower().endswith(ARCHIVES):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix=f"{path.name}-") as folder:
+        try:
+            if path.suffix.lower() == ".zip":
+                with zipfile.ZipFile(path) as archive:
+                    archive.extractall(folder)
+            else:
+                with tarfile.open(path) as archived:
+                    archived.extractall(folder, filter="data")
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+            raise InputError(
+                f"cannot unpack `{path}`: {error}", hint="unpack it yourself and name the folder"
+            ) from error
+        yield Path(folder)
+
+
+def find_motions(
+    path: Path, body: Body | None = None, unit_m: float | None = None
+) -> list[MotionSource]:
+    """Find the motions in a file or folder without reading them.
+
+    Args:
+        path: A file or folder, not an archive.
+        body: As `read_motion`.
+        unit_m: As `read_motion`.
+
+    Raises:
+        InputError: There is no such file, or no motion in it.
+    """
+    if not path.exists():
+        raise FileMissingError(f"there is no `{path}`", hint="check the path")
+    loader = _Loader(body or Body.load(weights.locate("closefit_body")), unit_m)
+    sources = list(_found(path, loader))
+    if not sources:
+        raise InputError(f"there is no motion in `{path}`", hint=_what_there_could_be(path))
+    return sources
+
+
+def _what_there_could_be(path: Path) -> str:
+    archives = sorted(entry for entry in path.iterdir() if entry.name.lower().endswith(ARCHIVES))
+    if archives:
+        return f"archives in a folder are not opened: name them, for example `{archives[0]}`"
+    return f"closefit reads {FORMATS}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Loader:
+    """Reads files for one body."""
+
+    body: Body
+    unit_m: float | None
+
+    def person(self, path: Path) -> PairMotion:
+        """Read a file of one person, not yet set on the floor."""
+        suffix = path.suffix.lower()
+        if suffix == ".npz":
+            return carry_over(read_amass(path), self.body)
+        source = read_bvh(path) if suffix == ".bvh" else read_amc(path)
+        return retarget(source, self.body, self.unit_m)
+
+    def people(self, *paths: Path) -> MotionSource:
+        """One person, or two of one name at one rate."""
+
+        def read() -> PairMotion:
+            first, *others = map(self.person, paths)
+            for other in others:
+                first = join_people(first, resample(other, float(first.fps)))
+            return set_on_floor(first, self.body)
+
+        return MotionSource("+".join(path.stem for path in paths), read)
+
+    def smpl(self, name: str, read: Callable[[], SmplMotion]) -> MotionSource:
+        """Two people of the SMPL family."""
+        return MotionSource(name, lambda: set_on_floor(carry_over(read(), self.body), self.body))
+
+
+def _found(path: Path, loader: _Loader) -> Iterator[MotionSource]:
+    """Yield the motions of a file or folder; a layout of folders is taken as a whole."""
+    if path.is_file():
+        source = _file(path, loader)
+        if source is not None:
+            yield source
+        return
+    if all((path / name).is_file() for name in interx.PEOPLE):
+        yield loader.smpl(path.name, lambda: interx.read_interx(path))
+        return
+    if hi4d.frame_files(path):
+        name = f"{path.parent.name}/{path.name}"
+        yield loader.smpl(name, lambda: hi4d.read_hi4d(path))
+        return
+    inside = sorted(path.iterdir())
+    partners: set[Path] = set()
+    for entry in inside:
+        partner = _partner(entry)
+        if entry in partners or _is_processed_elsewhere(entry):
+            continue
+        if partner is not None and partner.is_file() and entry.suffix.lower() in ONE_PERSON:
+            partners.add(partner)
+            yield loader.people(entry, partner)
+        elif entry.is_dir() or _is_motion(entry):
+            yield from _found(entry, loader)
+
+
+def _file(path: Path, loader: _Loader) -> MotionSource | None:
+    """The motion of one file; None for the second of two files of one motion."""
+    suffix = path.suffix.lower()
+    if suffix in ONE_PERSON:
+        return loader.people(path)
+    if suffix == ".pkl":
+        return loader.smpl(path.stem, lambda: interhuman.read_raw(path))
+    if suffix == ".json":
+        name = f"{path.parent.parent.name}/{path.stem}"
+        return loader.smpl(name, lambda: chi3d.read_chi3d(path))
+    if suffix == ".npy":
+        return _processed(path, loader)
+    raise InputError(f"`{path}` is no motion file", hint=f"closefit reads {FORMATS}")
+
+
+def _processed(path: Path, loader: _Loader) -> MotionSource | None:
+    first, second = interhuman.PEOPLE
+    if path.parent.name == second:
+        return None
+    partner = path.parent.with_name(second) / path.name
+    if path.parent.name != first or not partner.is_file():
+        raise InputError(
+            f"`{path}` has no second person: there is no `{partner}`",
+            hint="InterHuman's motions_processed has the folders person1 and person2",
+        )
+    return loader.smpl(path.stem, lambda: interhuman.read_processed((path, partner)))
+
+
+def _is_motion(path: Path) -> bool:
+    """Whether a file of a folder is meant to be motion; others (texts, splits) are passed over."""
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        return path.parent.name == chi3d.FOLDER
+    if suffix == ".npy":
+        return path.parent.name in interhuman.PEOPLE
+    if suffix == ".npz":
+        return is_amass(path)
+    return suffix in (*ONE_PERSON, ".pkl")
+
+
+def _is_processed_elsewhere(path: Path) -> bool:
+    """Whether InterHuman's processed form of a raw motion lies beside its folder."""
+    processed = path.parent.with_name("motions_processed") / interhuman.PEOPLE[0]
+    return path.suffix.lower() == ".pkl" and (processed / f"{path.stem}.npy").is_file()
+
+
+def _partner(path: Path) -> Path | None:
+    """File of the second person, where `path` has the name of the first."""
+    if (match := CMU_NAME.match(path.stem)) and match[1] in CMU_PAIRS:
+        return path.with_name(f"{CMU_PAIRS[match[1]]}_{match[2]}{match[3]}{path.suffix}")
+    if match := OWN_NAME.match(path.stem):
+        return path.with_name(f"{match[1]}1{match[2]}{path.suffix}")
+    return None

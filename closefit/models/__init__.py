@@ -1,0 +1,1 @@
+"""Model files: which exist, where they are, how they are fetched and checked."""

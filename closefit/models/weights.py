@@ -1,0 +1,406 @@
+"""Model files: what there is (the manifest), where they lie, and whether they are intact."""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+from closefit.config import Backend, TrackConfig
+from closefit.errors import ConfigError, WeightsDamagedError, WeightsMissingError
+from closefit.models.file_formats import HEAD_BYTES, format_problem, is_web_page
+from closefit.storage.hashing import sha256_of
+
+BodyChoice = Literal["auto", "closefit", "smpl"]
+State = Literal["here", "own", "missing", "damaged"]
+
+PRIOR = "closefit_prior"
+"""Name of the shipped checkpoint of the proxemics prior."""
+
+PACKAGE = Path(__file__).resolve().parents[1]
+MB = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """One file; `sha256` is empty where nobody has published one: then its format is checked.
+
+    Where its publisher has it only inside a zip archive, `url` is the archive's address, `member`
+    the file's name in there and `archive_sha256` the archive's own hash.
+    """
+
+    name: str
+    sha256: str = ""
+    size: int | None = None
+    url: str | None = None
+    member: str | None = None
+    archive_sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hub:
+    """A folder of the model hub: its repository, the commit, and the files that are needed."""
+
+    repo: str
+    revision: str
+    files: tuple[ModelFile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """One entry of the manifest.
+
+    Attributes:
+        name: How closefit calls it.
+        purpose: What it is for.
+        stages: Stages that may use it.
+        backends: Backends of `track` that need it.
+        licence: Its licence.
+        commercial_use: Whether that licence lets products use it.
+        optional: Results only lose quality without it.
+        files: Alternatives; the first one found is used.
+        hub: Where a model that is a folder comes from.
+        about_mb: About how large it is, where not every file's size is known.
+        obtain: How to get it, where `closefit download-weights` cannot.
+        explanation: What to know about a model that has to be fetched by hand.
+    """
+
+    name: str
+    purpose: str
+    stages: tuple[str, ...]
+    backends: tuple[Backend, ...] = ()
+    licence: str
+    commercial_use: str
+    optional: bool = False
+    files: tuple[ModelFile, ...] = ()
+    hub: Hub | None = None
+    about_mb: int = 0
+    obtain: str | None = None
+    explanation: str = ""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Names of the files or the folder that hold it."""
+        return tuple(file.name for file in self.files) or (self.name,)
+
+    @property
+    def downloadable(self) -> ModelFile | None:
+        """The single file that has an address, if any."""
+        return next((file for file in self.files if file.url is not None), None)
+
+    @property
+    def wanted(self) -> tuple[ModelFile, ...]:
+        """The files that a download brings."""
+        if self.hub is not None:
+            return self.hub.files
+        file = self.downloadable or next(iter(self.files), None)
+        return () if file is None else (file,)
+
+    def label(self, file: ModelFile) -> str:
+        """What people call one of its files."""
+        return f"{self.name}/{file.name}" if self.hub is not None else file.name
+
+    @property
+    def size(self) -> int | None:
+        """About how many bytes a download brings; None where nobody knows."""
+        known = sum(file.size or 0 for file in self.wanted)
+        return max(known, self.about_mb * MB) or None
+
+    @property
+    def size_text(self) -> str:
+        """Its size for people."""
+        if self.size is None:
+            return "size unknown"
+        return f"{self.size / MB:.1f} MB" if self.size < 10 * MB else f"{self.size / MB:.0f} MB"
+
+    @property
+    def not_pinned(self) -> tuple[str, ...]:
+        """Names of the files whose hash nobody has published: only their format is checked."""
+        return tuple(file.name for file in self.wanted if not file.sha256)
+
+    @property
+    def checked_by(self) -> str:
+        """What tells an intact copy from another one."""
+        if not self.not_pinned:
+            return "SHA-256"
+        if len(self.not_pinned) == len(self.wanted):
+            return "format (not pinned)"
+        return f"SHA-256 ({len(self.not_pinned)} of {len(self.wanted)} files not pinned)"
+
+    @property
+    def source(self) -> str:
+        """Where a download comes from; empty where there is no such place."""
+        if self.hub is not None:
+            return f"{self.hub.repo}@{self.hub.revision}"
+        return (self.downloadable and self.downloadable.url) or ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """What is here of a model.
+
+    Attributes:
+        state: `here`: it is what its publisher has; `own`: an intact folder with other content;
+            `missing`; or `damaged`.
+        path: Where it lies, if anywhere.
+        problem: What is wrong with it.
+    """
+
+    state: State
+    path: Path | None = None
+    problem: str = ""
+
+
+@cache
+def manifest() -> Mapping[str, Model]:
+    """Every model that closefit can use, by name."""
+    content = tomllib.loads((shipped_folder() / "manifest.toml").read_text(encoding="utf-8"))
+    models = [_model(entry) for entry in content["model"]]
+    return {model.name: model for model in models}
+
+
+def _model(entry: Mapping[str, Any]) -> Model:
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+    }
+    values["files"] = _files(entry.get("files", []))
+    if "hub" in entry:
+        values["hub"] = Hub(**{**entry["hub"], "files": _files(entry["hub"]["files"])})
+    return Model(**values)
+
+
+def _files(entries: Iterable[Mapping[str, Any]]) -> tuple[ModelFile, ...]:
+    return tuple(ModelFile(**entry) for entry in entries)
+
+
+def shipped_folder() -> Path:
+    """Folder of the files that ship with closefit, in an installed wheel or in a checkout."""
+    installed = PACKAGE / "_weights"
+    return installed if installed.is_dir() else PACKAGE.parent / "weights"
+
+
+def user_folder() -> Path:
+    """Where downloads go unless a folder is named."""
+    cache_home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache_home) if cache_home else Path.home() / ".cache") / "closefit"
+
+
+def search_path(weights_dir: str | Path | None) -> tuple[Path, ...]:
+    """Folders to look in, in this order."""
+    from_environment = os.environ.get("CLOSEFIT_WEIGHTS")
+    named = [Path(folder) for folder in (weights_dir, from_environment) if folder]
+    return (*named, user_folder(), shipped_folder())
+
+
+def find(name: str, weights_dir: str | Path | None = None) -> Path | None:
+    """Return the file (or folder) of model `name` without looking into it, or None."""
+    model = get(name)
+    candidates = (folder / place for folder in search_path(weights_dir) for place in model.places)
+    return next((path for path in candidates if path.exists()), None)
+
+
+def locate(name: str, weights_dir: str | Path | None = None) -> Path:
+    """Return the intact file of model `name`; a folder if it is a hub snapshot.
+
+    Args:
+        name: Name in the manifest.
+        weights_dir: Folder to look in first; then CLOSEFIT_WEIGHTS, the user's cache and what
+            ships with closefit.
+
+    Raises:
+        WeightsMissingError: It is nowhere.
+        WeightsDamagedError: It is there, but not what the manifest says.
+    """
+    path = find(name, weights_dir)
+    if path is None:
+        raise missing_error([name], weights_dir)
+    verify(get(name), path)
+    return path
+
+
+def missing_error(names: Iterable[str], weights_dir: str | Path | None) -> WeightsMissingError:
+    """Say where the models were looked for and how to get them."""
+    models = [get(name) for name in names]
+    places = [" or ".join(f"`{place}`" for place in model.places) for model in models]
+    wanted = [f"{place} (for {model.purpose})" for place, model in zip(places, models, strict=True)]
+    folders = ", ".join(f"`{folder}`" for folder in search_path(weights_dir))
+    licences = ", ".join(dict.fromkeys(model.licence for model in models))
+    return WeightsMissingError(
+        f"the weights {', '.join(wanted)} are in none of {folders}",
+        hint=f"{obtain_hint(*models)}; licence: {licences}",
+    )
+
+
+def obtain_hint(*models: Model) -> str:
+    """How to get `models`."""
+    hints = [model.obtain for model in models if model.obtain is not None]
+    fetched = [model.name for model in models if model.obtain is None]
+    if fetched:
+        command = f"closefit download-weights {' '.join(fetched)}"
+        hints.append(f"run `{command}`, or put the files into a folder named with --weights DIR")
+    return "; ".join(hints)
+
+
+def verify(model: Model, path: Path) -> None:
+    """Check that `path` can be used as `model`.
+
+    A file has to be the publisher's own. A folder may hold weights of the user's own training under
+    the same names: it has to be complete and intact.
+
+    Raises:
+        WeightsDamagedError: It is not.
+    """
+    problem = _problem(model, path)
+    if problem is not None:
+        raise WeightsDamagedError(
+            f"`{path}` is damaged: {problem}", hint=f"delete it, then {obtain_hint(model)}"
+        )
+
+
+def is_usable(model: Model, path: Path) -> bool:
+    """Tell whether `verify` accepts `path`."""
+    return _problem(model, path) is None
+
+
+def inspect(model: Model, weights_dir: str | Path | None = None) -> Copy:
+    """Look closely at what is here of `model`."""
+    path = find(model.name, weights_dir)
+    if path is None:
+        return Copy(state="missing")
+    problem = _problem(model, path)
+    if problem is not None:
+        return Copy(state="damaged", path=path, problem=problem)
+    changed = published_problem(model, path) if path.is_dir() else None
+    if changed is not None:
+        return Copy(state="own", path=path, problem=changed)
+    return Copy(state="here", path=path)
+
+
+def published_problem(model: Model, path: Path) -> str | None:
+    """Return what tells the file or folder `path` from the publisher's `model`, if anything."""
+    if not path.is_dir():
+        return _problem(model, path)
+    for file in model.wanted:
+        part = path / file.name
+        problem = file_problem(file, part) if part.is_file() else "it is not there"
+        if problem is not None:
+            return f"`{file.name}`: {problem}"
+    return None
+
+
+def file_problem(expected: ModelFile, path: Path) -> str | None:
+    """Return why `path` is not the file that the manifest expects, or None."""
+    with path.open("rb") as file:
+        if is_web_page(file.read(HEAD_BYTES)):
+            return "it is a web page"
+    size = path.stat().st_size
+    if expected.size not in (None, size) or size == 0:
+        return f"it has {size} bytes" + (f" instead of {expected.size}" if expected.size else "")
+    if not expected.sha256:
+        return format_problem(path)
+    digest = sha256_of(path)
+    if digest.startswith(expected.sha256):
+        return None
+    return f"its SHA-256 is `{digest}` instead of `{expected.sha256}`"
+
+
+def _problem(model: Model, path: Path) -> str | None:
+    if path.is_dir():
+        return _snapshot_problem(path)
+    return file_problem(next(file for file in model.files if file.name == path.name), path)
+
+
+def _snapshot_problem(folder: Path) -> str | None:
+    for pattern in ("config.json", "*.safetensors"):
+        files = sorted(folder.glob(pattern))
+        if not files:
+            return f"it has no `{pattern}`"
+        for file in files:
+            problem = format_problem(file)
+            if problem is not None:
+                return f"`{file.name}`: {problem}"
+    return None
+
+
+def identity(name: str, weights_dir: str | Path | None = None) -> str | None:
+    """Return what tells this copy of model `name` from others, or None where there is none."""
+    path = find(name, weights_dir)
+    if path is None:
+        return None
+    if path.is_file():
+        return sha256_of(path)
+    files = sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
+    return "+".join(f"{file.name}:{sha256_of(file)}" for file in files)
+
+
+def body_model(choice: BodyChoice, weights_dir: str | Path | None = None) -> str:
+    """Return the manifest name of the body to use: `auto` prefers SMPL once it is imported."""
+    if choice == "smpl" or (choice == "auto" and find("smpl", weights_dir) is not None):
+        return "smpl"
+    return "closefit_body"
+
+
+def backend_models(backend: Backend) -> tuple[str, ...]:
+    """Return the manifest names of the models that a backend of `track` needs."""
+    return tuple(model.name for model in manifest().values() if backend in model.backends)
+
+
+def track_models(settings: TrackConfig, device: str) -> tuple[str, ...]:
+    """Return the manifest names of the models that `track` needs, in the sizes that are chosen."""
+    usual = TrackConfig()
+    chosen = {
+        f"sam2.1-hiera-{usual.sam2}": f"sam2.1-hiera-{settings.sam2}",
+        f"vitpose-{usual.vitpose}": f"vitpose-{settings.vitpose}",
+    }
+    needed = backend_models(settings.backend(device))
+    return tuple(chosen.get(name, name) for name in needed)
+
+
+def default_downloads() -> tuple[str, ...]:
+    """Return the manifest names of what a run can use and closefit may fetch by itself."""
+    return tuple(
+        model.name
+        for model in manifest().values()
+        if model.obtain is None and (model.backends or model.optional)
+    )
+
+
+def describe(model: Model, weights_dir: str | Path | None = None) -> dict[str, Any]:
+    """Return what a list of models says about this one, ready for JSON."""
+    copy = inspect(model, weights_dir)
+    return {
+        "model": model.name,
+        "purpose": model.purpose,
+        "stages": list(model.stages),
+        "perception": list(model.backends),
+        "size": model.size,
+        "licence": model.licence,
+        "commercial_use": model.commercial_use,
+        "state": copy.state,
+        "problem": copy.problem,
+        "path": None if copy.path is None else str(copy.path),
+        "checked_by": model.checked_by,
+        "not_pinned": list(model.not_pinned),
+        "source": model.source or model.obtain,
+    }
+
+
+def get(name: str) -> Model:
+    """Return the manifest's entry `name`.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    try:
+        return manifest()[name]
+    except KeyError as error:
+        raise ConfigError(
+            f"there is no model `{name}`", hint="`closefit download-weights --list` names them all"
+        ) from error

@@ -1,0 +1,74 @@
+"""The chosen part of a video, at working size, with what the user knows of it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from closefit import video
+from closefit.events import Step
+from closefit.imports.detections.given import Given, read_given
+from closefit.imports.detections.part import Part
+from closefit.storage.job import Job
+from closefit.tracking.corrections import NO_CORRECTIONS, Corrections
+from closefit.tracking.corrections import read as read_corrections
+
+Image = UInt8[np.ndarray, "height width 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """The chosen part of the video, and how to read it at working size."""
+
+    job: Job
+    time_s: Float[np.ndarray, " frame"]
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Working size: the video's, or smaller."""
+        info, height = self.job.video, self.job.config.track.work_height_px
+        scale = min(1.0, height / info.height)
+        return max(1, round(info.width * scale)), max(1, round(info.height * scale))
+
+    @property
+    def scale(self) -> Float[np.ndarray, "2"]:
+        """Source pixels per working pixel, across and down."""
+        width, height = self.size_wh
+        return np.array([self.job.video.width / width, self.job.video.height / height])
+
+    @cached_property
+    def given(self) -> Given | None:
+        """What the user knows already of these frames."""
+        paths, info = self.job.config.track.observations, self.job.video
+        if not paths:
+            return None
+        first = int(np.searchsorted(video.frame_times(info), self.time_s[0]))
+        part = Part(info, slice(first, first + len(self.time_s)), self.size_wh)
+        return read_given([Path(path) for path in paths], part)
+
+    @cached_property
+    def corrections(self) -> Corrections:
+        """What the user says was wrong, in pixels of the source video."""
+        named, info = self.job.config.track.corrections, self.job.video
+        if named is None:
+            return NO_CORRECTIONS
+        return read_corrections(Path(named), len(self.time_s), (info.width, info.height))
+
+    def images(self, task: str) -> Iterator[Image]:
+        """Stream the pictures at working size, reporting progress under the name `task`."""
+        track = self.job.config.track
+        pictures = video.frames(self.job.video, track.start_s, track.end_s, size_wh=self.size_wh)
+        for done, picture in enumerate(pictures, start=1):
+            yield picture
+            self.job.emit(Step(task, done, len(self.time_s)))
+
+
+def batches(images: Iterable[Image], size: int) -> Iterator[list[Image]]:
+    """Yield lists of `size` images; the last one may be shorter."""
+    stream = iter(images)
+    while batch := list(islice(stream, size)):
+        yield batch

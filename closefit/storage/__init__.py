@@ -1,0 +1,1 @@
+"""What lies on disk: the results folder, its artifacts, hashes of files."""

@@ -1,0 +1,236 @@
+"""The results folder: names of its files, who may write to it, its log and its `run.json`."""
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from closefit.errors import ArtifactMissingError, DiskFullError, OutputFolderError
+from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write, disk_full_guard
+from closefit.storage.hashing import sha256_of
+
+NUM_PEOPLE = 2
+
+CHOICES = ("track.people", "track.corrections")
+"""Settings that belong to a folder rather than to a command: `run` goes on with them."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths inside one results folder; making this object touches nothing on disk."""
+
+    root: Path
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of the stages' caches."""
+        return self.root / "artifacts"
+
+    def artifact(self, kind: str) -> Path:
+        """Cache of one stage."""
+        return self.artifacts / f"{kind}.npz"
+
+    @property
+    def optimize_checkpoint(self) -> Path:
+        """State of an unfinished `optimize`."""
+        return self.artifacts / "optimize.checkpoint"
+
+    @property
+    def export_manifest(self) -> Path:
+        """What `export` wrote last, and from what."""
+        return self.artifacts / "export.json"
+
+    @property
+    def run_json(self) -> Path:
+        """Settings, facts and figures of the run."""
+        return self.root / "run.json"
+
+    @property
+    def log(self) -> Path:
+        """Log of all commands on this folder."""
+        return self.root / "log.txt"
+
+    @property
+    def motion(self) -> Path:
+        """Both people's motion."""
+        return self.root / "motion.npz"
+
+    def amass(self, person: int) -> Path:
+        """One person's motion with AMASS keys."""
+        return self.root / f"person_{person}_amass.npz"
+
+    @property
+    def glb(self) -> Path:
+        """Both people skinned and animated."""
+        return self.root / "scene.glb"
+
+    def bvh(self, person: int) -> Path:
+        """One person's skeleton animation."""
+        return self.root / f"person_{person}.bvh"
+
+    def gaussians(self, person: int) -> Path:
+        """One person's canonical Gaussians."""
+        return self.root / "gaussians" / f"person_{person}.ply"
+
+    @property
+    def contacts(self) -> Path:
+        """Who touches whom."""
+        return self.root / "contacts.json"
+
+    @property
+    def overlay(self) -> Path:
+        """Input and bodies side by side."""
+        return self.root / "overlay.mp4"
+
+    @property
+    def preview(self) -> Path:
+        """What `track` has found, drawn over the input."""
+        return self.root / "preview.mp4"
+
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """Every file that `export` may write."""
+        per_person = [
+            path(person)
+            for path in (self.amass, self.bvh, self.gaussians)
+            for person in range(NUM_PEOPLE)
+        ]
+        return (self.motion, self.glb, self.contacts, self.overlay, *per_person)
+
+    def create(self) -> None:
+        """Make the folders and prove that they can be written to.
+
+        Raises:
+            OutputFolderError: They cannot be made or written to.
+            DiskFullError: Not even an empty file fits on the disk.
+        """
+        try:
+            with disk_full_guard(self.root):
+                self.artifacts.mkdir(parents=True, exist_ok=True)
+                for folder in (self.root, self.artifacts):
+                    probe = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-probe"
+                    probe.write_bytes(b"closefit")
+                    probe.unlink()
+        except DiskFullError:
+            raise
+        except OSError as error:
+            raise OutputFolderError(
+                f"cannot write to `{self.root}`: {error.strerror}",
+                hint="choose a folder that you may write to with --out",
+            ) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process; left-over partial files of killed ones are removed.
+
+        Raises:
+            OutputFolderError: Another process holds it.
+        """
+        with open(self.artifacts / ".lock", "a+", encoding="ascii") as lock:
+            # The system drops this lock when its process ends, however it ends.
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                raise OutputFolderError(
+                    f"`{self.root}` is in use by another closefit (process `{lock.read()}`)",
+                    hint="wait until it is done, or choose another folder with --out",
+                ) from error
+            except OSError:
+                logger.warning("%s: this file system has no locks", self.root)
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            for partial in self.root.rglob(f"{TEMPORARY_PREFIX}*"):
+                partial.unlink(missing_ok=True)
+            yield
+
+    def read_run(self) -> dict[str, Any]:
+        """Return what `run.json` says; nothing where there is none or it is unreadable."""
+        try:
+            run = json.loads(self.run_json.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return run if isinstance(run, dict) else {}
+
+    def update_run(self, changes: Mapping[str, Any]) -> None:
+        """Replace top-level entries of `run.json`, all or nothing."""
+        write_json(self.run_json, {**self.read_run(), **changes})
+
+    def require_started(self) -> dict[str, Any]:
+        """Return `run.json` of a folder that a run was started in.
+
+        Raises:
+            ArtifactMissingError: No run was started here.
+        """
+        run = self.read_run()
+        if "video" not in run:
+            raise ArtifactMissingError(
+                f"`{self.root}` is not a results folder of closefit",
+                hint="start one with `closefit run VIDEO --out DIR`",
+            )
+        return run
+
+    def choices(self, of: Path | None = None) -> dict[str, str]:
+        """Return what a user has decided about this folder's people, by name of the setting.
+
+        Args:
+            of: Only if this is the folder's video.
+        """
+        run = self.read_run()
+        settings, owner = run.get("settings", {}), run.get("video", {}).get("content_sha256")
+        if of is not None and not (of.is_file() and sha256_of(of) == owner):
+            return {}
+        return {name: settings[name] for name in CHOICES if settings.get(name) is not None}
+
+    def check_video(self, content_sha256: str) -> None:
+        """Refuse a folder that holds the results of another video.
+
+        Raises:
+            OutputFolderError: It does.
+        """
+        video = self.read_run().get("video", {})
+        owner = video.get("content_sha256", content_sha256)
+        if owner != content_sha256:
+            raise OutputFolderError(
+                f"`{self.root}` holds the results of another video, `{video.get('path')}`",
+                hint="choose another folder with --out, or replace these results with --force",
+            )
+
+    @contextmanager
+    def logging_to_file(self) -> Iterator[None]:
+        """Append everything that closefit logs to the folder's log file."""
+        with disk_full_guard(self.log):
+            handler = _LogFile(self.log, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setLevel(logging.INFO)
+        package_logger = logging.getLogger("closefit")
+        level = package_logger.level
+        package_logger.addHandler(handler)
+        package_logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            package_logger.setLevel(level)
+            package_logger.removeHandler(handler)
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk ends silently: the run reports that itself."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Drop `record`."""
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` as indented JSON, all or nothing."""
+    with atomic_write(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())

@@ -1,0 +1,77 @@
+"""Where two people stand, seen from each other: what places a person whom no keypoint shows."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from closefit.init.from_prior import PriorFit, fit_from_prior, hidden_share
+from closefit.init.prior_start import sample_start
+from closefit.init.reference import APART_SIGMA_M, Apart
+from closefit.models.weights import PRIOR, locate
+from closefit.prior.loading import load_prior
+from tests.known_motion import FRAMES, KnownMotion
+
+
+@pytest.fixture
+def pelvis() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(2)
+    away = torch.tensor([0.0, 0.0, 4.0], dtype=torch.float64)
+    return away + torch.randn(6, 2, 3, generator=generator, dtype=torch.float64)
+
+
+def apart(pelvis: torch.Tensor) -> Apart:
+    return Apart(pelvis, torch.ones(len(pelvis), dtype=pelvis.dtype))
+
+
+def test_it_is_zero_at_the_reference_and_in_a_scene_of_any_size(pelvis: torch.Tensor) -> None:
+    term = apart(pelvis)
+    for scale in (1.0, 0.7, 1.6):
+        assert float(term.energy(scale * pelvis, 4.0)) < 1e-20
+
+
+def test_it_counts_in_sigmas_at_the_reference_depth(pelvis: torch.Tensor) -> None:
+    moved = pelvis.clone()
+    moved[:, 0, 0] += 2.0 * APART_SIGMA_M  # across the view: depth stays
+    assert float(apart(pelvis).energy(moved, 1e6)) == pytest.approx(0.5 * 4.0)
+
+
+def test_its_gradient_is_that_of_finite_differences(pelvis: torch.Tensor) -> None:
+    off = (pelvis + 0.05 * torch.sin(torch.arange(36.0).reshape(6, 2, 3))).requires_grad_()
+    assert torch.autograd.gradcheck(lambda p: apart(pelvis).energy(p, 4.0), off)
+
+
+def test_only_frames_with_trust_count(pelvis: torch.Tensor) -> None:
+    trust = torch.tensor([0.0, 1.0, 0.0, 0.0, 1.0, 0.0], dtype=torch.float64)
+    off = (pelvis + 0.03).detach()
+    off[:, 0] += 0.05
+    off.requires_grad_()
+    Apart(pelvis, trust).energy(off, 4.0).backward()
+    assert torch.equal(off.grad.abs().sum((1, 2)) > 0, trust > 0)
+
+
+def test_the_share_grows_as_the_worse_seen_person_vanishes(known: KnownMotion) -> None:
+    weight = torch.ones(FRAMES, 2, 17)
+    weight[1, 0, :8] = 0.0  # just over half are left
+    weight[2, 1, :13] = 0.0
+    weight[3, 1] = 0.0
+    share = hidden_share(dataclasses.replace(known.targets, weight=weight))
+    expected = torch.zeros(FRAMES)
+    expected[2], expected[3] = 1.0 - 2.0 * 4 / 17, 1.0
+    torch.testing.assert_close(share, expected)
+
+
+def test_a_person_who_is_never_seen_stays_where_the_prior_puts_him(known: KnownMotion) -> None:
+    weight = known.targets.weight.clone()
+    weight[:, 1] = 0.0
+    targets = dataclasses.replace(
+        known.targets, weight=weight, seen=known.targets.seen & (weight > 0).any(-1)
+    )
+    network = load_prior(locate(PRIOR))[0]
+    settings = PriorFit(samples=2, steps=100)
+    expected = sample_start(network, known.body, targets, settings.samples, settings.seed).expected
+    fit = fit_from_prior(known.body, targets, known.prior, network, settings, lambda *_: None)
+    pelvis = fit.variables.pelvis().detach()
+    scale = expected.pelvis_m[..., 2].mean() / pelvis[..., 2].mean()
+    found, wanted = (p[:, 0] - p[:, 1] for p in (scale * pelvis, expected.pelvis_m))
+    assert float((found - wanted).norm(dim=-1).mean()) < 0.05

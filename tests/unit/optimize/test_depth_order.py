@@ -1,0 +1,127 @@
+"""The picture says who is nearer: a wrong order is found, a right one is left alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from closefit.appearance.avatar import Avatars, GaussianMap, SurfaceRig
+from closefit.appearance.raster.rasterizer import rasterize
+from closefit.appearance.surface import surface_texels
+from closefit.config import OptimizeConfig
+from closefit.fit.floor import FloorPlane, typical_up
+from closefit.fit.motion_objective import MotionObjective, MotionWeights
+from closefit.fit.reprojection import KeypointProjector
+from closefit.fit.variables import MotionVariables
+from closefit.geometry.camera import crop_intrinsics
+from closefit.geometry.penetration import PenetrationProxy
+from closefit.optimize.depth_order import (
+    SEGMENT,
+    OrderCheck,
+    exchanged,
+    overlapping_segments,
+)
+from closefit.optimize.objective import CroppedFrames, JointObjective
+from tests.known_motion import FRAMES, KnownMotion
+
+SIZE = (96, 72)
+CONFIG = OptimizeConfig()
+
+
+class _RedAndGreen(Avatars):
+    """Looks that were learned already."""
+
+    def forward(self) -> GaussianMap:
+        """Colour the two people."""
+        looks = super().forward()
+        red_green = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.7, 0.1]])
+        return dataclasses.replace(looks, colour=red_green[:, None].expand_as(looks.colour))
+
+
+@pytest.fixture(scope="module")
+def truth(known: KnownMotion) -> MotionVariables:
+    """The known people, 0.3 m apart in the image plane: the nearer one hides much of the other."""
+    v = known.variables
+    pelvis = torch.tensor([[-0.12, 0.1, 3.1], [0.18, 0.1, 3.4]]).expand(FRAMES, 2, 3)
+    return MotionVariables(
+        v.pose_6d, pelvis[..., :2] / pelvis[..., 2:], pelvis[..., 2].log(), v.betas
+    )
+
+
+@pytest.fixture(scope="module")
+def check(known: KnownMotion, truth: MotionVariables) -> OrderCheck:
+    """What the true motion looks like, and its keypoints."""
+    torch.manual_seed(0)
+    body, K = known.body, known.targets.K
+    texels = surface_texels(body, 48)
+    rig, avatars = SurfaceRig(body, texels), _RedAndGreen(texels, 4, 4)
+    crop_K = crop_intrinsics(K, 0.0, 0.0, SIZE[0] / 480, SIZE[1] / 360)
+    with torch.no_grad():
+        rotations, transl = truth.rotations(), truth.transl(body)
+        joints, points = KeypointProjector(body, "coco17")(rotations, truth.betas, transl, K)
+        render = rasterize(rig.pose(avatars(), rotations, truth.betas, transl), crop_K, *SIZE)
+    image = render.features[..., :3] + 1.0 - render.alpha[..., None]
+    up = typical_up(torch.device("cpu"))
+    plane = torch.cat([up, -(joints[:, :, [10, 11]] @ up).min()[None]])
+    return OrderCheck(
+        JointObjective(
+            MotionObjective(body, known.prior, "coco17", MotionWeights()),
+            rig,
+            PenetrationProxy.create(body.v_template, body.faces, 400),
+            None,
+            CONFIG,
+            CONFIG.weight_prior_pose,
+        ),
+        avatars,
+        FloorPlane.from_plane(plane),
+        dataclasses.replace(known.targets, points_px=points),
+        CroppedFrames(
+            images=(255 * image.clamp(0, 1)).to(torch.uint8),
+            masks=(255 * render.alpha).to(torch.uint8),
+            masked=torch.ones(FRAMES, dtype=torch.bool),
+            K=crop_K,
+        ),
+        CONFIG.lr_motion,
+    )
+
+
+def test_a_wrong_order_is_found(check: OrderCheck, truth: MotionVariables) -> None:
+    motion, found = check(exchanged(truth, (0, 8)), [(0, 8), (8, FRAMES)])
+    assert found == [(0, 8)]
+    assert (motion.log_depth[:, 0] < motion.log_depth[:, 1]).all()
+
+
+def test_a_right_order_is_left_alone(check: OrderCheck, truth: MotionVariables) -> None:
+    motion, found = check(truth, [(0, 8), (8, FRAMES)])
+    assert found == []
+    for one, other in zip(motion.tensors(), truth.tensors(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_frames_outside_the_segment_stay(check: OrderCheck, truth: MotionVariables) -> None:
+    wrong = exchanged(truth, (2, 8))
+    motion, found = check(wrong, [(2, 8)])
+    assert found == [(2, 8)]
+    for one, other in zip(motion.tensors()[:3], wrong.tensors()[:3], strict=True):
+        assert torch.equal(one[:2], other[:2])
+        assert torch.equal(one[8:], other[8:])
+
+
+def test_exchanging_keeps_places_in_the_image_and_undoes_itself(truth: MotionVariables) -> None:
+    other = exchanged(truth, (3, 7))
+    pelvis, was = other.pelvis(), truth.pelvis()
+    torch.testing.assert_close(pelvis[..., :2] / pelvis[..., 2:], was[..., :2] / was[..., 2:])
+    assert torch.equal(other.log_depth[3:7], truth.log_depth[3:7].flip(-1))
+    assert torch.equal(exchanged(other, (3, 7)).log_depth, truth.log_depth)
+
+
+def test_segments_are_short_and_only_where_people_overlap() -> None:
+    overlap = np.zeros(60)
+    overlap[3:5] = 0.3  # too short to decide
+    overlap[10:31] = 0.3
+    overlap[55:] = 0.3
+    segments = overlapping_segments(overlap)
+    assert segments == [(10, 18), (18, 26), (26, 31), (55, 60)]
+    assert max(stop - first for first, stop in segments) <= SEGMENT
+    assert overlapping_segments(np.zeros(60)) == []
