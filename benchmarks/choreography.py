@@ -17,7 +17,7 @@ import torch
 from measuring import RESULTS
 
 from closefit.body import Body
-from closefit.body.pose_prior import PosePrior
+from closefit.body.joint_limits import JointLimits
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.geometry.penetration import average_penetration_depth_mm
 from closefit.learning.choreography import KINDS
@@ -67,7 +67,7 @@ def measure(body: Body, scripts: Scripts, solved: Solved) -> list[tuple[str, tor
     joints = posed.transforms[..., :3, 3]
     speed = FPS * joints.diff(dim=0).norm(dim=-1)
     acceleration = FPS**2 * joints.diff(n=2, dim=0).norm(dim=-1)
-    prior = PosePrior.create("cpu", torch.float32)
+    prior = JointLimits.create("cpu", torch.float32)
     deviation = prior.deviation(solved.rotations)
     excess = torch.relu(prior.low[1:] - deviation) + torch.relu(deviation - prior.high[1:])
     balls = joints[:, :, :, [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]]

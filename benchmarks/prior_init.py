@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from measuring import publish, table
 
+from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
-from closefit.body.pose_prior import PosePrior
 from closefit.body.skeleton import EVALUATION_JOINTS
 from closefit.config import InitConfig
 from closefit.evaluation.metrics import interaction_error, mpjpe, pa_mpjpe
@@ -98,13 +98,13 @@ def score(
 
 
 def _with_prior(body: Body, targets: KeypointTargets, network: Denoiser) -> ClipFit:
-    ranges = PosePrior.create("cpu", torch.float32)
+    ranges = JointLimits.create("cpu", torch.float32)
     return fit_from_prior(body, targets, ranges, network, PriorFit(), lambda *_: None)
 
 
 def _without_prior(body: Body, targets: KeypointTargets, network: Denoiser) -> ClipFit:
     del network
-    ranges = PosePrior.create("cpu", torch.float32)
+    ranges = JointLimits.create("cpu", torch.float32)
     return fit_best(body, targets, ranges, InitConfig().steps, lambda *_: None)[0]
 
 

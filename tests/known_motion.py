@@ -6,8 +6,8 @@ from pathlib import Path
 import roma
 import torch
 
+from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
-from closefit.body.pose_prior import PosePrior
 from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables, rest_pelvis
@@ -23,7 +23,7 @@ class KnownMotion:
     """A motion, its body and the keypoints it projects to."""
 
     body: Body
-    prior: PosePrior
+    prior: JointLimits
     variables: MotionVariables
     joints: torch.Tensor
     targets: KeypointTargets
@@ -32,7 +32,7 @@ class KnownMotion:
 def make_known_motion() -> KnownMotion:
     """Two relaxed people who face each other in profile and swing their arms and legs a little."""
     body = Body.load(WEIGHTS / "closefit_body.npz")
-    prior = PosePrior.create("cpu", torch.float32)
+    prior = JointLimits.create("cpu", torch.float32)
     phase = torch.linspace(0.0, 2.0, FRAMES)[:, None, None]
     swing = torch.zeros(FRAMES, 2, 24, 3)
     swing[:, :, [1, 2], 0] = 0.25 * torch.sin(phase) * torch.tensor([1.0, -1.0])

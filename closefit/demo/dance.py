@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body import Body
-from closefit.body.pose_prior import PosePrior
+from closefit.body.joint_limits import JointLimits
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.demo.hold import HEADINGS_RAD, LEAN_RAD, PELVIS_DISTANCE_M, Hold, solve_hold
 from closefit.demo.steps import CYCLE_S, pitch_matrix, reach_feet, walk, yaw_matrix
@@ -96,7 +96,7 @@ def _path(
 
 def _upper_bodies(hold: Hold, time_s: Float[Tensor, " frame"]) -> Float[Tensor, "frame 2 24 3 3"]:
     """Local rotations: relaxed arms that swing, then stretched arms, then the hold."""
-    relaxed = PosePrior.create("cpu", torch.float32).relaxed
+    relaxed = JointLimits.create("cpu", torch.float32).relaxed
     swing = ARM_SWING_RAD * torch.sin(2.0 * torch.pi * time_s / CYCLE_S)
     walking = relaxed.repeat(len(time_s), 2, 1, 1, 1)
     stretched = hold.rotations.clone()

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from closefit.body import Body, RestBody
-from closefit.body.pose_prior import PosePrior
+from closefit.body.joint_limits import JointLimits
 from closefit.body.skeleton import JOINT_INDEX, PART_NAMES
 from closefit.demo.steps import pitch_matrix, yaw_matrix
 
@@ -61,8 +61,8 @@ def solve_hold(body: Body, betas: Float[Tensor, "2 10"]) -> Hold:
     rest = body.rest(betas)
     pelvis = _standing(rest)
     transl = pelvis - rest.joints[:, 0]
-    prior = PosePrior.create("cpu", torch.float32)
-    start = _raised_arms(prior)
+    limits = JointLimits.create("cpu", torch.float32)
+    start = _raised_arms(limits)
     mean = body.rest(torch.zeros(10))
     touches = [_Touch.create(body, mean, *places) for places in _touch_places(mean)]
     turn = torch.zeros(2, len(FREE_JOINTS), 3, requires_grad=True)
@@ -75,7 +75,7 @@ def solve_hold(body: Body, betas: Float[Tensor, "2 10"]) -> Hold:
         loss = (
             sum(touch.loss(posed.vertices, body.faces) for touch in touches)
             + _joined_hands_loss(posed.joints)
-            + PLAUSIBLE_WEIGHT * prior.energy(rotations).sum()
+            + PLAUSIBLE_WEIGHT * limits.energy(rotations).sum()
         )
         loss.backward()
         optimizer.step()
@@ -83,9 +83,9 @@ def solve_hold(body: Body, betas: Float[Tensor, "2 10"]) -> Hold:
     return Hold(rotations=_turned(start, turn).detach(), pelvis=pelvis)
 
 
-def _raised_arms(prior: PosePrior) -> Float[Tensor, "2 24 3 3"]:
+def _raised_arms(limits: JointLimits) -> Float[Tensor, "2 24 3 3"]:
     """Relaxed people face to face who show each other one palm: person 0 the left one."""
-    start = prior.relaxed.repeat(2, 1, 1, 1)
+    start = limits.relaxed.repeat(2, 1, 1, 1)
     start[:, 0] = yaw_matrix(torch.tensor(HEADINGS_RAD)) @ pitch_matrix(torch.full((2,), LEAN_RAD))
     # The upper arm hangs a little below the T-pose and is twisted until the bent forearm points up.
     lower, twist, bend = 0.4, -1.2, 1.2

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
-from closefit.body.pose_prior import PosePrior
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.body.stature import Stature
 from closefit.fit.floor import FloorPlane
@@ -76,13 +76,15 @@ class MotionTerms:
 class MotionObjective:
     """Keypoints, plausible poses, smooth motion, one floor, ordinary shapes."""
 
-    def __init__(self, body: Body, prior: PosePrior, set_name: str, weights: MotionWeights) -> None:
+    def __init__(
+        self, body: Body, limits: JointLimits, set_name: str, weights: MotionWeights
+    ) -> None:
         """Prepare for a body (on its device) and a keypoint set."""
         self.body = body
         self.weights = weights
         self.stature = Stature(body)
         self.projector = KeypointProjector(body, set_name)
-        self._prior = prior
+        self._limits = limits
         device = body.v_template.device
         self.soles = torch.tensor([JOINT_INDEX[name] for name in SOLES], device=device)
         self._clearance = self.stature.clearance(self.soles)
@@ -117,7 +119,7 @@ class MotionObjective:
         )
         terms = {
             "keypoints": w.keypoints * keypoints.mean(0).sum(),
-            "pose": w.pose * self._prior.energy(rotations).mean(0).sum(),
+            "pose": w.pose * self._limits.energy(rotations).mean(0).sum(),
             "smooth": w.smooth * smoothness_loss(bodies, targets.fps, w.acceleration_m_s2),
             "floor": w.floor
             * floor_loss(

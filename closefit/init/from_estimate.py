@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
-from closefit.body.pose_prior import PosePrior
 from closefit.body.stature import Stature
 from closefit.fit.motion_objective import MotionWeights
 from closefit.fit.reprojection import KeypointProjector
@@ -49,7 +49,7 @@ DEPTH_FACTOR = 2.0
 def fit_from_estimate(
     body: Body,
     targets: KeypointTargets,
-    prior: PosePrior,
+    limits: JointLimits,
     estimates: PersonEstimates,
     steps: int,
     on_step: Callable[[int, int], None],
@@ -61,7 +61,7 @@ def fit_from_estimate(
     Args:
         body: Body on the device of `targets`.
         targets: Observed keypoints.
-        prior: Pose plausibility.
+        limits: Plausible joint rotations.
         estimates: Persons 0 and 1 in the frames of `targets`, relative to its camera.
         steps: Number of Adam steps of the last fit.
         on_step: Told (steps done, steps in all).
@@ -81,7 +81,7 @@ def fit_from_estimate(
         on_step(done, total)
 
     if lifting:
-        start = _merge(start, lift(body, targets, prior, told), torch.as_tensor(covered))
+        start = _merge(start, lift(body, targets, limits, told), torch.as_tensor(covered))
     starts = with_swapped_order("as estimated", start)
     total -= (2 - len(starts)) * trial
     statures = implied_statures(body, start, estimates)
@@ -89,7 +89,7 @@ def fit_from_estimate(
     scale = 0.0 if bool(statures.isfinite().any()) else MotionWeights.scale
     wide, final = (
         estimate_objective(
-            body, prior, targets, estimates, statures,
+            body, limits, targets, estimates, statures,
             MotionWeights(outlier_sigmas=sigmas, scale=scale),
         )
         for sigmas in (WIDE_SIGMAS, MotionWeights.outlier_sigmas)
@@ -267,7 +267,7 @@ def _merge(
 
 def estimate_objective(
     body: Body,
-    prior: PosePrior,
+    limits: JointLimits,
     targets: KeypointTargets,
     estimates: PersonEstimates,
     statures: Float[Tensor, "person"],
@@ -281,7 +281,7 @@ def estimate_objective(
         trust[..., 0] = 0.0  # which way the camera looked was only searched roughly
     return ReferenceObjective(
         body,
-        prior,
+        limits,
         targets.set_name,
         weights,
         rotations,

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
-from closefit.body.pose_prior import PosePrior
 from closefit.fit.motion_objective import MotionWeights
 from closefit.fit.targets import KeypointTargets
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
@@ -57,7 +57,7 @@ class PriorFit:
 def fit_from_prior(
     body: Body,
     targets: KeypointTargets,
-    ranges: PosePrior,
+    ranges: JointLimits,
     network: Denoiser,
     settings: PriorFit,
     on_step: Callable[[int, int], None],
@@ -79,7 +79,7 @@ def fit_from_prior(
 def _fit_near(
     body: Body,
     targets: KeypointTargets,
-    ranges: PosePrior,
+    ranges: JointLimits,
     settings: PriorFit,
     start: PriorStart,
     on_step: Callable[[int, int], None],
@@ -116,7 +116,7 @@ def weights_with_prior(pose: float, keypoints: float) -> MotionWeights:
 def fit_pair(
     body: Body,
     targets: KeypointTargets,
-    ranges: PosePrior,
+    ranges: JointLimits,
     network: Denoiser,
     settings: PriorFit,
     estimates: PersonEstimates,

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
-from closefit.body.pose_prior import PosePrior
 from closefit.fit.motion_objective import MotionObjective, MotionWeights
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables
@@ -23,7 +23,7 @@ CLOSE_LOG_DEPTH = 0.2
 def fit_best(
     body: Body,
     targets: KeypointTargets,
-    prior: PosePrior,
+    limits: JointLimits,
     steps: int,
     on_step: Callable[[int, int], None],
 ) -> tuple[ClipFit, str]:
@@ -33,7 +33,7 @@ def fit_best(
         The fit, and the name of the depth order it started from: `as lifted` or `swapped`.
     """
     trial = max(1, round(TRIAL_SHARE * steps))
-    objective = MotionObjective(body, prior, targets.set_name, MotionWeights())
+    objective = MotionObjective(body, limits, targets.set_name, MotionWeights())
     total = lifting_steps(targets.num_frames) + 2 * trial + steps
     done = 0
 
@@ -42,7 +42,7 @@ def fit_best(
         done += 1
         on_step(done, total)
 
-    starts = with_swapped_order("as lifted", lift(body, targets, prior, told))
+    starts = with_swapped_order("as lifted", lift(body, targets, limits, told))
     total -= (2 - len(starts)) * trial
     return fit_starts(objective, targets, starts, trial, steps, told)
 

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from closefit.body.joint_limits import JointLimits
 from closefit.body.keypoints import KEYPOINT_SETS
 from closefit.body.model import Body
-from closefit.body.pose_prior import PosePrior
 from closefit.fit.floor import typical_up
 from closefit.fit.losses import reprojection_loss
 from closefit.fit.reprojection import KeypointProjector
@@ -45,7 +45,7 @@ JUMP_M = 0.12
 def lift(
     body: Body,
     targets: KeypointTargets,
-    prior: PosePrior,
+    limits: JointLimits,
     on_step: Callable[[int, int], None],
 ) -> MotionVariables:
     """Choose a first pose, place and depth of both people in every frame.
@@ -53,10 +53,10 @@ def lift(
     Args:
         body: Body on the device of `targets`.
         targets: Observed keypoints.
-        prior: Pose plausibility.
+        limits: Plausible joint rotations.
         on_step: Told (steps done, steps in all).
     """
-    variables = _start(body, targets, prior)
+    variables = _start(body, targets, limits)
     mean_log_depth = variables.log_depth.mean()
     chunks = torch.arange(targets.num_frames, device=targets.K.device).split(CHUNK)
     lifted, energies = [], []
@@ -71,7 +71,7 @@ def lift(
             pelvis_ray=variables.pelvis_ray[:, frames],
             log_depth=variables.log_depth[:, frames],
         )
-        energies.append(_fit_frames(body, targets.cut(frames), prior, part, mean_log_depth, told))
+        energies.append(_fit_frames(body, targets.cut(frames), limits, part, mean_log_depth, told))
         lifted.append(part)
     pose_6d, pelvis_ray, log_depth = (
         torch.cat([part.tensors()[index].detach() for part in lifted], dim=1) for index in range(3)
@@ -91,7 +91,7 @@ def lifting_steps(num_frames: int) -> int:
 def _fit_frames(
     body: Body,
     targets: KeypointTargets,
-    prior: PosePrior,
+    limits: JointLimits,
     variables: MotionVariables,
     mean_log_depth: Float[Tensor, ""],
     on_step: Callable[[int], None],
@@ -108,7 +108,7 @@ def _fit_frames(
         return (
             reprojection_loss(projected, targets.points_px, targets.weight, targets.sigma_px, 8.0)
             + _landmark_energy(keypoints, targets)
-            + prior.energy(rotations)
+            + limits.energy(rotations)
             + 0.5 * (tilt / TILT_SPREAD_RAD).square()
             + 0.5 * ((variables.log_depth - mean_log_depth) / DEPTH_SPREAD).square()
         )
@@ -143,14 +143,14 @@ def _landmark_energy(
     return 0.5 * (targets.landmarks_m[..., 3] * robust_square(squared, 3.0)).sum(-1)
 
 
-def _start(body: Body, targets: KeypointTargets, prior: PosePrior) -> MotionVariables:
+def _start(body: Body, targets: KeypointTargets, limits: JointLimits) -> MotionVariables:
     """Relaxed bodies facing `NUM_DIRECTIONS` ways, sized and centred by the keypoints."""
     frames, device = targets.num_frames, targets.K.device
     yaw = torch.arange(NUM_DIRECTIONS, device=device) * (2.0 * math.pi / NUM_DIRECTIONS)
     turned = roma.rotvec_to_rotmat(yaw[:, None] * torch.tensor([0.0, 1.0, 0.0], device=device))
     # Body frame (y up, facing +z) to camera frame (y down, z away) for a person who faces us.
     facing = _upright(typical_up(device)) @ turned
-    rotations = prior.relaxed.expand(NUM_DIRECTIONS, frames, 2, 24, 3, 3).clone()
+    rotations = limits.relaxed.expand(NUM_DIRECTIONS, frames, 2, 24, 3, 3).clone()
     rotations[..., 0, :, :] = facing[:, None, None]
     template = body.v_template[:, 1]
     stature = float(template.max() - template.min())

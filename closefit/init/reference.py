@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
-from closefit.body.pose_prior import PosePrior
 from closefit.fit.floor import FloorPlane
 from closefit.fit.motion_objective import MotionObjective, MotionTerms, MotionWeights
 from closefit.fit.targets import KeypointTargets
@@ -55,7 +55,7 @@ class ReferenceObjective(MotionObjective):
     def __init__(
         self,
         body: Body,
-        prior: PosePrior,
+        limits: JointLimits,
         set_name: str,
         weights: MotionWeights,
         rotations: Float[Tensor, "frame person 24 3 3"],
@@ -69,7 +69,7 @@ class ReferenceObjective(MotionObjective):
 
         Args:
             body: Body on its device.
-            prior: Pose plausibility.
+            limits: Plausible joint rotations.
             set_name: Keypoint set.
             weights: Weights of the other terms.
             rotations: The reference.
@@ -79,7 +79,7 @@ class ReferenceObjective(MotionObjective):
             statures_m: Body heights; NaN where not known.
             apart: Where the two stand, seen from each other.
         """
-        super().__init__(body, prior, set_name, weights)
+        super().__init__(body, limits, set_name, weights)
         self._rotations = rotations
         self._precision = 1.0 / sigma_rad.square()
         self._trust = trust

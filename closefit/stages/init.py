@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
-from closefit.body.pose_prior import PosePrior
 from closefit.errors import PeopleError
 from closefit.events import Notice, Step
 from closefit.fit.confidence import pose_confidence
@@ -42,7 +42,7 @@ def run(job: Job) -> None:
     width, height = (int(n) for n in track.size_wh)
     K = camera_intrinsics(job.config.camera, width, height, len(track.time_s))
     targets = targets_from_track(track, K, job.config.init.keypoint_confidence, job.device)
-    prior = PosePrior.create(job.device, torch.float32)
+    limits = JointLimits.create(job.device, torch.float32)
 
     def on_step(done: int, total: int) -> None:
         job.emit(Step("init", done, total))
@@ -53,14 +53,14 @@ def run(job: Job) -> None:
         _check_seen(targets, settings.keypoint_confidence)
     if estimates is not None and settings.prior:
         network, order = load_network(job), "as estimated"
-        fit = fit_pair(body, targets, prior, network, _prior_settings(job), estimates, on_step)
+        fit = fit_pair(body, targets, limits, network, _prior_settings(job), estimates, on_step)
     elif estimates is not None:
-        fit, order = fit_from_estimate(body, targets, prior, estimates, settings.steps, on_step)
+        fit, order = fit_from_estimate(body, targets, limits, estimates, settings.steps, on_step)
     elif settings.prior:
         network, order = load_network(job), "as sampled"
-        fit = fit_from_prior(body, targets, prior, network, _prior_settings(job), on_step)
+        fit = fit_from_prior(body, targets, limits, network, _prior_settings(job), on_step)
     else:
-        fit, order = fit_best(body, targets, prior, settings.steps, on_step)
+        fit, order = fit_best(body, targets, limits, settings.steps, on_step)
     motion = motion_from_fit(body, targets, fit, K, f"depth order: {order}")
     job.save(motion)
     job.report({"init_energy": round(fit.energy, 3), "depth_order_start": order})

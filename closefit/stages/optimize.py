@@ -14,8 +14,8 @@ from torch import Tensor
 from closefit.appearance.avatar import Avatars, SurfaceRig
 from closefit.appearance.perceptual import PerceptualLoss
 from closefit.appearance.surface import SurfaceTexels, surface_texels
+from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
-from closefit.body.pose_prior import PosePrior
 from closefit.errors import FitDivergedError
 from closefit.events import Notice, Step
 from closefit.fit.confidence import pose_confidence
@@ -106,7 +106,7 @@ def _build_loop(
     objective = JointObjective(
         MotionObjective(
             body,
-            PosePrior.create(job.device, torch.float32),
+            JointLimits.create(job.device, torch.float32),
             targets.set_name,
             _motion_weights(job),
         ),

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.unit.learning.training.conftest import moving_pair
 
 from closefit.learning.motions.shards import write_shards
 from closefit.learning.training.run import LOG_FILE, PRIOR_FILE, STATE_FILE
 from closefit.prior.loading import load_prior
+from tests.unit.learning.training.conftest import moving_pair
 
 TINY = ("network.width=32", "network.blocks=1", "network.heads=4", "network.feed_forward=32",
         "validate_every=10")  # fmt: skip

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from closefit.body.pose_prior import PosePrior
+from closefit.body.joint_limits import JointLimits
 from closefit.body.skeleton import JOINT_INDEX, JOINT_NAMES, NUM_JOINTS
 from closefit.learning.choreography.angles import about
 from closefit.learning.choreography.objective import ANKLES, Contacts, PairBodies, Support
@@ -47,7 +47,7 @@ class KeyPoses:
 
 def solve_key_poses(bodies: PairBodies, scripts: Scripts) -> KeyPoses:
     """Move the authored poses until they keep what the script asks for."""
-    prior = PosePrior.create("cpu", torch.float32)
+    limits = JointLimits.create("cpu", torch.float32)
     yaw = about(1, scripts.heading)
     start = scripts.rotations.clone()
     start[..., 0, :, :] = yaw @ start[..., 0, :, :]
@@ -71,8 +71,8 @@ def solve_key_poses(bodies: PairBodies, scripts: Scripts) -> KeyPoses:
         optimizer.zero_grad()
         rotations = start @ roma.rotvec_to_rotmat(turn)
         posed = bodies.pose(rotations, place + shift)
-        deviation = prior.deviation(rotations)
-        excess = torch.relu(prior.low[1:] - deviation) + torch.relu(deviation - prior.high[1:])
+        deviation = limits.deviation(rotations)
+        excess = torch.relu(limits.low[1:] - deviation) + torch.relu(deviation - limits.high[1:])
         loss = (
             bodies.contact_loss(posed, contacts)
             + bodies.overlap_loss(posed)

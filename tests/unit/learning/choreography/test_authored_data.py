@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from closefit.body.joint_limits import JointLimits
 from closefit.body.mirroring import mirrored_pose
-from closefit.body.pose_prior import PosePrior
 from closefit.learning.choreography.angles import (
     ANGLE_NAMES,
     angle_row,
@@ -30,7 +30,7 @@ def test_poses_rest_on_parts_that_exist() -> None:
 
 
 def test_poses_are_within_joint_limits() -> None:
-    prior = PosePrior.create("cpu", torch.float32)
+    prior = JointLimits.create("cpu", torch.float32)
     rows = torch.stack([torch.as_tensor(angle_row(pose.angles)) for pose in POSES.values()])
     deviation = prior.deviation(rotations_from_angles(rows.float()))
     excess = torch.relu(prior.low[1:] - deviation) + torch.relu(deviation - prior.high[1:])

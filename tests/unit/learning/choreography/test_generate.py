@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from closefit.body import Body
-from closefit.body.pose_prior import PosePrior
+from closefit.body.joint_limits import JointLimits
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.geometry.penetration import average_penetration_depth_mm
 from closefit.learning.choreography import KINDS, generate
@@ -52,7 +52,7 @@ def test_people_hardly_enter_each_other_or_the_floor(
 
 
 def test_joints_stay_within_their_limits(solved: Solved) -> None:
-    prior = PosePrior.create("cpu", torch.float32)
+    prior = JointLimits.create("cpu", torch.float32)
     deviation = prior.deviation(solved.rotations)
     excess = torch.relu(prior.low[1:] - deviation) + torch.relu(deviation - prior.high[1:])
     assert torch.rad2deg(excess.mean()) < 0.3

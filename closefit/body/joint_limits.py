@@ -99,7 +99,7 @@ def _column(field: str) -> Float[Tensor, "joint 3"]:
 
 
 @dataclass(frozen=True, eq=False)
-class PosePrior:
+class JointLimits:
     """Plausibility of joint rotations; the root is free.
 
     Attributes:
@@ -112,7 +112,7 @@ class PosePrior:
     high: Float[Tensor, "24 3"]
 
     @classmethod
-    def create(cls, device: torch.device | str, dtype: torch.dtype) -> "PosePrior":
+    def create(cls, device: torch.device | str, dtype: torch.dtype) -> "JointLimits":
         """Build the tables on a device."""
         relaxed = roma.rotvec_to_rotmat(_column("relaxed"))
         columns = (relaxed, _column("spread"), _column("low"), _column("high"))

@@ -3,10 +3,10 @@
 import roma
 import torch
 
-from closefit.body.pose_prior import PosePrior
+from closefit.body.joint_limits import JointLimits
 from closefit.body.skeleton import JOINT_INDEX, MIRROR
 
-PRIOR = PosePrior.create("cpu", torch.float64)
+PRIOR = JointLimits.create("cpu", torch.float64)
 
 
 def _turned(joint: str, rotvec: tuple[float, float, float]) -> torch.Tensor:
