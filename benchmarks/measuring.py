@@ -32,7 +32,7 @@ class Cost:
     peak_own_gb: float
 
 
-PROGRAM = ("-c", "from closefit.cli import main; main()")
+PROGRAM = ("-c", "from closefit.cli.main import main; main()")
 """What makes this Python run closefit: the one beside the working directory, if there is one."""
 
 

@@ -55,8 +55,8 @@ def stub_stages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StubStages:
     from closefit.models import weights
 
     stubs = StubStages()
-    monkeypatch.setattr(pipeline, "_module", stubs.by_name)
-    monkeypatch.setattr(pipeline, "probe", stub_probe)
+    monkeypatch.setattr(runner, "_module", stubs.by_name)
+    monkeypatch.setattr(runner, "probe", stub_probe)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     models = tmp_path / "models"
     models.mkdir()

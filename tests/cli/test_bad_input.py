@@ -254,7 +254,7 @@ def test_a_full_disk(video: Path, observe, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["run", video, "--out", out, "--observations", observations, "--until", "track"]
     result = subprocess.run(
-        [sys.executable, "-c", "from closefit.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", "from closefit.cli.main import main; main()", *map(str, arguments)],
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)),

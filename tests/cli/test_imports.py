@@ -313,7 +313,7 @@ def test_a_whole_first_estimate_in_a_process_of_its_own(
 
 def run_closefit(arguments: list[object]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from closefit.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", "from closefit.cli.main import main; main()", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,

@@ -128,7 +128,7 @@ def test_wrong_requests_are_explained(
 
 def test_a_damaged_file_leaves_nothing_half_written(data: Path, tmp_path: Path) -> None:
     (data / "walk2_poses.npz").write_bytes(b"PK\x03\x04 cut")
-    program = [sys.executable, "-c", "from closefit.cli import main; main()"]
+    program = [sys.executable, "-c", "from closefit.cli.main import main; main()"]
     command = [*program, "prior", "prepare", str(data), "--out", "shards"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 3, result.stderr

@@ -37,7 +37,7 @@ def arguments(shards: Path, out: Path, *more: str) -> list[str]:
 
 def start(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
     """Start the real program with one thread, so that sums have one order."""
-    command = [sys.executable, "-c", "from closefit.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from closefit.cli.main import main; main()", *arguments]
     variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=variables)
 

@@ -554,7 +554,8 @@ def _start(folder: Path, source: str, before: str = "") -> "subprocess.Popen[str
         # Tests that a shell started in the background inherit that interrupts are ignored.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"{before}\n"
-        "from closefit import cli, weights\n"
+        "from closefit.cli import main as cli\n"
+        "from closefit.models import weights\n"
         f"file = weights.ModelFile(name={file.name!r}, sha256={file.sha256!r}, size={file.size})\n"
         "model = weights.Model(name='tiny', purpose='tests', stages=('track',),\n"
         "    licence='CC0-1.0', commercial_use='yes', files=(file,))\n"

@@ -173,7 +173,8 @@ class TestDetections:
 
 def closefit(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Call the program as a user does."""
-    command = [sys.executable, "-c", "from closefit.cli import main; main()", *map(str, arguments)]
+    program = "from closefit.cli.main import main; main()"
+    command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -34,7 +34,7 @@ def start(clip: DemoClip, out: Path) -> subprocess.Popen[str]:
     arguments = ["run", clip.video, "--out", out, "--observations", clip.observations]
     settings = [argument for setting in QUICK for argument in ("--set", setting)]
     return subprocess.Popen(
-        [sys.executable, "-c", "from closefit.cli import main; main()"]
+        [sys.executable, "-c", "from closefit.cli.main import main; main()"]
         + [str(argument) for argument in (*arguments, "--device", "cpu", *settings)],
         stderr=subprocess.PIPE,
         text=True,
