@@ -53,6 +53,7 @@ def _no_user_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 def stub_stages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StubStages:
     """Put stand-ins in the place of all stages, of the video reader and of the model files."""
     from closefit.models import weights
+    from closefit.pipeline import runner
 
     stubs = StubStages()
     monkeypatch.setattr(runner, "_module", stubs.by_name)
