@@ -5,59 +5,61 @@ import ssl
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from closefit.errors import (
-    ConfigError,
-    WeightsDamagedError,
-    WeightsError,
-    WeightsMissingError,
-)
+from closefit.errors import ConfigError, WeightsDamagedError, WeightsError, WeightsMissingError
 from closefit.events import Emit, Notice, Transferred
 from closefit.models import weights
-from closefit.models.transfer import FETCH_ELSEWHERE, Patience, StoppedError, Transfer
+from closefit.models.transfer import FETCH_ELSEWHERE, Part, Patience, Transfer
 from closefit.models.weights import Hub, Model, ModelFile
 
 HUB = "https://huggingface.co"
 TRIES = 3
-"""How often a file that arrives with wrong content is fetched from its start."""
+"""Downloads of a file whose content turns out to be wrong."""
 
 BLOCK_BYTES = 1 << 20
-SHA256_DIGITS = 64
 CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Where `requests` looks for certificates, the first one first."""
+"""Variables with a certificate file, in the order in which `requests` reads them."""
 
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What is brought, where it is put, and who is told.
+    """A model, the private folder that receives its files, and how they are fetched.
 
     Attributes:
-        model: What is brought.
-        folder: Gets the files; it may hold parts of them already.
-        patience: How much to put up with from servers.
-        tell: Told what happens.
-        stop: Set by others to end it.
+        model: The model.
+        folder: Receives the files; it may hold parts of them already.
+        patience: Limits on retries and waiting times.
+        emit: Receives events.
+        stop: Ends the delivery when set.
     """
 
     model: Model
     folder: Path
     patience: Patience
-    tell: Emit
+    emit: Emit
     stop: threading.Event
 
-    def progress(self, file: ModelFile, done: int, total: int | None) -> None:
-        """Tell how much of `file` has arrived."""
-        self.tell(Transferred(self.model.label(file), done, total))
+    def part(self, file: ModelFile) -> Part:
+        """Return the part for `file`."""
+        label = self.model.label(file)
+        return Part(
+            path=self.folder / file.name,
+            size=file.size,
+            resumable=bool(file.sha256),
+            stop=self.stop,
+            report=lambda done, total: self.emit(Transferred(label, done, total)),
+        )
 
 
 def check(source: str | None) -> None:
-    """Refuse a source that can be none.
+    """Refuse a source that cannot be one.
 
     Raises:
         ConfigError: It is an address of another kind.
@@ -65,7 +67,7 @@ def check(source: str | None) -> None:
     """
     if source is None or _is_web(source):
         return
-    if "://" in source and not _is_file_address(source):
+    if "://" in source and not source.lower().startswith("file:"):
         raise ConfigError(
             f"`{source}` is neither a folder nor an address on the web",
             hint="give --from a folder, or an address that begins with https:// or http://",
@@ -77,41 +79,23 @@ def check(source: str | None) -> None:
 
 
 def check_certificates(source: str | None) -> None:
-    """Refuse certificates that downloads could not use.
+    """Refuse certificates that downloads cannot use; `requests` only names them in a traceback.
 
     Raises:
-        ConfigError: The environment names a file or folder that holds none.
+        ConfigError: The environment names a file or folder without certificates.
     """
     name = next((name for name in CERTIFICATE_VARIABLES if os.environ.get(name)), None)
     if name is None or (source is not None and not source.lower().startswith("https:")):
         return
     path = Path(os.environ[name])
     try:
-        if path.is_dir():
-            ssl.create_default_context(capath=path)
-        else:
-            ssl.create_default_context(cafile=path)
+        ssl.create_default_context(**{"capath" if path.is_dir() else "cafile": str(path)})
     except OSError as error:
         raise ConfigError(
             f"{name} is `{path}`, but there are no certificates",
             hint=f"let {name} name the certificate file (PEM) of the server or of your proxy, or "
             "unset it",
         ) from error
-
-
-def require(model: Model, source: str | None) -> None:
-    """Refuse a model that cannot come from its publisher by itself.
-
-    Raises:
-        WeightsError: The manifest names no place for it.
-    """
-    if source is not None or model.source:
-        return
-    by_hand = "it has to be fetched by hand" if model.obtain else "the manifest names no source"
-    raise WeightsError(
-        f"`{model.name}` cannot be downloaded: {by_hand}",
-        hint=model.explanation.strip() or weights.obtain_hint(model),
-    )
 
 
 def bring(source: str | None, delivery: Delivery) -> tuple[ModelFile, ...]:
@@ -122,188 +106,160 @@ def bring(source: str | None, delivery: Delivery) -> tuple[ModelFile, ...]:
 
     Raises:
         WeightsMissingError: The source does not have them.
-        WeightsDamagedError: What it has is not what the manifest says.
-        WeightsError: They cannot be had now.
+        WeightsDamagedError: Their content does not match the manifest.
+        WeightsError: They cannot be downloaded now.
         StoppedError: The delivery was stopped.
         OSError: They cannot be written.
     """
+    model = delivery.model
     if source is None:
         return _from_publisher(delivery)
-    if _is_web(source):
-        return _from_mirror(source.rstrip("/"), delivery)
-    return _from_folder(_folder(source), delivery)
+    alternatives = [model.hub.files] if model.hub else [(file,) for file in model.files]
+    bases = _web_bases(source, model) if _is_web(source) else _folder_bases(source, model)
+    absent: dict[str, None] = {}
+    for base in bases:
+        for files in alternatives:
+            try:
+                for file in files:
+                    _receive(file, base, delivery)
+                return files
+            except WeightsMissingError:
+                absent[model.label(file)] = None
+    raise WeightsMissingError(
+        f"`{source}` has no {' or '.join(f'`{name}`' for name in absent or model.places)}",
+        hint="check the folder or address given with --from",
+    )
 
 
 def _is_web(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
 
 
-def _is_file_address(source: str) -> bool:
-    return source.lower().startswith("file:")
-
-
 def _folder(source: str) -> Path:
-    if _is_file_address(source):
+    if source.lower().startswith("file:"):
         source = unquote(urlsplit(source).path)
     return Path(source).expanduser()
 
 
 def _from_publisher(delivery: Delivery) -> tuple[ModelFile, ...]:
     model = delivery.model
-    if model.hub is not None:
-        if os.environ.get("HF_HUB_OFFLINE", "").lower() not in FALSE_WORDS:
-            raise WeightsError(
-                f"cannot download `{model.source}`: HF_HUB_OFFLINE forbids it",
-                hint=f"unset HF_HUB_OFFLINE, or {FETCH_ELSEWHERE}",
-            )
-        endpoint = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
-        return _from_hub(model.hub, _hub_address(endpoint, model.hub), delivery)
-    (file,) = model.wanted
-    if file.member is None:
-        _receive(file, str(file.url), delivery)
+    if not model.source:
+        by_hand = "it has to be fetched by hand" if model.obtain else "the manifest names no source"
+        raise WeightsError(
+            f"`{model.name}` cannot be downloaded: {by_hand}",
+            hint=model.explanation.strip() or weights.obtain_hint(model),
+        )
+    if model.hub is None:
+        (file,) = model.wanted
+        if file.member is None:
+            _download(file, str(file.url), delivery)
+        else:
+            _download_from_archive(file, str(file.url), file.member, delivery)
+        return (file,)
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() not in FALSE_WORDS:
+        raise WeightsError(
+            f"cannot download `{model.source}`: HF_HUB_OFFLINE forbids it",
+            hint=f"unset HF_HUB_OFFLINE, or {FETCH_ELSEWHERE}",
+        )
+    base = _hub_base(os.environ.get("HF_ENDPOINT", HUB), model.hub)
+    for file in model.hub.files:
+        _receive(file, base, delivery)
+    return model.hub.files
+
+
+def _hub_base(endpoint: str, hub: Hub) -> str:
+    return f"{endpoint.rstrip('/')}/{hub.repo}/resolve/{hub.revision or 'main'}"
+
+
+def _web_bases(address: str, model: Model) -> list[str]:
+    """Return where a mirror may have the files: under our name, then as the model hub has them."""
+    address = address.rstrip("/")
+    return [f"{address}/{model.name}", _hub_base(address, model.hub)] if model.hub else [address]
+
+
+def _folder_bases(source: str, model: Model) -> list[Path]:
+    """Return where a folder may have the files; it may be a cache of the hub's client."""
+    folder, hub = _folder(source), model.hub
+    if hub is None:
+        return [folder]
+    bases = [folder / model.name, folder / hub.repo]
+    for cache in (folder, folder / "hub"):
+        snapshots = cache / f"models--{hub.repo.replace('/', '--')}" / "snapshots"
+        others = sorted(snapshots.iterdir()) if snapshots.is_dir() else []
+        bases += [snapshots / hub.revision, *others]
+    return [base for base in bases if (base / hub.files[0].name).is_file()]
+
+
+def _receive(file: ModelFile, base: str | Path, delivery: Delivery) -> None:
+    if isinstance(base, str):
+        _download(file, f"{base}/{file.name}", delivery)
     else:
-        _receive_from_archive(file, str(file.url), file.member, delivery)
-    return (file,)
+        _copy(file, base / file.name, delivery)
 
 
-def _hub_address(endpoint: str, hub: Hub) -> str:
-    return f"{endpoint}/{hub.repo}/resolve/{hub.revision or 'main'}"
-
-
-def _from_hub(hub: Hub, address: str, delivery: Delivery) -> tuple[ModelFile, ...]:
-    for file in hub.files:
-        _receive(file, f"{address}/{file.name}", delivery)
-    return hub.files
-
-
-def _from_mirror(address: str, delivery: Delivery) -> tuple[ModelFile, ...]:
-    """Try the places where a mirror may have it: by our names, then as the model hub has it."""
-    model = delivery.model
-    if model.hub is not None:
-        try:
-            return _from_hub(model.hub, f"{address}/{model.name}", delivery)
-        except WeightsMissingError:
-            return _from_hub(model.hub, _hub_address(address, model.hub), delivery)
-    for file in model.files:
-        if _receive_if_there(file, f"{address}/{file.name}", delivery):
-            return (file,)
-    raise _not_in(address, model.places)
-
-
-def _receive_if_there(file: ModelFile, url: str, delivery: Delivery) -> bool:
-    try:
-        _receive(file, url, delivery)
-    except WeightsMissingError:
-        return False
-    return True
-
-
-def _receive(file: ModelFile, url: str, delivery: Delivery) -> None:
-    """Download `file` and check it; begin anew where its content is wrong."""
-    target = delivery.folder / file.name
-    pinned = len(file.sha256) == SHA256_DIGITS
-    if pinned and target.is_file() and weights.file_problem(file, target) is None:
-        return  # an earlier run has brought it, but not all that belongs to it
+def _download(file: ModelFile, url: str, delivery: Delivery) -> None:
+    """Download `file` and check it; start again where its content is wrong."""
+    part, label = delivery.part(file), delivery.model.label(file)
+    if part.resumable and part.length and weights.file_problem(file, part.path) is None:
+        return  # an earlier run has fetched it, but not everything that belongs to it
     transfer = Transfer(
         url=url,
-        target=target,
-        size=file.size,
-        pinned=pinned,
+        part=part,
         patience=delivery.patience,
-        stop=delivery.stop,
-        report=lambda done, total: delivery.progress(file, done, total),
-        complain=lambda reason: delivery.tell(Notice(f"{delivery.model.label(file)}: {reason}")),
+        complain=lambda reason: delivery.emit(Notice(f"{label}: {reason}")),
     )
     for tries in range(1, TRIES + 1):
-        transfer.run()
-        problem = weights.file_problem(file, target)
+        try:
+            transfer.run()
+        except BaseException:
+            if not part.resumable:
+                part.path.unlink(missing_ok=True)
+            raise
+        problem = weights.file_problem(file, part.path)
         if problem is None:
             return
-        target.unlink()
+        part.path.unlink()
         if tries < TRIES:
-            delivery.tell(Notice(f"`{file.name}` is fetched again from its start: {problem}"))
+            delivery.emit(Notice(f"`{file.name}` is fetched again from its start: {problem}"))
     raise WeightsDamagedError(
-        f"`{url}` is not what the manifest says about `{file.name}`: {problem}",
+        f"`{url}` does not match the manifest's `{file.name}`: {problem}",
         hint="try again later; if it stays so, the file there has changed: check the address given "
         "with --from, or report it",
     )
 
 
-def _receive_from_archive(file: ModelFile, url: str, member: str, delivery: Delivery) -> None:
+def _download_from_archive(file: ModelFile, url: str, member: str, delivery: Delivery) -> None:
     name = Path(urlsplit(url).path).name
-    _receive(ModelFile(name=name, sha256=file.archive_sha256), url, delivery)
-    archive_path, target = delivery.folder / name, delivery.folder / file.name
+    _download(ModelFile(name=name, sha256=file.archive_sha256), url, delivery)
+    archive_path, part = delivery.folder / name, delivery.part(file)
     try:
         with zipfile.ZipFile(archive_path) as archive, archive.open(member) as content:
-            if file.size not in (None, archive.getinfo(member).file_size):
-                raise zipfile.BadZipFile("its size is another one")
-            with open(target, "wb") as out:
-                while block := content.read(BLOCK_BYTES):
-                    out.write(block)
-        problem = weights.file_problem(file, target)
+            part.write(iter(partial(content.read, BLOCK_BYTES), b""))
+        problem = weights.file_problem(file, part.path)
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
         problem = str(error)
     archive_path.unlink()
     if problem is not None:
-        target.unlink(missing_ok=True)
+        part.path.unlink(missing_ok=True)
         raise WeightsDamagedError(
-            f"`{member}` in `{url}` is not what the manifest says: {problem}",
+            f"`{member}` in `{url}` does not match the manifest: {problem}",
             hint="try again later; if it stays so, the publisher's file has changed: please "
             "report it",
         )
 
 
-def _from_folder(folder: Path, delivery: Delivery) -> tuple[ModelFile, ...]:
-    model = delivery.model
-    if model.hub is not None:
-        found = _snapshot_in(folder, model, model.hub)
-        for file in model.hub.files:
-            _copy(file, found / file.name, delivery)
-        return model.hub.files
-    for file in model.files:
-        if (folder / file.name).is_file():
-            _copy(file, folder / file.name, delivery)
-            return (file,)
-    raise _not_in(str(folder), model.places)
-
-
-def _snapshot_in(folder: Path, model: Model, hub: Hub) -> Path:
-    """Find a hub's folder under our name, the hub's own, or in a cache of the hub's client."""
-    cached = f"models--{hub.repo.replace('/', '--')}"
-    candidates = [folder / model.name, folder / hub.repo]
-    for cache in (folder, folder / "hub"):
-        snapshots = cache / cached / "snapshots"
-        others = sorted(snapshots.iterdir()) if snapshots.is_dir() else []
-        candidates += [snapshots / hub.revision, *others]
-    found = next((one for one in candidates if (one / hub.files[0].name).is_file()), None)
-    if found is None:
-        raise _not_in(str(folder), [model.name, hub.repo, cached])
-    return found
-
-
-def _not_in(place: str, names: Sequence[str]) -> WeightsMissingError:
-    return WeightsMissingError(
-        f"`{place}` has no {' or '.join(f'`{name}`' for name in names)}",
-        hint="check the folder or address given with --from",
-    )
-
-
 def _copy(file: ModelFile, found: Path, delivery: Delivery) -> None:
     if not found.is_file():
-        raise _not_in(str(found.parent), [file.name])
-    target, done, total = delivery.folder / file.name, 0, found.stat().st_size
-    with open(target, "wb") as out:
-        for block in _blocks(found):
-            if delivery.stop.is_set():
-                raise StoppedError
-            out.write(block)
-            done += len(block)
-            delivery.progress(file, done, total)
-    problem = weights.file_problem(file, target)
+        raise WeightsMissingError(f"there is no `{found}`", hint="check the folder")
+    part = delivery.part(file)
+    problem = weights.size_problem(file, found)
+    if problem is None:
+        part.write(_blocks(found), total=found.stat().st_size)
+        problem = weights.file_problem(file, part.path)
     if problem is not None:
-        target.unlink()
+        part.path.unlink(missing_ok=True)
         raise WeightsDamagedError(
-            f"`{found}` is not what the manifest says about `{file.name}`: {problem}",
+            f"`{found}` does not match the manifest's `{file.name}`: {problem}",
             hint="get another copy of it, or leave out --from to fetch it from its publisher",
         )
 
@@ -311,8 +267,7 @@ def _copy(file: ModelFile, found: Path, delivery: Delivery) -> None:
 def _blocks(path: Path) -> Iterator[bytes]:
     try:
         with open(path, "rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                yield block
+            yield from iter(partial(file.read, BLOCK_BYTES), b"")
     except OSError as error:
         raise WeightsError(
             f"cannot read `{path}`: {error.strerror or error}",
