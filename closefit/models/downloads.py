@@ -10,10 +10,10 @@ import queue
 import shutil
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from functools import partial
+from errno import EPERM
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -164,6 +164,11 @@ class _Tally:
         self._emit = emit
         self._totals: dict[str, int] = {}
         self._done: dict[str, int] = {}
+        self._keys = {
+            model.label(file): model.label(model.wanted[0])
+            for model in models
+            for file in model.files  # one of these alternatives will come
+        }
         for model in models:
             for file in model.wanted:
                 self._totals[model.label(file)] = file.size or 0
@@ -177,8 +182,9 @@ class _Tally:
             event = events.get()
             self._emit(event)
             if isinstance(event, Transferred) and len(self._totals) > 1:
-                self._done[event.name] = event.done
-                self._totals[event.name] = max(event.total or 0, event.done)
+                key = self._keys.get(event.name, event.name)
+                self._done[key] = event.done
+                self._totals[key] = event.total or max(self._totals.get(key, 0), event.done)
                 done, total = sum(self._done.values()), sum(self._totals.values())
                 self._emit(Transferred(ALL_FILES, done, total))
 
@@ -230,20 +236,88 @@ def _fetch_one(folder: Path, source: str | None, delivery: Delivery) -> Path:
     """Fetch one model, or wait for another process that does."""
     model, private = delivery.model, _private(delivery.model, folder)
     try:
-        with _locked(private.with_name(f"{private.name}.lock"), partial(_wait, delivery)):
+        with _locked(private.with_name(f"{private.name}.lock"), delivery):
             path = _intact(model, folder)
             if path is not None:  # another process has fetched it in the meantime
                 return path
+            sources.require(model, source)
+            delivery.emit(Notice(announcement(model)))
             _make_private(private)
             delivery.folder.mkdir(exist_ok=True)
             try:
-                files = sources.bring(source, delivery)
-                path = _install(folder, delivery, files)
-                shutil.rmtree(private)
+                path = _install(folder, delivery, sources.bring(source, delivery))
+                shutil.rmtree(private, ignore_errors=True)
                 return path
             finally:
-                with suppress(OSError):  # parts remain, or nothing
+                with suppress(OSError):  # parts to continue with remain
                     delivery.folder.rmdir()
                     private.rmdir()
     except OSError as error:
         raise _unwritable(folder, error) from error
+
+
+def announcement(model: Model) -> str:
+    """Describe what is about to be fetched: its purpose, size and licence."""
+    return (
+        f"fetching `{model.name}` ({model.purpose}), {model.size_text}; licence: {model.licence}; "
+        f"commercial use: {model.commercial_use}"
+    )
+
+
+def _make_private(folder: Path) -> None:
+    """Create the folder for the parts, without anything through which a write would leave it."""
+    if folder.is_symlink():
+        folder.unlink()
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        if folder.stat().st_uid != os.geteuid():
+            raise PermissionError(EPERM, f"`{folder.name}` belongs to another user") from None
+        folder.chmod(0o700)
+    for path in list(folder.rglob("*")):
+        status = path.lstat()
+        plain = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+        if not (plain or stat.S_ISDIR(status.st_mode)):
+            path.unlink()
+
+
+def _install(folder: Path, delivery: Delivery, files: Sequence[ModelFile]) -> Path:
+    """Move what was collected into its place."""
+    names = {file.name for file in files}
+    for path in delivery.folder.iterdir():
+        if path.name in names:
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        else:
+            path.unlink()  # parts that another version of the manifest asked for
+    if delivery.model.hub is None:
+        (name,) = names
+        os.replace(delivery.folder / name, folder / name)
+        return folder / name
+    place, replaced = folder / delivery.model.name, delivery.folder.with_name("replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
+    if os.path.lexists(place):
+        place.rename(replaced)
+    delivery.folder.rename(place)
+    return place
+
+
+@contextmanager
+def _locked(path: Path, delivery: Delivery) -> Iterator[None]:
+    """Hold the lock file `path`; the system releases it when this process ends, however it ends."""
+    lock, announced = FileLock(path), False
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=POLL_S)
+        except Timeout:
+            if not announced:
+                text = f"another closefit fetches `{delivery.model.name}`: waiting for it"
+                delivery.emit(Notice(text))
+            announced = True
+            if delivery.stop.is_set():
+                raise StoppedError from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # filelock notices where another process waits for this one
+        lock.release()

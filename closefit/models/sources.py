@@ -98,6 +98,21 @@ def check_certificates(source: str | None) -> None:
         ) from error
 
 
+def require(model: Model, source: str | None) -> None:
+    """Refuse a model that only its user can fetch.
+
+    Raises:
+        WeightsError: The manifest names no address for it.
+    """
+    if source is not None or model.source:
+        return
+    by_hand = "it has to be fetched by hand" if model.obtain else "the manifest names no source"
+    raise WeightsError(
+        f"`{model.name}` cannot be downloaded: {by_hand}",
+        hint=model.explanation.strip() or weights.obtain_hint(model),
+    )
+
+
 def bring(source: str | None, delivery: Delivery) -> tuple[ModelFile, ...]:
     """Put the intact files of the delivery's model into its folder.
 
@@ -143,12 +158,6 @@ def _folder(source: str) -> Path:
 
 def _from_publisher(delivery: Delivery) -> tuple[ModelFile, ...]:
     model = delivery.model
-    if not model.source:
-        by_hand = "it has to be fetched by hand" if model.obtain else "the manifest names no source"
-        raise WeightsError(
-            f"`{model.name}` cannot be downloaded: {by_hand}",
-            hint=model.explanation.strip() or weights.obtain_hint(model),
-        )
     if model.hub is None:
         (file,) = model.wanted
         if file.member is None:

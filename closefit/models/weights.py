@@ -300,15 +300,23 @@ def file_problem(expected: ModelFile, path: Path) -> str | None:
     with path.open("rb") as file:
         if is_web_page(file.read(HEAD_BYTES)):
             return "it is a web page"
-    size = path.stat().st_size
-    if expected.size not in (None, size) or size == 0:
-        return f"it has {size} bytes" + (f" instead of {expected.size}" if expected.size else "")
+    problem = size_problem(expected, path)
+    if problem is not None:
+        return problem
     if not expected.sha256:
         return format_problem(path)
     digest = sha256_of(path)
     if digest.startswith(expected.sha256):
         return None
     return f"its SHA-256 is `{digest}` instead of `{expected.sha256}`"
+
+
+def size_problem(expected: ModelFile, path: Path) -> str | None:
+    """Return why `path` does not have the size that the manifest expects, or None."""
+    size = path.stat().st_size
+    if size and expected.size in (None, size):
+        return None
+    return f"it has {size} bytes" + (f" instead of {expected.size}" if expected.size else "")
 
 
 def _problem(model: Model, path: Path) -> str | None:
