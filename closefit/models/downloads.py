@@ -6,12 +6,11 @@ lock beside it makes a second process wait for the first one and use its result.
 """
 
 import os
-import queue
 import shutil
 import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from errno import EPERM
 from pathlib import Path
@@ -27,8 +26,7 @@ from closefit.errors import (
 )
 from closefit.events import ALL_FILES, Emit, Event, Notice, Transferred
 from closefit.models import sources, weights
-from closefit.models.sources import Delivery
-from closefit.models.transfer import Patience, StoppedError, TransferError
+from closefit.models.transfer import Delivery, Patience, StoppedError, TransferError
 from closefit.models.weights import MB, Model, ModelFile
 from closefit.storage.artifacts import FULL_DISK_ERRNOS
 
@@ -69,26 +67,26 @@ def fetch_all(
     """
     sources.check(source)
     models = list(dict.fromkeys(models))
-    paths = {model.name: _intact(model, folder) for model in models}
-    for model in models:
-        path = paths[model.name]
-        changed = weights.published_problem(model, path) if path is not None else None
-        if changed is not None:
-            text = f"`{path}` stays as it is: it holds weights of your own ({changed})"
+    copies = {model.name: _copy_in(folder, model) for model in models}
+    for copy in copies.values():
+        if copy is not None and copy.state == "own":
+            text = f"`{copy.path}` stays as it is: it holds weights of your own ({copy.problem})"
             emit(Notice(f"{text}; delete it to fetch the published ones"))
-    absent = [model for model in models if paths[model.name] is None]
+    paths = {name: copy.path for name, copy in copies.items() if copy is not None and copy.path}
+    absent = [model for model in models if model.name not in paths]
     if absent:
         sources.check_certificates(source)
         _make(folder)
         _require_space(absent, folder)
         paths.update(_fetch(absent, folder, emit, source, patience))
-    return {name: path for name, path in paths.items() if path is not None}
+    return {model.name: paths[model.name] for model in models}
 
 
-def _intact(model: Model, folder: Path) -> Path | None:
+def _copy_in(folder: Path, model: Model) -> weights.Copy | None:
     """Return the copy of `model` in `folder` that needs no renewal."""
-    candidates = (folder / place for place in model.places)
-    return next((p for p in candidates if p.exists() and weights.is_usable(model, p)), None)
+    places = (folder / place for place in model.places)
+    copies = (weights.inspect_at(model, place) for place in places if place.exists())
+    return next((copy for copy in copies if copy.state != "damaged"), None)
 
 
 def _make(folder: Path) -> None:
@@ -129,57 +127,48 @@ def _unwritable(folder: Path, error: OSError) -> OutputError:
 def _fetch(
     models: Sequence[Model], folder: Path, emit: Emit, source: str | None, patience: Patience
 ) -> dict[str, Path]:
-    """Fetch several models at once; only the calling thread calls `emit`."""
-    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    stop, tally = threading.Event(), _Tally(emit, models)
-    pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="closefit-download")
-    futures = {}
-    try:
+    """Fetch several models at once."""
+    stop, emit = threading.Event(), _Tally(emit, models).forward
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="closefit-download") as pool:
+        futures = {}
         for model in models:
             delivery = Delivery(
                 model=model,
                 folder=_collected(model, folder),
                 patience=patience,
-                emit=events.put,
+                emit=emit,
                 stop=stop,
             )
             futures[model.name] = pool.submit(_fetch_one, folder, source, delivery)
-        pending = set(futures.values())
-        while pending:
-            done, pending = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
-            tally.forward(events)
-            if any(isinstance(future.exception(), OutputError) for future in done):
-                break  # no other file can be written either
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
-        tally.forward(events)
+        try:
+            for future in as_completed(futures.values()):
+                if isinstance(future.exception(), OutputError):
+                    break  # no other file can be written either
+        finally:
+            stop.set()
     return _outcome(futures)
 
 
 class _Tally:
-    """Forwards events and adds the bytes of all files."""
+    """Forwards events, one at a time, and adds the bytes of all files."""
 
     def __init__(self, emit: Emit, models: Sequence[Model]) -> None:
         self._emit = emit
+        self._lock = threading.Lock()
         self._totals: dict[str, int] = {}
         self._done: dict[str, int] = {}
-        self._keys = {
-            model.label(file): model.label(model.wanted[0])
-            for model in models
-            for file in model.files  # one of these alternatives will come
-        }
+        self._keys: dict[str, str] = {}  # one of a model's alternatives comes
         for model in models:
-            for file in model.wanted:
-                self._totals[model.label(file)] = file.size or 0
-            if model.wanted:  # the last file is the large one
-                known = sum(file.size or 0 for file in model.wanted)
-                self._totals[model.label(model.wanted[-1])] += (model.size or known) - known
+            labels = [model.label(file) for file in model.wanted]
+            sizes = [file.size or 0 for file in model.wanted]
+            self._totals.update(zip(labels, sizes, strict=True))
+            if labels and model.size is not None:  # the last file is the large one
+                self._totals[labels[-1]] += model.size - sum(sizes)
+            self._keys.update({model.label(file): labels[0] for file in model.files})
 
-    def forward(self, events: "queue.SimpleQueue[Event]") -> None:
-        """Forward everything that has been reported so far."""
-        while not events.empty():
-            event = events.get()
+    def forward(self, event: Event) -> None:
+        """Forward `event`, and the sum if it is about a file."""
+        with self._lock:
             self._emit(event)
             if isinstance(event, Transferred) and len(self._totals) > 1:
                 key = self._keys.get(event.name, event.name)
@@ -190,36 +179,26 @@ class _Tally:
 
 
 def _outcome(futures: Mapping[str, Future[Path]]) -> dict[str, Path]:
-    """Return the paths; raise all failures as one error."""
-    failures: dict[str, ClosefitError] = {}
-    paths = {}
-    for name, future in futures.items():
-        if future.cancelled():
-            continue
-        error = future.exception()
-        if error is None:
-            paths[name] = future.result()
-        elif isinstance(error, ClosefitError):
-            failures[name] = error
-        elif not isinstance(error, StoppedError):
-            raise error
+    """Return the paths; raise all failures as one error, in which a shared reason appears once."""
+    errors = {name: future.exception() for name, future in futures.items()}
+    failures = {name: error for name, error in errors.items() if isinstance(error, ClosefitError)}
+    others = [
+        error for error in errors.values() if not isinstance(error, (ClosefitError, StoppedError))
+    ]
     fatal = [error for error in failures.values() if isinstance(error, OutputError)]
-    if fatal or len(failures) == 1:
-        raise (fatal or list(failures.values()))[0]
-    if failures:
-        raise _summary(failures)
-    return paths
-
-
-def _summary(failures: Mapping[str, ClosefitError]) -> WeightsError:
-    """Describe several failures in one sentence; a reason that they share appears once."""
+    for error in (*filter(None, others), *fatal):
+        raise error
+    if not failures:
+        return {name: future.result() for name, future in futures.items()}
+    if len(failures) == 1:
+        raise next(iter(failures.values()))
     names: dict[str, list[str]] = {}
     for name, error in failures.items():
         reason = error.reason if isinstance(error, TransferError) else error.message
         names.setdefault(reason, []).append(f"`{name}`")
     reasons = "; ".join(f"{', '.join(models)}: {reason}" for reason, models in names.items())
     hints = dict.fromkeys(error.hint for error in failures.values())
-    return WeightsError(f"cannot fetch {reasons}", hint="; ".join(hints))
+    raise WeightsError(f"cannot fetch {reasons}", hint="; ".join(hints))
 
 
 def _private(model: Model, folder: Path) -> Path:
@@ -234,12 +213,14 @@ def _collected(model: Model, folder: Path) -> Path:
 
 def _fetch_one(folder: Path, source: str | None, delivery: Delivery) -> Path:
     """Fetch one model, or wait for another process that does."""
+    if delivery.stop.is_set():
+        raise StoppedError
     model, private = delivery.model, _private(delivery.model, folder)
     try:
         with _locked(private.with_name(f"{private.name}.lock"), delivery):
-            path = _intact(model, folder)
-            if path is not None:  # another process has fetched it in the meantime
-                return path
+            copy = _copy_in(folder, model)
+            if copy is not None and copy.path is not None:  # fetched by another process
+                return copy.path
             sources.require(model, source)
             delivery.emit(Notice(announcement(model)))
             _make_private(private)
@@ -305,17 +286,16 @@ def _install(folder: Path, delivery: Delivery, files: Sequence[ModelFile]) -> Pa
 @contextmanager
 def _locked(path: Path, delivery: Delivery) -> Iterator[None]:
     """Hold the lock file `path`; the system releases it when this process ends, however it ends."""
-    lock, announced = FileLock(path), False
-    while not lock.is_locked:
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        text = f"another closefit fetches `{delivery.model.name}`: waiting for it"
+        delivery.emit(Notice(text))
         try:
-            lock.acquire(timeout=POLL_S)
-        except Timeout:
-            if not announced:
-                text = f"another closefit fetches `{delivery.model.name}`: waiting for it"
-                delivery.emit(Notice(text))
-            announced = True
-            if delivery.stop.is_set():
-                raise StoppedError from None
+            lock.acquire(poll_interval=POLL_S, cancel_check=delivery.stop.is_set)
+        except Timeout as error:
+            raise StoppedError from error
     try:
         yield
     finally:

@@ -2,19 +2,18 @@
 
 import os
 import ssl
-import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from closefit.errors import ConfigError, WeightsDamagedError, WeightsError, WeightsMissingError
-from closefit.events import Emit, Notice, Transferred
+from closefit.events import Notice
 from closefit.models import weights
-from closefit.models.transfer import FETCH_ELSEWHERE, Part, Patience, Transfer
+from closefit.models.transfer import FETCH_ELSEWHERE, Delivery, Part, Transfer
 from closefit.models.weights import Hub, Model, ModelFile
 
 HUB = "https://huggingface.co"
@@ -26,36 +25,6 @@ CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables with a certificate file, in the order in which `requests` reads them."""
 
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """A model, the private folder that receives its files, and how they are fetched.
-
-    Attributes:
-        model: The model.
-        folder: Receives the files; it may hold parts of them already.
-        patience: Limits on retries and waiting times.
-        emit: Receives events.
-        stop: Ends the delivery when set.
-    """
-
-    model: Model
-    folder: Path
-    patience: Patience
-    emit: Emit
-    stop: threading.Event
-
-    def part(self, file: ModelFile) -> Part:
-        """Return the part for `file`."""
-        label = self.model.label(file)
-        return Part(
-            path=self.folder / file.name,
-            size=file.size,
-            resumable=bool(file.sha256),
-            stop=self.stop,
-            report=lambda done, total: self.emit(Transferred(label, done, total)),
-        )
 
 
 def check(source: str | None) -> None:
@@ -132,18 +101,30 @@ def bring(source: str | None, delivery: Delivery) -> tuple[ModelFile, ...]:
     alternatives = [model.hub.files] if model.hub else [(file,) for file in model.files]
     bases = _web_bases(source, model) if _is_web(source) else _folder_bases(source, model)
     absent: dict[str, None] = {}
-    for base in bases:
-        for files in alternatives:
-            try:
-                for file in files:
-                    _receive(file, base, delivery)
-                return files
-            except WeightsMissingError:
-                absent[model.label(file)] = None
+    for base, files in product(bases, alternatives):
+        missing = _first_missing(files, base, delivery)
+        if missing is None:
+            return files
+        absent[model.label(missing)] = None
     raise WeightsMissingError(
         f"`{source}` has no {' or '.join(f'`{name}`' for name in absent or model.places)}",
         hint="check the folder or address given with --from",
     )
+
+
+def _first_missing(
+    files: Sequence[ModelFile], base: str | Path, delivery: Delivery
+) -> ModelFile | None:
+    """Fetch `files` from `base`; return the first one that it does not have."""
+    try:
+        for file in files:
+            if isinstance(base, str):
+                _download(file, f"{base}/{file.name}", delivery)
+            else:
+                _copy(file, base / file.name, delivery)
+    except WeightsMissingError:
+        return file
+    return None
 
 
 def _is_web(source: str) -> bool:
@@ -172,7 +153,7 @@ def _from_publisher(delivery: Delivery) -> tuple[ModelFile, ...]:
         )
     base = _hub_base(os.environ.get("HF_ENDPOINT", HUB), model.hub)
     for file in model.hub.files:
-        _receive(file, base, delivery)
+        _download(file, f"{base}/{file.name}", delivery)
     return model.hub.files
 
 
@@ -199,27 +180,17 @@ def _folder_bases(source: str, model: Model) -> list[Path]:
     return [base for base in bases if (base / hub.files[0].name).is_file()]
 
 
-def _receive(file: ModelFile, base: str | Path, delivery: Delivery) -> None:
-    if isinstance(base, str):
-        _download(file, f"{base}/{file.name}", delivery)
-    else:
-        _copy(file, base / file.name, delivery)
-
-
 def _download(file: ModelFile, url: str, delivery: Delivery) -> None:
     """Download `file` and check it; start again where its content is wrong."""
-    part, label = delivery.part(file), delivery.model.label(file)
+    part = Part(file, delivery)
     if part.resumable and part.length and weights.file_problem(file, part.path) is None:
         return  # an earlier run has fetched it, but not everything that belongs to it
-    transfer = Transfer(
-        url=url,
-        part=part,
-        patience=delivery.patience,
-        complain=lambda reason: delivery.emit(Notice(f"{label}: {reason}")),
-    )
-    for tries in range(1, TRIES + 1):
+    problem = None
+    for _ in range(TRIES):
+        if problem is not None:
+            delivery.emit(Notice(f"`{file.name}` is fetched again from its start: {problem}"))
         try:
-            transfer.run()
+            Transfer(url, part).run()
         except BaseException:
             if not part.resumable:
                 part.path.unlink(missing_ok=True)
@@ -228,21 +199,16 @@ def _download(file: ModelFile, url: str, delivery: Delivery) -> None:
         if problem is None:
             return
         part.path.unlink()
-        if tries < TRIES:
-            delivery.emit(Notice(f"`{file.name}` is fetched again from its start: {problem}"))
-    raise WeightsDamagedError(
-        f"`{url}` does not match the manifest's `{file.name}`: {problem}",
-        hint="try again later; if it stays so, the file there has changed: check the address given "
-        "with --from, or report it",
-    )
+    advice = "if it stays so, the file there has changed: check the address given with --from"
+    raise _damaged(url, file, problem, f"try again later; {advice}, or report it")
 
 
 def _download_from_archive(file: ModelFile, url: str, member: str, delivery: Delivery) -> None:
-    name = Path(urlsplit(url).path).name
-    _download(ModelFile(name=name, sha256=file.archive_sha256), url, delivery)
-    archive_path, part = delivery.folder / name, delivery.part(file)
+    archive = ModelFile(name=Path(urlsplit(url).path).name, sha256=file.archive_sha256)
+    _download(archive, url, delivery)
+    archive_path, part = delivery.folder / archive.name, Part(file, delivery)
     try:
-        with zipfile.ZipFile(archive_path) as archive, archive.open(member) as content:
+        with zipfile.ZipFile(archive_path) as opened, opened.open(member) as content:
             part.write(iter(partial(content.read, BLOCK_BYTES), b""))
         problem = weights.file_problem(file, part.path)
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
@@ -250,27 +216,28 @@ def _download_from_archive(file: ModelFile, url: str, member: str, delivery: Del
     archive_path.unlink()
     if problem is not None:
         part.path.unlink(missing_ok=True)
-        raise WeightsDamagedError(
-            f"`{member}` in `{url}` does not match the manifest: {problem}",
-            hint="try again later; if it stays so, the publisher's file has changed: please "
-            "report it",
-        )
+        advice = "if it stays so, the publisher's file has changed: please report it"
+        raise _damaged(f"{member}` in `{url}", file, problem, f"try again later; {advice}")
 
 
 def _copy(file: ModelFile, found: Path, delivery: Delivery) -> None:
     if not found.is_file():
         raise WeightsMissingError(f"there is no `{found}`", hint="check the folder")
-    part = delivery.part(file)
+    part = Part(file, delivery)
     problem = weights.size_problem(file, found)
     if problem is None:
         part.write(_blocks(found), total=found.stat().st_size)
         problem = weights.file_problem(file, part.path)
     if problem is not None:
         part.path.unlink(missing_ok=True)
-        raise WeightsDamagedError(
-            f"`{found}` does not match the manifest's `{file.name}`: {problem}",
-            hint="get another copy of it, or leave out --from to fetch it from its publisher",
-        )
+        advice = "get another copy of it, or leave out --from to fetch it from its publisher"
+        raise _damaged(str(found), file, problem, advice)
+
+
+def _damaged(origin: str, file: ModelFile, problem: str | None, advice: str) -> WeightsDamagedError:
+    return WeightsDamagedError(
+        f"`{origin}` does not match the manifest's `{file.name}`: {problem}", hint=advice
+    )
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from closefit import __version__
 from closefit.errors import WeightsError, WeightsMissingError
+from closefit.events import Emit, Notice, Transferred
+from closefit.models.weights import Model, ModelFile
 
 CHUNK_BYTES = 1 << 18
 CHUNKS_AHEAD = 8
@@ -31,6 +31,13 @@ MIN_BYTES_PER_S = 1000
 MIN_PROGRESS_BYTES = 1 << 16
 """An attempt that brings less counts as one more failure in a row."""
 
+OFFLINE_ATTEMPTS = 3
+"""Attempts at a server that has never answered: there may be no network."""
+
+MAX_WISH_S = 120.0
+"""Longest pause that a server may request."""
+
+CONNECT_S = 10.0
 MAX_REDIRECTS = 10
 REPORT_S = 0.1
 PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -62,30 +69,34 @@ class Patience:
 
     Attributes:
         attempts: Failures in a row before giving up.
-        first_attempts: The same for a server that has never answered.
         first_pause_s: Pause after the first failure; it doubles with each further one.
-        longest_pause_s: Upper limit of that pause.
-        longest_wish_s: Longest pause that a server may request.
-        connect_s: Time for a connection.
         read_s: Time without a byte.
-        answer_s: Time for the headers, redirects included.
-        slow_s: Period over which a server must keep up `MIN_BYTES_PER_S`.
+        slow_s: Time for the headers, and the period over which `MIN_BYTES_PER_S` must be kept up.
     """
 
     attempts: int = 6
-    first_attempts: int = 3
     first_pause_s: float = 0.5
-    longest_pause_s: float = 20.0
-    longest_wish_s: float = 120.0
-    connect_s: float = 10.0
     read_s: float = 15.0
-    answer_s: float = 60.0
-    slow_s: float = 30.0
+    slow_s: float = 60.0
 
-    def pause_s(self, failures: int) -> float:
-        """Return the pause after so many failures; it is random, so that clients spread out."""
-        longest = min(self.first_pause_s * 2.0 ** (failures - 1), self.longest_pause_s)
-        return longest * random.uniform(0.5, 1.0)
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A model on its way.
+
+    Attributes:
+        model: The model.
+        folder: Receives its files; it may hold parts of them, and nobody else can write to it.
+        patience: Limits on retries and waiting times.
+        emit: Receives events.
+        stop: Ends the delivery when set.
+    """
+
+    model: Model
+    folder: Path
+    patience: Patience
+    emit: Emit
+    stop: threading.Event
 
 
 class TransferError(WeightsError):
@@ -110,23 +121,22 @@ class _PassingError(Exception):
         self.answered = answered
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Part:
-    """A file while it is written.
+    """A file of a delivery while it is written."""
 
-    Attributes:
-        path: Where it is written; it lies in a folder that nobody else can write to.
-        size: Its size in bytes, if known.
-        resumable: Whether bytes of an earlier attempt may be kept, because a hash is checked later.
-        stop: Ends the transfer when set.
-        report: Receives the number of bytes so far and their total, or None.
-    """
+    file: ModelFile
+    delivery: Delivery
 
-    path: Path
-    size: int | None
-    resumable: bool
-    stop: threading.Event
-    report: Callable[[int, int | None], None]
+    @property
+    def path(self) -> Path:
+        """Where it is written."""
+        return self.delivery.folder / self.file.name
+
+    @property
+    def resumable(self) -> bool:
+        """Whether bytes of an earlier attempt may be kept, because a hash is checked later."""
+        return bool(self.file.sha256)
 
     @property
     def length(self) -> int:
@@ -140,17 +150,18 @@ class Part:
             StoppedError: `stop` was set.
             OSError: It cannot be written.
         """
-        total, reported_s = self.size or total, 0.0
+        total, reported_s = self.file.size or total, 0.0
+        label = self.delivery.model.label(self.file)
         # Unbuffered: a process that is killed leaves everything that has arrived.
         with open(self.path, "ab", buffering=0, opener=_open_without_links) as file:
             file.truncate(offset)
             for block in blocks:
-                if self.stop.is_set():
+                if self.delivery.stop.is_set():
                     raise StoppedError
                 offset += file.write(block if total is None else block[: total - offset])
                 if offset == total or time.monotonic() - reported_s > REPORT_S:
                     reported_s = time.monotonic()
-                    self.report(offset, total)
+                    self.delivery.emit(Transferred(label, offset, total))
                 if offset == total:
                     break
 
@@ -166,13 +177,9 @@ def _reader(request: Callable[[], Any], stop: threading.Event) -> Iterator[Calla
     Timeouts of a socket bound the time between two bytes. With one byte now and then, a server can
     prolong the handshake, the headers or the body forever.
 
-    Args:
-        request: Sends the request and returns the response.
-        stop: Ends the wait when set.
-
     Yields:
-        A function that returns the response, then its chunks, then an empty chunk. It waits for at
-        most so many seconds and raises `_PassingError` after them.
+        A function that returns the response, then its chunks, then an empty chunk; it raises
+        `_PassingError` after so many seconds, and `StoppedError` once `stop` is set.
     """
     items: queue.Queue[Any] = queue.Queue(maxsize=CHUNKS_AHEAD)
     left = threading.Event()
@@ -211,26 +218,24 @@ def _reader(request: Callable[[], Any], stop: threading.Event) -> Iterator[Calla
                 items.get_nowait()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Transfer:
-    """The download of `url` into `part`; `complain` receives the reasons for repeated attempts."""
+    """The download of `url` into `part`."""
 
     url: str
     part: Part
-    patience: Patience
-    complain: Callable[[str], None]
 
     def run(self) -> None:
-        """Download the file, with as many attempts as `patience` allows.
+        """Download the file, with as many attempts as the delivery allows.
 
         Raises:
             WeightsMissingError: The server does not have it.
             WeightsError: It cannot be downloaded now, or from there.
-            StoppedError: `part.stop` was set.
+            StoppedError: The delivery was stopped.
             OSError: It cannot be written.
         """
-        failures, answered = 0, False
-        while self.part.size is None or self.part.length != self.part.size:
+        failures, attempts, size = 0, OFFLINE_ATTEMPTS, self.part.file.size
+        while size is None or self.part.length != size:
             before = self.part.length
             try:
                 self._attempt()
@@ -238,37 +243,38 @@ class Transfer:
             except _PassingError as error:
                 progress = self.part.length - before >= MIN_PROGRESS_BYTES
                 failures = 1 if progress else failures + 1
-                answered = answered or error.answered
-                self._pause_or_give_up(error, failures, answered)
+                if error.answered:
+                    attempts = self.part.delivery.patience.attempts
+                if failures >= attempts or error.wish_s > MAX_WISH_S:
+                    wish = f" and asks to come back in {error.wish_s:.0f} s" if error.wish_s else ""
+                    raise self._failure(f"{error}{wish}") from error
+                self._pause(error, failures)
 
-    def _pause_or_give_up(self, error: _PassingError, failures: int, answered: bool) -> None:
-        attempts = self.patience.attempts if answered else self.patience.first_attempts
-        reason = str(error)
-        if error.wish_s > self.patience.longest_wish_s:
-            reason += f" and asks to come back in {error.wish_s:.0f} s"
-        elif failures < attempts:
-            pause_s = max(error.wish_s, self.patience.pause_s(failures))
-            if failures > 1 or error.wish_s:
-                self.complain(f"{reason}; trying again in {pause_s:.0f} s")
-            if self.part.stop.wait(pause_s):
-                raise StoppedError from error
-            return
-        raise self._failure(reason) from error
+    def _pause(self, error: _PassingError, failures: int) -> None:
+        delivery = self.part.delivery
+        # Random, so that clients do not all come back at once.
+        pause_s = delivery.patience.first_pause_s * 2.0 ** (failures - 1) * random.uniform(0.5, 1.0)
+        pause_s = max(error.wish_s, pause_s)
+        if failures > 1 or error.wish_s:
+            label = delivery.model.label(self.part.file)
+            delivery.emit(Notice(f"{label}: {error}; trying again in {pause_s:.0f} s"))
+        if delivery.stop.wait(pause_s):
+            raise StoppedError from error
 
     def _attempt(self) -> None:
         """Request what is missing and append it to the part."""
         import requests
         from urllib3.exceptions import HTTPError
 
-        length = self.part.length
-        resume = self.part.resumable and 0 < length < (self.part.size or length + 1)
-        offset = length if resume else 0
+        delivery, length = self.part.delivery, self.part.length
+        usable = self.part.resumable and length < (self.part.file.size or length + 1)
+        offset = length if usable else 0
         try:
             with (
                 requests.Session() as session,
-                _reader(lambda: self._request(session, offset), self.part.stop) as take,
+                _reader(lambda: self._request(session, offset), delivery.stop) as take,
             ):
-                start, total = self._agreed(take(self.patience.answer_s), offset)
+                start, total = self._agreed(take(delivery.patience.slow_s), offset)
                 self.part.write(self._body(take), start, total)
         except ValueError as error:  # includes what requests raises for addresses it refuses
             raise self._failure(_first_line(error)) from error
@@ -287,7 +293,7 @@ class Transfer:
         headers = {"Accept-Encoding": "identity", "User-Agent": f"closefit/{__version__}"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
-        times = (self.patience.connect_s, self.patience.read_s)
+        times = (CONNECT_S, self.part.delivery.patience.read_s)
         url, schemes = self.url, {"http", "https"}
         for _ in range(MAX_REDIRECTS + 1):
             scheme = urlsplit(url).scheme.lower()
@@ -310,7 +316,7 @@ class Transfer:
             _PassingError: It does not answer the request; a later answer may.
             WeightsError: No later answer will either.
         """
-        status, size = response.status_code, self.part.size
+        status, size = response.status_code, self.part.file.size
         if status == 416:
             self.part.path.unlink(missing_ok=True)
             raise _PassingError("the server cannot resume where the download stopped")
@@ -335,15 +341,16 @@ class Transfer:
 
     def _body(self, take: Callable[[float], Any]) -> Iterator[bytes]:
         """Yield the chunks of the body; refuse one that is too long or comes too slowly."""
+        patience = self.part.delivery.patience
         started_s, in_period, arrived = time.monotonic(), 0, 0
-        while chunk := take(2 * self.patience.read_s):
+        while chunk := take(2 * patience.read_s):
             yield chunk
             arrived += len(chunk)
             in_period += len(chunk)
             period_s = time.monotonic() - started_s
-            if arrived > (self.part.size or MAX_BYTES):
+            if arrived > (self.part.file.size or MAX_BYTES):
                 raise ValueError(f"the server sends more than {arrived - 1} bytes")
-            if period_s > self.patience.slow_s:
+            if period_s > patience.slow_s:
                 if in_period < MIN_BYTES_PER_S * period_s:
                     raise _PassingError(f"only {in_period} bytes came in {period_s:.0f} s")
                 started_s, in_period = time.monotonic(), 0
@@ -395,13 +402,11 @@ def _content_range(response: Any) -> tuple[int, int | None]:
 
 def _wish_s(response: Any) -> float:
     """Return the pause requested by `Retry-After`, which holds seconds or a date."""
-    text = response.headers.get("Retry-After", "")
-    seconds = _number(text)
-    if seconds is not None:
-        return float(seconds)
-    with suppress(ValueError, TypeError, OverflowError):
-        wait = parsedate_to_datetime(text) - datetime.now(timezone.utc)
-        return max(wait.total_seconds(), 0.0)
+    from urllib3 import Retry
+    from urllib3.exceptions import InvalidHeader
+
+    with suppress(InvalidHeader, ValueError, OverflowError):
+        return float(Retry().parse_retry_after(response.headers.get("Retry-After", "0")))
     return 0.0
 
 
