@@ -1,16 +1,15 @@
-"""The options that commands share, each defined once."""
+"""Options of several commands."""
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from closefit.config import Config, Perception, Preset
-from closefit.settings import build_config, flatten
+from closefit.config import Perception, Preset
+from closefit.settings import GivenSettings
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Results folder.")]
 Force = Annotated[
@@ -127,42 +126,17 @@ OTHER_SOURCES: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """Settings as the user gave them on the command line."""
-
-    config_file: Path | None
-    assignments: list[str]
-    flags: dict[str, Any]
-
-    def config(
-        self, recorded: Config | None = None, kept: Mapping[str, Any] | None = None
-    ) -> Config:
-        """Merge them over `recorded`, the settings of a started folder, or over the defaults.
-
-        `kept` are choices about a started folder, which hold until another one is given.
-
-        Raises:
-            ConfigError: One of them is unknown, of the wrong type or out of range.
-        """
-        return build_config(
-            recorded=None if recorded is None else flatten(recorded),
-            kept=kept,
-            config_file=self.config_file,
-            assignments=self.assignments,
-            flags=self.flags,
-        )
-
-
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command` the options of all settings; it gets them as its argument `given`."""
+    """Give `command` the options of all settings; it gets their values as its argument `given`."""
     names = {key.replace(".", "_"): key for key in SETTING_OPTIONS}
 
     @functools.wraps(command)
     def with_options(**values: Any) -> None:
-        config_file, assignments = (values.pop(name) for name in OTHER_SOURCES)
-        flags = {key: values.pop(name) for name, key in names.items()}
-        given = Given(config_file=config_file, assignments=assignments or [], flags=flags)
+        given = GivenSettings(
+            config_file=values.pop("config_file"),
+            assignments=values.pop("assignments") or [],
+            flags={key: values.pop(name) for name, key in names.items()},
+        )
         command(**values, given=given)
 
     own = inspect.signature(command).parameters.values()

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-CONTACT_GAP_M = 0.01
-"""Two people touch in a frame when two of their vertices are nearer than this."""
+from closefit.geometry.penetration import MM_PER_M
 
 MIN_DEPTH_DIFFERENCE_M = 0.05
 """Depth order is scored only where the true pelvises differ by more in depth."""
-
-MM_PER_M = 1000.0
 
 Points = Float[np.ndarray, "frame person point 3"]
 PersonFrames = Bool[np.ndarray, "frame person"]

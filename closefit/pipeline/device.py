@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-import numpy as np
-
 from closefit.errors import DeviceError
 
 Device = Literal["cpu", "cuda"]
@@ -53,6 +51,7 @@ def prepare(seed: int) -> None:
     The thread count decides the order of sums, so it is fixed to the cores this process may use
     (or to `OMP_NUM_THREADS`).
     """
+    import numpy as np
     import torch
 
     random.seed(seed)

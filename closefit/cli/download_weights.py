@@ -1,4 +1,4 @@
-"""`closefit download-weights` and `closefit import-smpl`: getting model files."""
+"""`closefit download-weights`: fetching and listing model files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 from closefit.cli import options
 from closefit.cli.console import Console
+from closefit.models import weights as registry
 
 
 def download_weights(
@@ -15,7 +16,8 @@ def download_weights(
         typer.Argument(metavar="[NAME]...", help="Models; default: all that the presets need."),
     ] = None,
     list_only: Annotated[
-        bool, typer.Option("--list", help="Say what there is and what is here; fetch nothing.")
+        bool,
+        typer.Option("--list", help="List all models and which of them are here; fetch nothing."),
     ] = False,
     source: Annotated[
         str | None,
@@ -24,9 +26,8 @@ def download_weights(
     weights: options.WeightsDir = None,
     as_json: options.Json = False,
 ) -> None:
-    """Fetch model files, check them, and say under which licence they come."""
+    """Fetch model files, check them, and show their licences."""
     from closefit.models import downloads
-    from closefit.models import weights as registry
 
     console = Console()
     if list_only:
@@ -44,23 +45,7 @@ def download_weights(
         console.data({name: str(path) for name, path in paths.items()})
 
 
-def import_smpl(
-    file: Annotated[Path, typer.Argument(help="The official SMPL .pkl or .npz.")],
-    weights: options.WeightsDir = None,
-) -> None:
-    """Make the official SMPL body usable (from its .pkl, without running code from it)."""
-    from closefit.imports.smpl import import_smpl as convert
-    from closefit.models import weights as registry
-
-    folder = Path(weights) if weights else registry.user_folder()
-    destination = folder / registry.get("smpl").places[0]
-    convert(file, destination)
-    Console().say(f"SMPL is in `{destination}`; it is used from now on (or choose --set body=NAME)")
-
-
 def _show_models(console: Console, weights: str | None, as_json: bool) -> None:
-    from closefit.models import weights as registry
-
     models = registry.manifest().values()
     entries = [registry.describe(model, weights) for model in models]
     if as_json:
@@ -83,9 +68,7 @@ def _show_models(console: Console, weights: str | None, as_json: bool) -> None:
 
 
 def _explain_what_is_missing(console: Console, weights: str | None) -> None:
-    """Say what to know about models that only the user can get."""
-    from closefit.models import weights as registry
-
+    """Explain how to get the models that only the user can get."""
     for model in registry.manifest().values():
         if model.explanation and registry.find(model.name, weights) is None:
             console.say(f"\n{model.explanation.strip()}")
