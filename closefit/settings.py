@@ -36,11 +36,13 @@ class GivenSettings(TypedDict, total=False):
     Attributes:
         config_file: TOML file.
         assignments: `key=value` texts.
+        values: Values by dotted name, as the texts of `assignments` give them.
         flags: Values by dotted name; None means "not given".
     """
 
     config_file: Path | None
     assignments: Iterable[str]
+    values: Mapping[str, Any]
     flags: Mapping[str, Any]
 
 
@@ -50,6 +52,7 @@ def build_config(
     kept: Mapping[str, Any] | None = None,
     config_file: Path | None = None,
     assignments: Iterable[str] = (),
+    values: Mapping[str, Any] | None = None,
     flags: Mapping[str, Any] | None = None,
     emit: Emit = ignore,
 ) -> Config:
@@ -61,6 +64,7 @@ def build_config(
         kept: Choices about a started folder, which hold until another one is given.
         config_file: As in `GivenSettings`.
         assignments: As in `GivenSettings`.
+        values: As in `GivenSettings`.
         flags: As in `GivenSettings`.
         emit: Gets a notice for each setting that is given by an earlier name.
 
@@ -69,7 +73,7 @@ def build_config(
         FileMissingError: There is no such `config_file`.
     """
     known = _known_fields(Config)
-    given = _given(config_file, assignments, flags)
+    given = _given(config_file, assignments, values, flags)
     for old in RENAMED.keys() & given.keys():
         emit(Notice(f"the setting `{old}` is called `{RENAMED[old]}` now"))
     given = renamed(given)
@@ -99,7 +103,7 @@ def build_section(
         ConfigError: A key is unknown, or a value has the wrong type or lies out of range.
         FileMissingError: There is no such `config_file`.
     """
-    built: S = _construct(section, _given(config_file, assignments, flags))
+    built: S = _construct(section, _given(config_file, assignments, None, flags))
     return built
 
 
@@ -110,13 +114,17 @@ def renamed(settings: Mapping[str, Any]) -> Settings:
 
 
 def _given(
-    config_file: Path | None, assignments: Iterable[str], flags: Mapping[str, Any] | None
+    config_file: Path | None,
+    assignments: Iterable[str],
+    values: Mapping[str, Any] | None,
+    flags: Mapping[str, Any] | None,
 ) -> Settings:
     """Merge what a user gave; the later source wins."""
     given: Settings = {}
     if config_file is not None:
         given.update(_from_toml(config_file))
     given.update(_from_assignment(text) for text in assignments)
+    given.update(values or {})
     given.update({key: value for key, value in (flags or {}).items() if value is not None})
     return given
 
