@@ -22,7 +22,7 @@ from closefit.errors import (
 from closefit.events import Event, Notice, StageFinished, StageSkipped, StageStarted
 from closefit.pipeline import runner
 from closefit.pipeline.declarations import STAGES
-from closefit.pipeline.runner import Selection
+from closefit.pipeline.runner import EVERYTHING, Selection
 from closefit.records import Track
 from closefit.settings import build_config
 from closefit.storage import artifacts
@@ -44,7 +44,7 @@ def run(stub_stages: StubStages, stub_clip: Path, out: Path) -> Run:  # noqa: AR
     """Run the pipeline with the given settings and return the events."""
 
     def run_with(
-        *assignments: str, video: Path = stub_clip, selection: Selection | None = None
+        *assignments: str, video: Path = stub_clip, selection: Selection = EVERYTHING
     ) -> list[Event]:
         events: list[Event] = []
         config = build_config(assignments=["device=cpu", "offline=true", *assignments])
