@@ -139,7 +139,7 @@ class TrackConfig:
 
     @property
     def chosen_people(self) -> tuple[PeopleChoice, PeopleChoice] | None:
-        """The two people whom the user wants, or None for those who are close the longest."""
+        """The two people to follow, or None for those who are close together the longest."""
         return None if self.people is None else _parse_people(self.people)
 
     def backend(self, device: str) -> PerceptionBackend:

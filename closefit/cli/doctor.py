@@ -132,7 +132,7 @@ def _compiler_fixes(version: str, host: str | None, built_for: str | None) -> It
 
 
 def _nvcc() -> str | None:
-    """Where PyTorch looks for it: CUDA_HOME, then PATH."""
+    """Path of nvcc as PyTorch finds it: CUDA_HOME, then PATH."""
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     return (home and shutil.which("nvcc", path=str(Path(home) / "bin"))) or shutil.which("nvcc")
 
@@ -252,7 +252,7 @@ def _body(weights_dir: str | None) -> Check:
 
 
 def _is_default(model: Model) -> bool:
-    """Tell what a run can use from larger variants that the user asks for by name."""
+    """Whether a run can use the model without being asked to, unlike larger variants."""
     shipped = model.obtain is not None
     return model.name not in weights.BODIES.values() and (
         bool(model.backends) or model.optional or shipped

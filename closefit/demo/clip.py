@@ -25,7 +25,7 @@ from closefit.storage import artifacts
 
 FPS = 30.0
 MIN_OVERLAP_PX = 12
-"""Depth order is told from the picture where silhouettes share at least this many pixels."""
+"""Depth order is defined where silhouettes share at least this many pixels."""
 
 
 @dataclass(frozen=True)

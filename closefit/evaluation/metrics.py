@@ -1,8 +1,7 @@
 """Measures of a predicted two-person motion against the truth: pure functions of arrays.
 
-Positions are metres in the camera frame, errors are millimetres. `valid` says which person-frames
-count; the others enter neither the sum nor its denominator. A measure over nothing is NaN. Joints
-are a chosen set of points (for example `skeleton.EVALUATION_JOINTS`), the same for both motions.
+Positions are metres in the camera frame, errors are millimetres. `valid` marks the person-frames
+that count; the others are left out. A measure over nothing is NaN. Joints are a chosen set of points (for example `skeleton.EVALUATION_JOINTS`), the same for both motions.
 """
 
 from dataclasses import dataclass
@@ -97,7 +96,7 @@ def image_error(
 
 @dataclass(frozen=True)
 class DepthOrder:
-    """Frames with wrong depth order among those in which the order can be told."""
+    """Frames with wrong depth order among those in which the order is clear."""
 
     wrong: int
     scored: int
@@ -175,8 +174,8 @@ def assign_people(
 ) -> Assignment:
     """Match people over the whole clip by their points in the image, and find frames that differ.
 
-    Identity is decided in the image and not in space, so that a wrong depth order is not taken
-    for a swap of identities.
+    Identity is decided in the image and not in space, so that a wrong depth order does not count
+    as a swap of identities.
     """
     both = valid.all(axis=1)
     straight = _pixel_distance(predicted_px, truth_px)

@@ -1,4 +1,4 @@
-"""Scores the stages of a finished run against exact truth; never runs anything itself.
+"""Scores the stages of a finished run against exact truth; runs nothing itself.
 
 The truth is an `.npz` in camera coordinates (OpenCV axes, metres) with K (3,3), rotations
 (T,2,24,3,3), betas (2,10), transl (T,2,3), which is the pelvis position, joints3d (T,2,24,3), order
@@ -137,7 +137,7 @@ def evaluate_run(
 
 
 def doubts(folder: Path, scores: dict[str, Measures]) -> list[str]:
-    """Say in sentences why the scores of a run may not mean what they seem to mean."""
+    """Return warnings about the validity of a run's scores, one sentence each."""
     found = []
     paths = {stage: folder / "artifacts" / f"{stage}.npz" for stage in scores}
     last = list(scores.values())[-1]
@@ -311,7 +311,7 @@ def _check_body(target: PosedPair, truth: Truth) -> None:
 
 
 def _truth_shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes that the arrays of a truth must have, given one that tells the frames."""
+    """Return the shape that each array of a truth must have; `transl` sets the number of frames."""
     frames = len(np.atleast_1d(arrays.get("transl", 0)))
     return {
         "K": (3, 3),

@@ -21,7 +21,7 @@ AnyPath = str | PathLike[str]
 
 @dataclass(frozen=True)
 class Result:
-    """A results folder. Files are read when they are first asked for.
+    """A results folder. Files are read at their first use.
 
     Attributes:
         folder: The folder.

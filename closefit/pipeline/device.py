@@ -15,7 +15,7 @@ def choose(requested: Literal["auto", "cpu", "cuda"]) -> Device:
     """Return the device to use.
 
     Raises:
-        DeviceError: A GPU was asked for, and there is none that works.
+        DeviceError: A GPU was requested, and none works.
     """
     if requested == "cpu":
         return "cpu"
@@ -25,8 +25,8 @@ def choose(requested: Literal["auto", "cpu", "cuda"]) -> Device:
         return "cuda"
     if requested == "cuda":
         raise DeviceError(
-            "`--device cuda` was asked for, but PyTorch finds no CUDA device",
-            hint="leave out --device to use the CPU; `closefit doctor` says what is missing",
+            "`--device cuda` was given, but PyTorch finds no CUDA device",
+            hint="leave out --device to use the CPU; `closefit doctor` shows what is missing",
         )
     return "cpu"
 

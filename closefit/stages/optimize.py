@@ -135,7 +135,7 @@ def _build_loop(
 
 
 def _motion_weights(job: Job) -> MotionWeights:
-    """Once the prior has spoken, authored pose ranges only mark what joints cannot do."""
+    """After a start from the prior, joint limits only exclude what joints cannot do."""
     init = job.config.init
     if not init.prior:
         return MotionWeights()

@@ -64,7 +64,7 @@ def _record(clip: Clip, evidence: Evidence) -> Track:
 
 
 def _report(clip: Clip, people: Identified) -> None:
-    """Say in which frames a person was not seen, or may be the other one."""
+    """Report the frames in which a person was not seen, or may be the other one."""
     repaired = people.repaired
     for person, seen in enumerate(repaired.seen.T):
         if seen.all():

@@ -136,7 +136,7 @@ class Workspace:
             yield
 
     def read_run(self) -> dict[str, Any]:
-        """Return what `run.json` says; nothing where there is none or it is unreadable."""
+        """Return `run.json`; empty where it is missing or unreadable."""
         try:
             run = json.loads(self.run_json.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -207,7 +207,7 @@ class Workspace:
 
 
 class _LogFile(logging.FileHandler):
-    """A log that a full disk ends silently: the run reports that itself."""
+    """A log that ends silently when the disk is full: the run itself reports that."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Drop `record`."""
