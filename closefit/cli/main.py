@@ -75,10 +75,11 @@ def main() -> None:
         sys.exit(1)
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"closefit {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

@@ -1,7 +1,8 @@
 """Measures of a predicted two-person motion against the truth: pure functions of arrays.
 
 Positions are metres in the camera frame, errors are millimetres. `valid` marks the person-frames
-that count; the others are left out. A measure over nothing is NaN. Joints are a chosen set of points (for example `skeleton.EVALUATION_JOINTS`), the same for both motions.
+that count; the others are left out. A measure over nothing is NaN. Joints are a chosen set of
+points (for example `skeleton.EVALUATION_JOINTS`), the same for both motions.
 """
 
 from dataclasses import dataclass
