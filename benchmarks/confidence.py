@@ -25,7 +25,7 @@ from scipy.stats import spearmanr
 from closefit.body import Body
 from closefit.body.skeleton import EVALUATION_JOINTS
 from closefit.evaluation.metrics import MM_PER_M, assign_people
-from closefit.evaluation.runs import BODY_MODELS, HIPS, STAGES, read_truth
+from closefit.evaluation.runs import HIPS, STAGES, read_truth
 from closefit.fit.confidence import doubts, error_of_confidence, pose_confidence
 from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import targets_from_track
@@ -84,7 +84,7 @@ def judge(folder: Path, stage: str, clip: Path) -> Judged:
     motion: Motion = artifacts.read(folder / "artifacts" / f"{stage}.npz", STAGES[stage])
     track = artifacts.read(folder / "artifacts" / "track.npz", Track)
     targets = targets_from_track(track, motion.K, MIN_CONFIDENCE, "cpu")
-    body = Body.load(weights.locate(BODY_MODELS[str(motion.body_name)]))
+    body = Body.load(weights.locate(weights.BODIES[str(motion.body_name)]))
     tensors = [torch.as_tensor(a) for a in (motion.rotations, motion.betas, motion.transl)]
     with torch.no_grad():
         _, projected = KeypointProjector(body, targets.set_name)(*tensors, targets.K)

@@ -20,7 +20,7 @@ from views import View, read_qualisys, same_people, triangulate
 from closefit.body import Body
 from closefit.body.keypoints import COCO17, KEYPOINT_SETS
 from closefit.evaluation.metrics import MM_PER_M, similarity_align
-from closefit.evaluation.runs import BODY_MODELS, STAGES
+from closefit.evaluation.runs import STAGES
 from closefit.fit.reprojection import KeypointProjector
 from closefit.models import weights
 from closefit.records import Motion, Track
@@ -171,7 +171,7 @@ def _body_points(track: Track) -> np.ndarray:
 def _errors(folder: Path, stage: str, truth_m: np.ndarray) -> dict[str, dict[str, float | None]]:
     """Errors of one stage by person; `truth_m` is in the camera's frame and has gaps."""
     motion: Motion = artifacts.read(folder / "artifacts" / f"{stage}.npz", STAGES[stage])
-    body = Body.load(weights.locate(BODY_MODELS[str(motion.body_name)]))
+    body = Body.load(weights.locate(weights.BODIES[str(motion.body_name)]))
     tensors = [torch.as_tensor(a) for a in (motion.rotations, motion.betas, motion.transl)]
     with torch.no_grad():
         keypoints = KeypointProjector(body, "coco17").keypoints(*tensors)[1]

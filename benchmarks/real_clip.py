@@ -19,7 +19,6 @@ from measuring import publish, run_closefit, stage_seconds, table
 from closefit import video
 from closefit.body import Body
 from closefit.body.keypoints import KeypointRegressor
-from closefit.evaluation.runs import BODY_MODELS
 from closefit.exporters.mesh_raster import MeshPainter
 from closefit.exporters.views import project_perspective
 from closefit.geometry.camera import project
@@ -51,7 +50,7 @@ def main() -> None:
     cost = run_closefit(arguments)
     track = artifacts.read(folder / "artifacts" / "track.npz", Track)
     motion = artifacts.read(folder / "artifacts" / "optimize.npz", OptimizedMotion)
-    body = Body.load(weights.locate(BODY_MODELS[str(motion.body_name)], options.weights))
+    body = Body.load(weights.locate(weights.BODIES[str(motion.body_name)], options.weights))
     figures = {
         "frames": len(track.boxes_xyxy),
         "seconds": cost.seconds,

@@ -1,3 +1,17 @@
-"""An ordinary video of two people in close contact -> their 3D motion, contacts and looks."""
+"""An ordinary video of two people in close contact -> their 3D motion, contacts and appearance."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from closefit.pipeline.api import Result, load, run
 
 __version__ = "0.1.0"
+__all__ = ["Result", "__version__", "load", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the Python interface at its first use: `import closefit` stays light."""
+    if name in ("Result", "load", "run"):
+        return getattr(importlib.import_module("closefit.pipeline.api"), name)
+    raise AttributeError(f"module `closefit` has no attribute `{name}`")

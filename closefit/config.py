@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from closefit.errors import ConfigError
 
+StageName = Literal["track", "init", "optimize", "export"]
 Preset = Literal["draft", "default", "paper"]
-Backend = Literal["full", "yolo", "lite", "import"]
+PerceptionBackend = Literal["full", "yolo", "lite", "import"]
+MeshFormat = Literal["obj", "ply"]
 Sam2 = Literal["tiny", "small", "base-plus", "large"]
 VitPose = Literal["base-simple", "plus-small", "plus-base"]
 Perception = Literal["auto", "full", "yolo", "lite", "import"]
@@ -82,11 +84,15 @@ def _parse_people(text: str) -> tuple[PeopleChoice, PeopleChoice]:
     return chosen[0], chosen[1]
 
 
+DEFAULT_FOV_DEG = 55.0
+"""Diagonal field of view that the paper assumes for every video (section 3.2)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CameraConfig:
-    """The pinhole camera (design: 55 degrees diagonal unless told otherwise)."""
+    """The pinhole camera: from a file, else a focal length, else a diagonal field of view."""
 
-    fov_deg: float = 55.0
+    fov_deg: float = DEFAULT_FOV_DEG
     focal_px: float | None = None
     file: str | None = _file()
 
@@ -133,10 +139,10 @@ class TrackConfig:
 
     @property
     def chosen_people(self) -> tuple[PeopleChoice, PeopleChoice] | None:
-        """The two people whom the user wants, or None for those who are close the longest."""
+        """The two people to follow, or None for those who are close together the longest."""
         return None if self.people is None else _parse_people(self.people)
 
-    def backend(self, device: str) -> Backend:
+    def backend(self, device: str) -> PerceptionBackend:
         """Return the detector to use on `device` (`cpu` or `cuda`).
 
         Imported detections need none; a detector that is named completes them.
@@ -206,7 +212,7 @@ class OptimizeConfig:
     weight_penetration: float = 6e3
     weight_contact: float = 2e3
     weight_anchor_pose: float = 0.1
-    weight_prior_pose: float = 60.0
+    weight_stay_near_init: float = 60.0
     weight_prior_keypoints: float = 4.0
     weight_anchor_place: float = 1.0
     weight_anchor_shape: float = 0.1
@@ -229,6 +235,7 @@ class ExportConfig:
 
     overlay: bool = True
     panel_height_px: int = 480
+    meshes: MeshFormat | None = None
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -1,8 +1,8 @@
 """Errors that a user can act on: each has a message, a hint and a documented exit code.
 
 Exit codes: 0 done; 1 a bug in closefit (please report it) or a failed item of a batch; 2 wrong
-usage; 130 interrupted; the others are the `exit_code` of the families below. A message says what
-happened with the offending value in backticks; the hint says what to do or run next.
+usage; 130 interrupted; the others are the `exit_code` of the families below. A message states what
+happened, with the offending value in backticks; the hint states what to do or run next.
 """
 
 from typing import ClassVar
@@ -43,7 +43,7 @@ class NoFramesError(InputError):
 
 
 class TruncatedVideoError(InputError):
-    """The video ends before its header says."""
+    """The video is shorter than its header states."""
 
 
 class ObservationsError(InputError):
@@ -71,7 +71,7 @@ class WeightsMissingError(WeightsError):
 
 
 class WeightsDamagedError(WeightsError):
-    """A model file is there but its content is not what the manifest says."""
+    """A model file is there but its content does not match the manifest."""
 
 
 class ArtifactError(ClosefitError):

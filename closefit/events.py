@@ -1,4 +1,4 @@
-"""What long work reports while it runs; `console.py` draws it, tests collect it."""
+"""Events that long work reports; `cli/console.py` draws them, tests collect them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,12 +32,12 @@ class Step:
 
 
 ALL_FILES = "all files"
-"""Name of the sum of all files that are on their way."""
+"""Name of the sum of all files of a download."""
 
 
 @dataclass(frozen=True)
 class Transferred:
-    """So many bytes of `name` have arrived; `total` is None where nobody knows how many it has."""
+    """`done` bytes of `name` have arrived; `total` is None where its size is unknown."""
 
     name: str
     done: int
@@ -46,7 +46,7 @@ class Transferred:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something the user should know; `warning` when the result may suffer."""
+    """A message to the user; `warning` if the result may suffer."""
 
     text: str
     warning: bool = False

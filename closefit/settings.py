@@ -1,7 +1,7 @@
 """From presets, files and flags to a checked `Config`; the later source wins.
 
-Settings have dotted names: `seed`, `optimize.passes`. Sources in rising precedence: defaults, what
-a started folder recorded, the preset, `--config FILE`, `--set key=value`, named flags.
+Settings have dotted names: `seed`, `optimize.passes`. Sources in rising precedence: defaults, the
+record of a started folder, the preset, `--config FILE`, `--set key=value`, named flags.
 """
 
 import difflib
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypedDict, TypeVar, Union, get_args, get_origin
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -19,11 +19,31 @@ else:
 
 from closefit.config import PRESETS, Config
 from closefit.errors import ConfigError, FileMissingError
+from closefit.events import Emit, Notice, ignore
 
 Settings = dict[str, Any]
 """Values by dotted name."""
 
+RENAMED = {"optimize.weight_prior_pose": "optimize.weight_stay_near_init"}
+"""Earlier names of settings, which files, flags and recorded runs may still use."""
+
 HELP_HINT = "`closefit run --help` explains the settings and how to give them"
+
+
+class GivenSettings(TypedDict, total=False):
+    """Settings as a user gives them.
+
+    Attributes:
+        config_file: TOML file.
+        assignments: `key=value` texts.
+        values: Values by dotted name, as the texts of `assignments` give them.
+        flags: Values by dotted name; None means "not given".
+    """
+
+    config_file: Path | None
+    assignments: Iterable[str]
+    values: Mapping[str, Any]
+    flags: Mapping[str, Any]
 
 
 def build_config(
@@ -32,7 +52,9 @@ def build_config(
     kept: Mapping[str, Any] | None = None,
     config_file: Path | None = None,
     assignments: Iterable[str] = (),
+    values: Mapping[str, Any] | None = None,
     flags: Mapping[str, Any] | None = None,
+    emit: Emit = ignore,
 ) -> Config:
     """Merge all sources and check every value.
 
@@ -40,24 +62,28 @@ def build_config(
         recorded: Settings of a started folder (by dotted name); unknown ones are dropped, since
             another version of closefit may have written them.
         kept: Choices about a started folder, which hold until another one is given.
-        config_file: TOML file.
-        assignments: `key=value` texts.
-        flags: Values by dotted name; None means "not given".
+        config_file: As in `GivenSettings`.
+        assignments: As in `GivenSettings`.
+        values: As in `GivenSettings`.
+        flags: As in `GivenSettings`.
+        emit: Gets a notice for each setting that is given by an earlier name.
 
     Raises:
         ConfigError: A key is unknown, a value has the wrong type or lies out of range.
         FileMissingError: There is no such `config_file`.
     """
     known = _known_fields(Config)
-    given = _given(config_file, assignments, flags)
+    given = _given(config_file, assignments, values, flags)
+    for old in RENAMED.keys() & given.keys():
+        emit(Notice(f"the setting `{old}` is called `{RENAMED[old]}` now"))
+    given = renamed(given)
     preset = given.get("preset")
-    settings = {key: value for key, value in (recorded or {}).items() if key in known}
+    settings = {key: value for key, value in renamed(recorded or {}).items() if key in known}
     if recorded is None or preset is not None:
         settings.update(_from_preset(preset if preset is not None else Config().preset))
     settings.update(kept or {})
     settings.update(given)
-    checked = {key: _checked(known, key, value) for key, value in settings.items()}
-    config: Config = _construct(Config, checked, "")
+    config: Config = _construct(Config, settings)
     return config
 
 
@@ -77,20 +103,28 @@ def build_section(
         ConfigError: A key is unknown, or a value has the wrong type or lies out of range.
         FileMissingError: There is no such `config_file`.
     """
-    known = _known_fields(section)
-    given = _given(config_file, assignments, flags)
-    built: S = _construct(section, {key: _checked(known, key, v) for key, v in given.items()}, "")
+    built: S = _construct(section, _given(config_file, assignments, None, flags))
     return built
 
 
+def renamed(settings: Mapping[str, Any]) -> Settings:
+    """Return the settings under their present names; a value under a present name wins."""
+    current = {RENAMED[key]: value for key, value in settings.items() if key in RENAMED}
+    return current | {key: value for key, value in settings.items() if key not in RENAMED}
+
+
 def _given(
-    config_file: Path | None, assignments: Iterable[str], flags: Mapping[str, Any] | None
+    config_file: Path | None,
+    assignments: Iterable[str],
+    values: Mapping[str, Any] | None,
+    flags: Mapping[str, Any] | None,
 ) -> Settings:
-    """What a user gave, the later source winning."""
+    """Merge what a user gave; the later source wins."""
     given: Settings = {}
     if config_file is not None:
         given.update(_from_toml(config_file))
     given.update(_from_assignment(text) for text in assignments)
+    given.update(values or {})
     given.update({key: value for key, value in (flags or {}).items() if value is not None})
     return given
 
@@ -107,22 +141,19 @@ def flatten(config: Config) -> Settings:
     return flat
 
 
-def affecting(config: Config, sections: Iterable[str]) -> Settings:
-    """Settings of these sections (or top-level settings) that can change a result."""
-    known = _known_fields(Config)
-    wanted = set(sections)
+def affecting(config: Config, names: Iterable[str]) -> Settings:
+    """Settings that can change a result, of these sections or with these full names."""
+    known, wanted = _known_fields(Config), set(names)
     return {
         key: value
         for key, value in flatten(config).items()
-        if key.split(".")[0] in wanted and not known[key].metadata.get("neutral", False)
+        if {key, key.split(".")[0]} & wanted and not known[key].metadata.get("neutral", False)
     }
 
 
 def file_settings() -> frozenset[str]:
     """Names of the settings that name an input file."""
-    return frozenset(
-        key for key, f in _known_fields(Config).items() if f.metadata.get("file", False)
-    )
+    return frozenset(key for key, f in _known_fields(Config).items() if f.metadata.get("file"))
 
 
 def _known_fields(root: Any) -> dict[str, Field[Any]]:
@@ -274,13 +305,17 @@ def _options(values: Iterable[Any]) -> str:
     return ", ".join(f"`{value}`" for value in values)
 
 
-def _construct(section_type: Any, settings: Mapping[str, Any], prefix: str) -> Any:
-    """Build a (nested) section from values by dotted name."""
-    values = {}
-    for f in fields(section_type):
-        name = f"{prefix}{f.name}"
+def _construct(root: Any, settings: Mapping[str, Any]) -> Any:
+    """Build a dataclass and its sections from values by dotted name, after checking each."""
+    known = _known_fields(root)
+    checked = {key: _checked(known, key, value) for key, value in settings.items()}
+    values: Settings = {}
+    for f in fields(root):
         if is_dataclass(f.type):
-            values[f.name] = _construct(f.type, settings, f"{name}.")
-        elif name in settings:
-            values[f.name] = settings[name]
-    return section_type(**values)
+            of_section = {sub.name: f"{f.name}.{sub.name}" for sub in fields(f.type)}
+            values[f.name] = f.type(  # type: ignore[operator]
+                **{name: checked[key] for name, key in of_section.items() if key in checked}
+            )
+        elif f.name in checked:
+            values[f.name] = checked[f.name]
+    return root(**values)

@@ -36,7 +36,7 @@ DISCARD_FLAG = 0x4
 """Packet flag of frames that are decoded but, by the file's edit list, never shown."""
 
 SEEK_BACK_S = 5.0
-"""Jump this far before the wanted part: index tables of some formats point a little late."""
+"""Seek this far before the wanted part: index tables of some formats point a little late."""
 
 MISSING_SHARE = 0.02
 """Share of frames that may fail to decode at the end; the last picture stands in for them."""
@@ -55,12 +55,12 @@ PART_HINT = f"{COPY_HINT}, or choose an intact part with --end SECONDS"
 
 @dataclass(frozen=True)
 class _Demuxed:
-    """What the packets of the video stream say, without decoding them.
+    """Facts from the packets of the video stream, without decoding them.
 
     Attributes:
         times_s: From the first frame on.
         first_s: The file's own time stamp of the first frame; None if the file has no stamps.
-        messages: What ffmpeg complained about.
+        messages: Warnings of ffmpeg.
     """
 
     times_s: Float[np.ndarray, " frame"]
@@ -76,7 +76,7 @@ def probe(path: Path) -> VideoInfo:
         NotAVideoError: ffmpeg cannot read it.
         NoVideoStreamError: It holds sound only.
         NoFramesError: Its video stream is empty.
-        TruncatedVideoError: It ends before its header says.
+        TruncatedVideoError: It is shorter than its header states.
     """
     _require_file(path)
     described = _describe(path)
@@ -196,12 +196,12 @@ def write(path: Path, images: Iterable[Image], fps: float) -> None:
 
 
 def _encode(arguments: Sequence[str], first: Image, rest: Iterator[Image], path: Path) -> None:
-    """Feed an encoder; turn its complaints into errors about `path`."""
+    """Feed an encoder; turn its messages into errors about `path`."""
     with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(_command(arguments), stdin=subprocess.PIPE, stderr=messages)
         assert process.stdin is not None
         try:
-            with suppress(BrokenPipeError):  # its messages say why it left
+            with suppress(BrokenPipeError):  # its messages give the reason
                 process.stdin.write(np.ascontiguousarray(first))
                 for image in rest:
                     if image.shape != first.shape:
@@ -282,7 +282,7 @@ def _demuxed(name: str) -> _Demuxed:
 @lru_cache(maxsize=8)
 def _demux(path: Path, size: int, mtime_ns: int) -> _Demuxed:
     """Read the time stamps of all shown frames; remembered while the file does not change."""
-    del size, mtime_ns  # they only tell one state of the file from another
+    del size, mtime_ns  # they distinguish the states of a file in the cache
     arguments = ["-i", _url(path), "-map", "0:V:0", "-c", "copy", "-copyts", "-f", "framecrc", "-"]
     done = _run(arguments, verbosity="warning")
     messages = done.stderr.decode(errors="replace")

@@ -54,9 +54,12 @@ def stub_stages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StubStages:
     """Put stand-ins in the place of all stages, of the video reader and of the model files."""
     from closefit.models import weights
     from closefit.pipeline import runner
+    from closefit.pipeline.declarations import STAGES
 
     stubs = StubStages()
-    monkeypatch.setattr(runner, "_module", stubs.by_name)
+    for name in STAGES:  # restored at the end
+        monkeypatch.setitem(STAGES, name, STAGES[name])
+    stubs.install()
     monkeypatch.setattr(runner, "probe", stub_probe)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     models = tmp_path / "models"

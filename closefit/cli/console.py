@@ -1,10 +1,12 @@
 """Draws events, tables and errors; everything but data goes to stderr."""
 
 import json
+import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+from typer import Exit
 
 from closefit.errors import ClosefitError
 from closefit.events import (
@@ -42,14 +45,15 @@ PIPED_WIDTH = 160
 """Width of tables that go into a file or another program."""
 
 QUIET_S = 10.0
-"""Work that is over sooner needs no lines about how far it is."""
+"""Tasks that take less than this get no lines about their progress."""
 
 TENTH_S, SILENCE_S, LONGEST_SILENCE_S = 5.0, 30.0, 300.0
-"""A line follows another after the first of these if one more tenth is done, and else after the
-second; a task of hours lets them thin out, up to the third."""
+"""Least time between two lines about a task: the first if another tenth is done, else the second.
+
+The second grows with the time that the task has taken (`SILENCE_SHARE`), up to the third.
+"""
 
 SILENCE_SHARE = 0.05
-"""Of the time that a task has taken so far."""
 
 
 class Console:
@@ -64,7 +68,7 @@ class Console:
 
     @contextmanager
     def progress(self) -> Iterator[Emit]:
-        """Yield a listener that draws the events it is told."""
+        """Yield a listener that draws events: as bars on a terminal, otherwise as lines."""
         if not self._live:
             yield _Lines(self).listen
             return
@@ -84,19 +88,26 @@ class Console:
         self._err.print(Text(text, style=style))
 
     def error(self, error: ClosefitError) -> None:
-        """Write what happened and what to do about it to stderr."""
+        """Write an error and its hint to stderr."""
         self._failure(error.message)
         self._err.print()
         self._err.print(Text.assemble(("hint:", "bold cyan"), " ", error.hint))
 
     def bug(self, error: Exception, log: Path | None = None) -> None:
-        """Say in one line that closefit itself failed, and in which file the details are."""
+        """Report a failure of closefit itself in one line, and the file that has the details."""
         self._failure(f"internal error: {type(error).__name__}: {error}")
         if log is not None:
             self.say(f"\nhint: please report this bug with `{log}`, which has the details")
 
     def _failure(self, message: str) -> None:
         self._err.print(Text.assemble(("error:", "bold red"), " ", message))
+
+    def run_finished(self, out: Path, run_facts: dict[str, Any], as_json: bool) -> None:
+        """Report a finished run: `run.json` on stdout, or one line on stderr."""
+        if as_json:
+            self.data({"out": str(out), **run_facts})
+        else:
+            self.say(f"results are in `{out}`")
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write a table to stdout; columns after the first that hold numbers align right."""
@@ -109,7 +120,7 @@ class Console:
         self._out.print(table)
 
     def check(self, name: str, state: str, found: str, fix: str) -> None:
-        """Write one line about a part of the machine to stdout, and how to mend it."""
+        """Write the state of a part of the machine to stdout, and how to fix it."""
         style = {"ok": "green", "missing": "yellow"}.get(state, "bold red")
         self._out.print(
             Text.assemble(f"{name:<20} ", (f"{state:<8}", style), found), soft_wrap=True
@@ -123,7 +134,7 @@ class Console:
 
 
 class _Amount(MofNCompleteColumn):
-    """How much of a task is done: in bytes where it is a file, else in steps."""
+    """Done and total amount of a task: bytes of a file, or steps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,17 +146,17 @@ class _Amount(MofNCompleteColumn):
 
 @dataclass
 class _Pace:
-    """How far a task was when it was first heard of, and when a line was last written about it."""
+    """When and where a task was first seen, and when a line was last written about it."""
 
     first: int
     started: float
-    told: float
+    written: float
     tenth: int
-    heard: int
+    done: int
 
 
 class _Lines:
-    """Lines for files and for terminals without colour: per stage and file, and for long work."""
+    """Progress as lines: one per stage and file, and regular ones for long tasks."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
@@ -155,17 +166,29 @@ class _Lines:
         self._paces: dict[str, _Pace] = {}
 
     def listen(self, event: Event) -> None:
-        if isinstance(event, StageStarted):
-            self._reasons[event.stage] = f"{event.reason}; on {event.device}"
-        elif isinstance(event, StageFinished):
-            self._paces.clear()
-            self._console.say(finished_line(event, self._reasons.get(event.stage, "")))
-        elif isinstance(event, Transferred):
-            self._transferred(event)
-        elif isinstance(event, Step):
-            self._step(event)
-        else:
-            _say_plainly(self._console, event)
+        match event:
+            case StageStarted(stage, reason, device):
+                self._reasons[stage] = f"{reason}; on {device}"
+                self._started(event)
+            case StageSkipped(stage, reason):
+                self._console.say(f"{stage:<9} {reason}")
+            case StageFinished(stage, path, seconds):
+                self._finished()
+                line = f"{stage:<9} done in {seconds:.1f} s ({self._reasons.get(stage, '')})"
+                self._console.say(f"{line} -> {path}", "green")
+            case Notice(text, warning):
+                label, style = ("warning", "yellow") if warning else ("note", "")
+                self._console.say(f"{label}: {text}", style)
+            case Transferred():
+                self._transferred(event)
+            case Step():
+                self._step(event)
+
+    def _started(self, event: StageStarted) -> None:
+        """A line is written when the stage is done."""
+
+    def _finished(self) -> None:
+        self._paces.clear()
 
     def _step(self, event: Step) -> None:
         """Write how much of a long task is done and how long the rest will take."""
@@ -173,16 +196,16 @@ class _Lines:
             return
         now, tenth = self._clock(), 10 * event.done // event.total
         pace = self._paces.get(event.task)
-        if pace is None or event.done < pace.heard:  # a task of the same name begins anew
+        if pace is None or event.done < pace.done:  # a task of the same name starts again
             self._paces[event.task] = _Pace(event.done, now, now, tenth, event.done)
             return
-        pace.heard = event.done
-        taken, silent = now - pace.started, now - pace.told
+        pace.done = event.done
+        taken, silent = now - pace.started, now - pace.written
         longest = min(max(SILENCE_S, SILENCE_SHARE * taken), LONGEST_SILENCE_S)
         due = silent >= longest or (tenth > pace.tenth and silent >= TENTH_S)
         if taken < QUIET_S or not due:
             return
-        pace.told, pace.tenth = now, tenth
+        pace.written, pace.tenth = now, tenth
         line = f"{event.task}: {event.done} of {event.total}"
         if event.done > pace.first:
             left = taken / (event.done - pace.first) * (event.total - event.done)
@@ -190,51 +213,40 @@ class _Lines:
         self._console.say(line)
 
     def _transferred(self, event: Transferred) -> None:
-        """Write a line for each file that is complete, and for each tenth of all of them."""
+        """Write a line for each complete file, and for each tenth of all files."""
         if not event.total:
             return
-        tenth = 10 * event.done // event.total
-        before = self._tenths.get(event.name, 0)
+        tenth, before = 10 * event.done // event.total, self._tenths.get(event.name, 0)
         self._tenths[event.name] = tenth
         if tenth > before and (tenth == 10 or event.name == ALL_FILES):
             done, total = (f"{size / 1e6:.1f}" for size in (event.done, event.total))
             self._console.say(f"{event.name}: {done} of {total} MB")
 
 
-class _Bars:
-    """A bar per task with the time that is left; a line remains of each stage."""
+class _Bars(_Lines):
+    """Progress as a bar per task with the time that is left; a line remains of each stage."""
 
     def __init__(self, console: Console, bars: Progress) -> None:
-        self._console = console
+        super().__init__(console)
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
-        self._reasons: dict[str, str] = {}
 
-    def listen(self, event: Event) -> None:
-        if isinstance(event, StageStarted):
-            self._reasons[event.stage] = event.reason
-            self._task(event.stage, None, f"{event.stage} ({event.reason}) on {event.device}")
-        elif isinstance(event, Step):
-            task = self._task(event.task, event.total, event.task)
-            terms = " ".join(f"{name} {value:.3g}" for name, value in event.terms.items())
-            self._bars.update(
-                task,
-                completed=event.done,
-                total=event.total,
-                description=f"{event.task} {terms}".rstrip(),
-            )
-        elif isinstance(event, Transferred):
-            self._transferred(event)
-        elif isinstance(event, StageFinished):
-            for task in self._tasks.values():
-                self._bars.remove_task(task)
-            self._tasks.clear()
-            self._console.say(finished_line(event, self._reasons.get(event.stage, "")), "green")
-        else:
-            _say_plainly(self._console, event)
+    def _started(self, event: StageStarted) -> None:
+        self._task(event.stage, None, f"{event.stage} ({event.reason}) on {event.device}")
+
+    def _finished(self) -> None:
+        for task in self._tasks.values():
+            self._bars.remove_task(task)
+        self._tasks.clear()
+
+    def _step(self, event: Step) -> None:
+        terms = " ".join(f"{name} {value:.3g}" for name, value in event.terms.items())
+        task = self._task(event.task, event.total, event.task)
+        text = f"{event.task} {terms}".rstrip()
+        self._bars.update(task, completed=event.done, total=event.total, description=text)
 
     def _transferred(self, event: Transferred) -> None:
-        """Draw a bar per file and one for all; a complete file needs none any more."""
+        """Draw a bar per file and one for all; the bar of a complete file goes."""
         task = self._task(event.name, event.total, event.name, bytes=True)
         self._bars.update(task, completed=event.done, total=event.total)
         if event.done == event.total and event.name != ALL_FILES:
@@ -246,9 +258,29 @@ class _Bars:
         return self._tasks[name]
 
 
-def finished_line(event: StageFinished, reason: str) -> str:
-    """Return what remains on the screen of a stage that has run."""
-    return f"{event.stage:<9} done in {event.seconds:.1f} s ({reason}) -> {event.path}"
+@contextmanager
+def session(verbose: bool, folder: Path) -> Iterator[tuple[Console, Emit]]:
+    """Show progress, errors and on request the log of a command that works on `folder`."""
+    console, log = Console(), folder / "log.txt"
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("closefit")
+    if verbose:
+        logger.addHandler(handler)
+    try:
+        with console.progress() as emit:
+            yield console, emit
+    except ClosefitError:
+        if verbose:
+            traceback.print_exc()
+        raise
+    except Exception as error:
+        if verbose or not log.is_file():
+            raise
+        console.bug(error, log)
+        raise Exit(1) from error
+    finally:
+        logger.removeHandler(handler)
 
 
 def _duration(seconds: float) -> str:
@@ -258,47 +290,5 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _say_plainly(console: Console, event: Event) -> None:
-    if isinstance(event, StageSkipped):
-        console.say(f"{event.stage:<9} {event.reason}")
-    elif isinstance(event, Notice):
-        label, style = ("warning", "yellow") if event.warning else ("note", "")
-        console.say(f"{label}: {event.text}", style)
-
-
 def _is_number(text: str) -> bool:
     return text.strip("-+").replace(".", "", 1).isdigit() or text in ("", "-")
-
-
-def score_rows(
-    scores: Mapping[str, Mapping[str, float | int | None]], labels: Mapping[str, tuple[str, str]]
-) -> tuple[list[str], list[list[str]]]:
-    """Arrange scores by stage (or by run) as a table: a row per measure, a column per stage.
-
-    With several stages, one more column says by how much the last differs from the first.
-
-    Returns:
-        Header and rows for `Console.table`.
-    """
-    several = len(scores) > 1
-    rows = []
-    for name, (label, unit) in labels.items():
-        found = [stage_scores.get(name) for stage_scores in scores.values()]
-        change = [_change(found[0], found[-1])] if several else []
-        rows.append([label, *map(_number, found), *change, unit])
-    return ["measure", *scores, *["change (%)"] * several, "unit"], rows
-
-
-def _change(before: float | int | None, after: float | int | None) -> str:
-    """Say by how many percent a measure has changed; counts of frames have no such figure."""
-    if not isinstance(before, float) or not isinstance(after, float) or before == 0:
-        return "-"
-    return f"{100.0 * (after / before - 1.0):+.1f}"
-
-
-def _number(value: float | int | None) -> str:
-    if value is None:
-        return "-"
-    return (
-        str(value) if isinstance(value, int) else f"{value:.3f}" if value < 10 else f"{value:.1f}"
-    )

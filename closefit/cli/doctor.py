@@ -1,4 +1,4 @@
-"""Checks the machine: what works, what is missing and how to get it."""
+"""`closefit doctor`: what works on this machine, what is missing and how to get it."""
 
 import importlib.util
 import os
@@ -8,12 +8,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+import typer
+
 from closefit import __version__
+from closefit.cli import options
+from closefit.cli.console import Console
 from closefit.errors import ClosefitError
 from closefit.models import weights
 from closefit.models.weights import Model
@@ -24,7 +28,6 @@ GB = 1e9
 PROGRAM_TIMEOUT_S = 20
 
 PORTABLE = "the portable rasteriser draws on the CPU without it"
-BODIES = frozenset({"closefit_body", "smpl"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,19 @@ class Check:
     state: Literal["ok", "missing", "problem"]
     found: str
     fix: str = ""
+
+
+def doctor(weights: options.WeightsDir = None, as_json: options.Json = False) -> None:
+    """Check the machine: what works, what is missing, how to get it."""
+    checks = examine(weights)
+    console = Console()
+    if as_json:
+        console.data([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            console.check(check.name, check.state, check.found, check.fix)
+    if any(check.state == "problem" for check in checks):
+        raise typer.Exit(1)
 
 
 def examine(weights_dir: str | None = None) -> list[Check]:
@@ -116,7 +132,7 @@ def _compiler_fixes(version: str, host: str | None, built_for: str | None) -> It
 
 
 def _nvcc() -> str | None:
-    """Where PyTorch looks for it: CUDA_HOME, then PATH."""
+    """Path of nvcc as PyTorch finds it: CUDA_HOME, then PATH."""
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     return (home and shutil.which("nvcc", path=str(Path(home) / "bin"))) or shutil.which("nvcc")
 
@@ -236,9 +252,11 @@ def _body(weights_dir: str | None) -> Check:
 
 
 def _is_default(model: Model) -> bool:
-    """Return whether a run uses it without being asked for it by name, unlike larger variants."""
+    """Whether a run can use the model without being asked to, unlike larger variants."""
     shipped = model.obtain is not None
-    return model.name not in BODIES and (bool(model.backends) or model.optional or shipped)
+    return model.name not in weights.BODIES.values() and (
+        bool(model.backends) or model.optional or shipped
+    )
 
 
 def _model(model: Model, weights_dir: str | None) -> Check:

@@ -1,16 +1,15 @@
-"""The options that commands share, each defined once."""
+"""Options of several commands."""
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from closefit.config import Config, Perception, Preset
-from closefit.settings import build_config, flatten
+from closefit.config import Perception, Preset
+from closefit.settings import GivenSettings
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Results folder.")]
 Force = Annotated[
@@ -35,49 +34,42 @@ Device = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
 
+
+def _option(flag: str, description: str, metavar: str | None = None, kind: Any = str) -> Any:
+    """Declare an option that may be left out; `kind` is the type of its value."""
+    return Annotated[kind | None, typer.Option(flag, metavar=metavar, help=description)]
+
+
 SETTING_OPTIONS: dict[str, Any] = {
-    "preset": Annotated[
-        Preset | None,
-        typer.Option(
-            "--preset",
-            help="draft: for a CPU and a first look; default: best quality; paper: larger images.",
-        ),
-    ],
-    "track.perception": Annotated[
-        Perception | None,
-        typer.Option(
-            "--perception",
-            help="How people are found: full (YOLO, SAM 2, ViTPose), yolo, lite (RTMDet, "
-            "BlazePose), import (--observations); auto chooses by device.",
-        ),
-    ],
-    "track.observations": Annotated[
-        list[str] | None,
-        typer.Option(
-            "--observations",
-            metavar="PATH",
-            help="Your own keypoints, masks or boxes (docs/importing.md); may be given again. "
-            "With --perception, that detector adds what is missing.",
-        ),
-    ],
-    "track.people": Annotated[
-        str | None,
-        typer.Option(
-            "--people",
-            metavar="A,B",
-            help="Whom to follow in a crowd: letters of the preview, or a point on each in a "
-            "frame (x,y@frame;x,y@frame); default: who are close together the longest.",
-        ),
-    ],
-    "track.corrections": Annotated[
-        str | None,
-        typer.Option(
-            "--corrections",
-            metavar="FILE",
-            help="Corrections of who is who (docs/tracking.md); default: corrections.json beside "
-            "the video.",
-        ),
-    ],
+    "preset": _option(
+        "--preset",
+        "draft: for a CPU and a first look; default: best quality; paper: larger images.",
+        kind=Preset,
+    ),
+    "track.perception": _option(
+        "--perception",
+        "How people are found: full (YOLO, SAM 2, ViTPose), yolo, lite (RTMDet, BlazePose), "
+        "import (--observations); auto chooses by device.",
+        kind=Perception,
+    ),
+    "track.observations": _option(
+        "--observations",
+        "Your own keypoints, masks or boxes (docs/importing.md); may be given again. "
+        "With --perception, that detector adds what is missing.",
+        "PATH",
+        list[str],
+    ),
+    "track.people": _option(
+        "--people",
+        "Whom to follow in a crowd: letters of the preview, or a point on each in a frame "
+        "(x,y@frame;x,y@frame); default: who are close together the longest.",
+        "A,B",
+    ),
+    "track.corrections": _option(
+        "--corrections",
+        "Corrections of who is who (docs/tracking.md); default: corrections.json beside the video.",
+        "FILE",
+    ),
     "device": Device,
     "weights_dir": WeightsDir,
     "offline": Annotated[
@@ -85,84 +77,39 @@ SETTING_OPTIONS: dict[str, Any] = {
         typer.Option("--offline", envvar="CLOSEFIT_OFFLINE", help="Never download anything."),
     ],
     "seed": Seed,
-    "camera.fov_deg": Annotated[
-        float | None, typer.Option("--fov", metavar="DEG", help="Diagonal field of view.")
-    ],
-    "camera.focal_px": Annotated[
-        float | None, typer.Option("--focal", metavar="PX", help="Focal length; wins over --fov.")
-    ],
-    "camera.file": Annotated[
-        str | None,
-        typer.Option("--camera", metavar="FILE", help="An .npz with K, wins over --focal."),
-    ],
-    "init.init_from": Annotated[
-        str | None,
-        typer.Option(
-            "--init-from",
-            metavar="FILE",
-            help="Start from the result of 4D-Humans, GVHMR, WHAM, PromptHMR, or AMASS .npz.",
-        ),
-    ],
-    "track.start_s": Annotated[
-        float | None, typer.Option("--start", metavar="S", help="Begin here, in seconds.")
-    ],
-    "track.end_s": Annotated[
-        float | None, typer.Option("--end", metavar="S", help="End here, in seconds.")
-    ],
-    "optimize.physics": Annotated[
-        float | None,
-        typer.Option("--physics", metavar="0..1", help="Strength of the penetration term."),
-    ],
+    "camera.fov_deg": _option("--fov", "Diagonal field of view.", "DEG", float),
+    "camera.focal_px": _option("--focal", "Focal length; wins over --fov.", "PX", float),
+    "camera.file": _option("--camera", "An .npz with K, wins over --focal.", "FILE"),
+    "init.init_from": _option(
+        "--init-from",
+        "Start from the result of 4D-Humans, GVHMR, WHAM, PromptHMR, or AMASS .npz.",
+        "FILE",
+    ),
+    "track.start_s": _option("--start", "Begin here, in seconds.", "S", float),
+    "track.end_s": _option("--end", "End here, in seconds.", "S", float),
+    "optimize.physics": _option("--physics", "Strength of the penetration term.", "0..1", float),
 }
 """The named flag of each setting that has one; all others are reached with `--set`."""
 
 OTHER_SOURCES: dict[str, Any] = {
-    "config_file": Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Settings as a TOML file.")
-    ],
-    "assignments": Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. optimize.passes=20."),
-    ],
+    "config_file": _option("--config", "Settings as a TOML file.", "FILE", Path),
+    "assignments": _option(
+        "--set", "One setting, e.g. optimize.passes=20.", "KEY=VALUE", list[str]
+    ),
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """Settings as the user gave them on the command line."""
-
-    config_file: Path | None
-    assignments: list[str]
-    flags: dict[str, Any]
-
-    def config(
-        self, recorded: Config | None = None, kept: Mapping[str, Any] | None = None
-    ) -> Config:
-        """Merge them over `recorded`, the settings of a started folder, or over the defaults.
-
-        `kept` are choices about a started folder, which hold until another one is given.
-
-        Raises:
-            ConfigError: One of them is unknown, of the wrong type or out of range.
-        """
-        return build_config(
-            recorded=None if recorded is None else flatten(recorded),
-            kept=kept,
-            config_file=self.config_file,
-            assignments=self.assignments,
-            flags=self.flags,
-        )
-
-
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command` the options of all settings; it gets them as its argument `given`."""
+    """Give `command` the options of all settings; it gets their values as its argument `given`."""
     names = {key.replace(".", "_"): key for key in SETTING_OPTIONS}
 
     @functools.wraps(command)
     def with_options(**values: Any) -> None:
-        config_file, assignments = (values.pop(name) for name in OTHER_SOURCES)
-        flags = {key: values.pop(name) for name, key in names.items()}
-        given = Given(config_file=config_file, assignments=assignments or [], flags=flags)
+        given = GivenSettings(
+            config_file=values.pop("config_file"),
+            assignments=values.pop("assignments") or [],
+            flags={key: values.pop(name) for name, key in names.items()},
+        )
         command(**values, given=given)
 
     own = inspect.signature(command).parameters.values()

@@ -17,15 +17,15 @@ from closefit.demo.detections import VisiblePeople, simulate_detections
 from closefit.demo.filming import Shot, film
 from closefit.demo.room import Room
 from closefit.errors import OutputFolderError
-from closefit.evaluation import metrics
 from closefit.geometry.camera import project
 from closefit.geometry.penetration import average_penetration_depth_mm, surface_gap
+from closefit.geometry.touching import CONTACT_M
 from closefit.models import weights
 from closefit.storage import artifacts
 
 FPS = 30.0
 MIN_OVERLAP_PX = 12
-"""Depth order is told from the picture where silhouettes share at least this many pixels."""
+"""Depth order is defined where silhouettes share at least this many pixels."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _truth(body: Body, dance: Dance, room: Room, shots: list[Shot]) -> dict[str,
         "masks": np.packbits(masks),
         "masks_shape": np.array(masks.shape),
         "order": _order(masks, silhouettes),
-        "contact": gap_m < metrics.CONTACT_GAP_M,
+        "contact": gap_m < CONTACT_M,
         "gap": gap_m,
         "penetration": average_penetration_depth_mm(posed.vertices, body.faces).numpy(),
     }

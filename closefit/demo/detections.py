@@ -1,4 +1,4 @@
-"""Simulated detections: what an imperfect detector would say of a clip whose truth is known.
+"""Simulated detections of an imperfect detector, for a clip whose truth is known.
 
 Works on any truth file in the format of `closefit demo`, so one clip can be detected many times
 with different seeds. Pixels have (0, 0) at the top left corner of the image.

@@ -35,7 +35,7 @@ MAX_ARM_VERTICES, MAX_SKIN_FACES = 500, 2000
 REGION_M = 0.20
 """Size of the skin around a touch that the touching arm must not enter."""
 JOINED_HANDS_M = (0.0, 1.27, -0.50)
-"""Where the joined hands are wanted in the pair's frame."""
+"""Target of the joined hands in the pair's frame."""
 JOINED_SIGMA_M = 0.05
 UPRIGHT_WEIGHT = 5.0
 """Fingers of the joined hands point up."""

@@ -1,8 +1,8 @@
 """Measures of a predicted two-person motion against the truth: pure functions of arrays.
 
-Positions are metres in the camera frame, errors are millimetres. `valid` says which person-frames
-count; the others enter neither the sum nor its denominator. A measure over nothing is NaN. Joints
-are a chosen set of points (for example `skeleton.EVALUATION_JOINTS`), the same for both motions.
+Positions are metres in the camera frame, errors are millimetres. `valid` marks the person-frames
+that count; the others are left out. A measure over nothing is NaN. Joints are a chosen set of
+points (for example `skeleton.EVALUATION_JOINTS`), the same for both motions.
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-CONTACT_GAP_M = 0.01
-"""Two people touch in a frame when two of their vertices are nearer than this."""
+from closefit.geometry.penetration import MM_PER_M
 
 MIN_DEPTH_DIFFERENCE_M = 0.05
 """Depth order is scored only where the true pelvises differ by more in depth."""
-
-MM_PER_M = 1000.0
 
 Points = Float[np.ndarray, "frame person point 3"]
 PersonFrames = Bool[np.ndarray, "frame person"]
@@ -100,7 +97,7 @@ def image_error(
 
 @dataclass(frozen=True)
 class DepthOrder:
-    """Frames with wrong depth order among those in which the order can be told."""
+    """Frames with wrong depth order among those in which the order is clear."""
 
     wrong: int
     scored: int
@@ -178,8 +175,8 @@ def assign_people(
 ) -> Assignment:
     """Match people over the whole clip by their points in the image, and find frames that differ.
 
-    Identity is decided in the image and not in space, so that a wrong depth order is not taken
-    for a swap of identities.
+    Identity is decided in the image and not in space, so that a wrong depth order does not count
+    as a swap of identities.
     """
     both = valid.all(axis=1)
     straight = _pixel_distance(predicted_px, truth_px)

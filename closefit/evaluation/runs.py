@@ -1,9 +1,9 @@
-"""Scores the stages of a finished run against exact truth; never runs anything itself.
+"""Scores the stages of a finished run against exact truth; runs nothing itself.
 
 The truth is an `.npz` in camera coordinates (OpenCV axes, metres) with K (3,3), rotations
 (T,2,24,3,3), betas (2,10), transl (T,2,3), which is the pelvis position, joints3d (T,2,24,3), order
 (T,) and contact (T,); `order` and `contact` as in `metrics.depth_order_error` and
-`metrics.CONTACT_GAP_M`. `closefit demo` writes one beside its clip.
+`touching.CONTACT_M`. `closefit demo` writes one beside its clip.
 """
 
 import math
@@ -23,7 +23,8 @@ from closefit.body.skeleton import EVALUATION_JOINTS
 from closefit.errors import ArtifactMissingError, FileMissingError, ObservationsError
 from closefit.evaluation import metrics
 from closefit.geometry.camera import project
-from closefit.geometry.penetration import average_penetration_depth_mm, surface_gap
+from closefit.geometry.penetration import MM_PER_M, average_penetration_depth_mm, surface_gap
+from closefit.geometry.touching import CONTACT_M
 from closefit.models import weights
 from closefit.records import Motion, OptimizedMotion
 from closefit.storage import artifacts
@@ -35,9 +36,6 @@ HIPS: dict[JointSet, tuple[int, int]] = {"smpl": (0, 1), "lsp": (2, 3)}
 """The two hips among the joints of each set."""
 
 HIP_JOINTS = [1, 2]
-
-BODY_MODELS = {"closefit": "closefit_body", "smpl": "smpl"}
-"""Manifest name of the body that a motion names."""
 
 MAX_TRUTH_MISMATCH_M = 0.02
 """The truth's own joints may differ from those of its posed body by this much."""
@@ -129,17 +127,17 @@ def evaluate_run(
             hint=f"run `closefit run VIDEO --out {folder}` first",
         )
     target = read_truth(truth)
-    target_body = Body.load(truth_body or weights.locate(BODY_MODELS["closefit"]))
+    target_body = Body.load(truth_body or weights.locate(weights.BODIES["closefit"]))
     scores = {}
     for stage, path in done.items():
         motion = artifacts.read(path, STAGES[stage])
-        body = Body.load(weights.locate(BODY_MODELS[str(motion.body_name)]))
+        body = Body.load(weights.locate(weights.BODIES[str(motion.body_name)]))
         scores[stage] = evaluate_motion(motion, body, target, target_body, joints)
     return scores
 
 
 def doubts(folder: Path, scores: dict[str, Measures]) -> list[str]:
-    """Say in sentences why the scores of a run may not mean what they seem to mean."""
+    """Return warnings about the validity of a run's scores, one sentence each."""
     found = []
     paths = {stage: folder / "artifacts" / f"{stage}.npz" for stage in scores}
     last = list(scores.values())[-1]
@@ -219,7 +217,7 @@ def evaluate_motion(
 
 
 @dataclass(frozen=True, eq=False)
-class _Scene:
+class PosedPair:
     """Both people posed: what is compared."""
 
     joints: Float[np.ndarray, "frame 2 24 3"]
@@ -232,7 +230,7 @@ class _Scene:
         pixels: np.ndarray = project(_tensor(self.points), _tensor(K[:, None, None])).numpy()
         return pixels
 
-    def ordered(self, people: list[int]) -> "_Scene":
+    def ordered(self, people: list[int]) -> "PosedPair":
         """Return the scene with its people in this order."""
         return replace(
             self,
@@ -244,7 +242,7 @@ class _Scene:
 
 def _pose(
     body: Body, source: Motion | Truth, transl: Float[np.ndarray, "frame 2 3"], joints: JointSet
-) -> _Scene:
+) -> PosedPair:
     """Pose both people of a motion or a truth; `transl` as SMPL has it."""
     posed = body.pose(_tensor(source.rotations), _tensor(source.betas), _tensor(transl))
     if joints == "smpl":
@@ -252,7 +250,7 @@ def _pose(
     else:
         regressor = KeypointRegressor(body, "lsp14")
         points = regressor(posed.joints, posed.vertices[:, :, regressor.vertex_indices])
-    return _Scene(
+    return PosedPair(
         joints=posed.joints.double().numpy(),
         points=points.double().numpy(),
         vertices=posed.vertices,
@@ -261,8 +259,8 @@ def _pose(
 
 
 def _scores(
-    scene: _Scene,
-    target: _Scene,
+    scene: PosedPair,
+    target: PosedPair,
     truth: Truth,
     valid: Bool[np.ndarray, "frame 2"],
     joint_set: JointSet,
@@ -272,7 +270,7 @@ def _scores(
     both: Bool[np.ndarray, " frame"] = np.all(valid, axis=1)
     gap_m = surface_gap(scene.vertices).numpy()
     depth_mm = average_penetration_depth_mm(scene.vertices, scene.faces).numpy()
-    contact = metrics.contact_score((gap_m < metrics.CONTACT_GAP_M)[both], truth.contact[both])
+    contact = metrics.contact_score((gap_m < CONTACT_M)[both], truth.contact[both])
     order = metrics.depth_order_error(
         scene.joints[:, :, 0], target.joints[:, :, 0], truth.order, valid
     )
@@ -286,14 +284,14 @@ def _scores(
         "acceleration_mm": metrics.acceleration_error(points, true_points, valid),
         "contact_precision": contact.precision,
         "contact_recall": contact.recall,
-        "contact_gap_mm": metrics.MM_PER_M * metrics.mean_over(gap_m, both & truth.contact),
+        "contact_gap_mm": MM_PER_M * metrics.mean_over(gap_m, both & truth.contact),
         "wrong_depth_order": order.wrong_share,
         "depth_order_frames": order.scored,
         "valid_share": float(valid.mean()),
     }
 
 
-def _vertex_error(scene: _Scene, target: _Scene, valid: Bool[np.ndarray, "frame 2"]) -> float:
+def _vertex_error(scene: PosedPair, target: PosedPair, valid: Bool[np.ndarray, "frame 2"]) -> float:
     """MPVPE about the hip joints' midpoint; NaN for different meshes."""
     if scene.vertices.shape != target.vertices.shape:
         return math.nan
@@ -302,7 +300,7 @@ def _vertex_error(scene: _Scene, target: _Scene, valid: Bool[np.ndarray, "frame 
     return metrics.mpvpe(vertices, true_vertices, root, true_root, valid)
 
 
-def _check_body(target: _Scene, truth: Truth) -> None:
+def _check_body(target: PosedPair, truth: Truth) -> None:
     """Refuse a truth whose joints do not follow from its pose on this body."""
     mismatch = float(np.abs(target.joints - truth.joints3d).max())
     if mismatch > MAX_TRUTH_MISMATCH_M:
@@ -313,7 +311,7 @@ def _check_body(target: _Scene, truth: Truth) -> None:
 
 
 def _truth_shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes that the arrays of a truth must have, given one that tells the frames."""
+    """Return the shape that each array of a truth must have; `transl` sets the number of frames."""
     frames = len(np.atleast_1d(arrays.get("transl", 0)))
     return {
         "K": (3, 3),

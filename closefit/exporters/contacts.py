@@ -16,9 +16,9 @@ from torch import Tensor
 
 from closefit.body.skeleton import PART_NAMES
 from closefit.geometry.penetration import MM_PER_M, penetration_depth, surface_gap
+from closefit.geometry.touching import CONTACT_M
 from closefit.storage.artifacts import atomic_write
 
-CONTACT_M = 0.01
 NUM_PARTS = len(PART_NAMES)
 
 

@@ -1,18 +1,68 @@
 """`motion.npz`: both people's motion in the camera frame, for programs."""
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import roma
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from closefit.body.keypoints import KeypointRegressor
 from closefit.body.model import Body
 from closefit.body.skeleton import JOINT_NAMES
+from closefit.errors import ArtifactDamagedError
 from closefit.geometry.camera import project
 from closefit.records import Motion
-from closefit.storage.artifacts import atomic_write
+from closefit.storage.artifacts import UNREADABLE, atomic_write
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExportedMotion:
+    """Both people's motion: one array per field, as `motion.npz` holds them.
+
+    Camera frame in OpenCV axes (x right, y down, z forward), metres, source pixels, float32.
+    Rotations are given twice: as matrices and, as SMPL programs expect them, as axis-angle vectors.
+
+    Attributes:
+        fps: Frames per second.
+        width: Width of the source video.
+        height: Height of the source video.
+        K: Intrinsics; one matrix per frame where a camera file was given.
+        valid: The person's pose in this frame rests on observations near in time.
+        confidence: Trust in the pose, 0 (guess) to 1 (0.5: expect 80 mm of joint error).
+        global_orient: Rotation of the pelvis, axis-angle.
+        body_pose: Rotations of the other 23 joints, axis-angle, relative to their parents.
+        betas: Shape coefficients of each person's body.
+        transl: Translation as in SMPL: `joints[:, :, 0]` minus the pelvis of the shaped rest body.
+        rotations: All 24 local rotations as matrices.
+        joints: Joint positions.
+        keypoints2d_reprojected: COCO-17 keypoints of the body in the image.
+        body: Name of the body, `closefit` or `smpl`.
+        joint_names: Names of the 24 joints.
+        floor: Plane: the height of a point is floor[:3] . point + floor[3].
+        R: World to camera, where a camera file has it.
+        t: World to camera, where a camera file has it.
+    """
+
+    fps: Float[np.ndarray, ""]
+    width: Int[np.ndarray, ""]
+    height: Int[np.ndarray, ""]
+    K: Float[np.ndarray, "... 3 3"]
+    valid: Bool[np.ndarray, "frame 2"]
+    confidence: Float[np.ndarray, "frame 2"]
+    global_orient: Float[np.ndarray, "frame 2 3"]
+    body_pose: Float[np.ndarray, "frame 2 69"]
+    betas: Float[np.ndarray, "2 10"]
+    transl: Float[np.ndarray, "frame 2 3"]
+    rotations: Float[np.ndarray, "frame 2 24 3 3"]
+    joints: Float[np.ndarray, "frame 2 24 3"]
+    keypoints2d_reprojected: Float[np.ndarray, "frame 2 17 2"]
+    body: np.ndarray
+    joint_names: np.ndarray
+    floor: Float[np.ndarray, "4"]
+    R: Float[np.ndarray, "frame 3 3"] | None = None
+    t: Float[np.ndarray, "frame 3"] | None = None
 
 
 def write_motion(
@@ -23,14 +73,10 @@ def write_motion(
     size_wh: tuple[int, int],
     camera: dict[str, np.ndarray],
 ) -> None:
-    """Write the motion in OpenCV axes (x right, y down, z forward), metres and source pixels.
-
-    Rotations are given twice: as matrices and, as SMPL programs want them, as axis-angle vectors.
-    `joints[:, :, 0]` is `transl` plus the pelvis of the shaped rest body. The floor is a plane: the
-    height of a point above it is floor[:3] . point + floor[3].
+    """Write the motion as `ExportedMotion` documents it, all or nothing.
 
     Args:
-        path: File to write, all or nothing.
+        path: File to write.
         motion: Motion in the camera frame.
         keypoints_px: The body's COCO keypoints in the image.
         fps: Frames per second.
@@ -58,6 +104,21 @@ def write_motion(
     }
     with atomic_write(path) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def read_motion(path: Path) -> ExportedMotion:
+    """Read a file that `write_motion` wrote.
+
+    Raises:
+        ArtifactDamagedError: It is damaged, or of another kind.
+    """
+    names = {field.name for field in fields(ExportedMotion)}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return ExportedMotion(**{name: file[name] for name in names & set(file.files)})
+    except (*UNREADABLE, AttributeError, TypeError) as error:
+        hint = f"run `closefit stage export {path.parent}` to write it again"
+        raise ArtifactDamagedError(f"`{path}` cannot be read", hint) from error
 
 
 def reprojected_keypoints(

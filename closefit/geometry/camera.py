@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-DEFAULT_FOV_DEG = 55.0
-"""Diagonal field of view that the paper assumes for every video (section 3.2)."""
+from closefit.config import DEFAULT_FOV_DEG
 
 MIN_DEPTH_M = 0.1
 """Projection clamps depth here so that points behind the camera stay finite."""
@@ -16,6 +15,11 @@ MIN_DEPTH_M = 0.1
 def focal_from_fov(width: int, height: int, fov_deg: float = DEFAULT_FOV_DEG) -> float:
     """Focal length in pixels of a camera with this diagonal field of view."""
     return math.hypot(width, height) / (2.0 * math.tan(math.radians(fov_deg) / 2.0))
+
+
+def fov_from_focal(width: int, height: int, focal_px: float) -> float:
+    """Diagonal field of view in degrees of a camera with this focal length."""
+    return math.degrees(2.0 * math.atan(math.hypot(width, height) / (2.0 * focal_px)))
 
 
 def intrinsics(width: int, height: int, focal_px: float) -> Float[np.ndarray, "3 3"]:

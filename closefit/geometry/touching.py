@@ -7,6 +7,9 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+CONTACT_M = 0.01
+"""Reported as contact: vertices of two people nearer than this."""
+
 TOUCH_M = 0.015
 """Vertices of two people nearer than this touch, flesh being soft and meshes coarse."""
 

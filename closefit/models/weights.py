@@ -13,7 +13,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from closefit.config import Backend, TrackConfig
+from closefit.config import PerceptionBackend, TrackConfig
 from closefit.errors import ConfigError, WeightsDamagedError, WeightsMissingError
 from closefit.models.file_formats import HEAD_BYTES, format_problem, is_web_page
 from closefit.storage.hashing import sha256_of
@@ -23,6 +23,12 @@ State = Literal["here", "own", "missing", "damaged"]
 
 PRIOR = "closefit_prior"
 """Name of the shipped checkpoint of the proxemics prior."""
+
+LPIPS = "alexnet"
+"""Name of the network behind the LPIPS image loss."""
+
+BODIES = {"closefit": "closefit_body", "smpl": "smpl"}
+"""Manifest name of each body, by the name that motions give it; the first one ships."""
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MB = 1_000_000
@@ -72,7 +78,7 @@ class Model:
     name: str
     purpose: str
     stages: tuple[str, ...]
-    backends: tuple[Backend, ...] = ()
+    backends: tuple[PerceptionBackend, ...] = ()
     licence: str
     commercial_use: str
     optional: bool = False
@@ -312,12 +318,12 @@ def identity(name: str, weights_dir: str | Path | None = None) -> str | None:
 
 def body_model(choice: BodyChoice, weights_dir: str | Path | None = None) -> str:
     """Return the manifest name of the body to use: `auto` prefers SMPL once it is imported."""
-    if choice == "smpl" or (choice == "auto" and find("smpl", weights_dir) is not None):
-        return "smpl"
-    return "closefit_body"
+    if choice == "auto":
+        choice = "closefit" if find(BODIES["smpl"], weights_dir) is None else "smpl"
+    return BODIES[choice]
 
 
-def backend_models(backend: Backend) -> tuple[str, ...]:
+def backend_models(backend: PerceptionBackend) -> tuple[str, ...]:
     """Return the manifest names of the models that a backend of `track` needs."""
     return tuple(model.name for model in manifest().values() if backend in model.backends)
 

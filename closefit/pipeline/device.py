@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-import numpy as np
-
 from closefit.errors import DeviceError
 
 Device = Literal["cpu", "cuda"]
@@ -17,7 +15,7 @@ def choose(requested: Literal["auto", "cpu", "cuda"]) -> Device:
     """Return the device to use.
 
     Raises:
-        DeviceError: A GPU was asked for, and there is none that works.
+        DeviceError: A GPU was requested, and none works.
     """
     if requested == "cpu":
         return "cpu"
@@ -27,8 +25,8 @@ def choose(requested: Literal["auto", "cpu", "cuda"]) -> Device:
         return "cuda"
     if requested == "cuda":
         raise DeviceError(
-            "`--device cuda` was asked for, but PyTorch finds no CUDA device",
-            hint="leave out --device to use the CPU; `closefit doctor` says what is missing",
+            "`--device cuda` was given, but PyTorch finds no CUDA device",
+            hint="leave out --device to use the CPU; `closefit doctor` shows what is missing",
         )
     return "cpu"
 
@@ -53,6 +51,7 @@ def prepare(seed: int) -> None:
     The thread count decides the order of sums, so it is fixed to the cores this process may use
     (or to `OMP_NUM_THREADS`).
     """
+    import numpy as np
     import torch
 
     random.seed(seed)

@@ -1,9 +1,9 @@
-"""Whether a stage's result is up to date, and if not, why it must run again.
+"""Whether a stage's result is up to date, and if not, why the stage must run again.
 
-A result is up to date when it loads and its fingerprint is the one that the stage would write now.
-The fingerprint covers what can change the result: kind and version of the artifact, the stage's
-`REVISION`, its settings (of files: their content), the fingerprints of its inputs, the model files,
-and the content of the video. Paths, device and verbosity stay out.
+A result is up to date when it loads and its fingerprint equals that of a run now. The fingerprint
+covers everything that can change the result: kind and version of the artifact, the stage's
+revision, its settings (for files: their content), the fingerprints of its inputs, the model files,
+and the content of the video. Paths, device and verbosity are left out.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from closefit import settings
 from closefit.config import Config
@@ -25,57 +25,14 @@ from closefit.errors import (
 from closefit.imports.estimates.files import content_hash
 from closefit.models import weights
 from closefit.perception.kept_detections import are_kept
-from closefit.records import Motion, OptimizedMotion, Track
+from closefit.pipeline.declarations import STAGES, Stage
 from closefit.storage import artifacts
-from closefit.storage.artifacts import Provenance, Record
+from closefit.storage.artifacts import Provenance
 from closefit.storage.hashing import sha256_of, sha256_of_folder
 from closefit.storage.workspace import Workspace, write_json
 
-StageName = Literal["track", "init", "optimize", "export"]
-STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
-
 EXPORT_VERSION = 1
 """Version of the layout of the exported files and of their list."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """What a stage reads, writes and depends on."""
-
-    name: StageName
-    record: type[Record] | None
-    inputs: tuple[StageName, ...]
-    sections: tuple[str, ...]
-    reads_video: bool
-
-
-STAGES: dict[StageName, Stage] = {
-    stage.name: stage
-    for stage in (
-        Stage(name="track", record=Track, inputs=(), sections=("track",), reads_video=True),
-        Stage(
-            name="init",
-            record=Motion,
-            inputs=("track",),
-            sections=("camera", "init", "body", "seed"),
-            reads_video=False,
-        ),
-        Stage(
-            name="optimize",
-            record=OptimizedMotion,
-            inputs=("track", "init"),
-            sections=("camera", "optimize", "seed"),
-            reads_video=True,
-        ),
-        Stage(
-            name="export",
-            record=None,
-            inputs=("track", "optimize"),
-            sections=("export",),
-            reads_video=True,
-        ),
-    )
-}
 
 ReasonKind = Literal[
     "missing", "unreadable", "older version", "closefit changed", "settings changed",
@@ -108,7 +65,7 @@ class Situation:
     device: str
 
 
-def reason_to_run(stage: Stage, revision: int, situation: Situation) -> Reason | None:
+def reason_to_run(stage: Stage, situation: Situation) -> Reason | None:
     """Return why `stage` must run, or None where its result is up to date.
 
     Raises:
@@ -122,7 +79,7 @@ def reason_to_run(stage: Stage, revision: int, situation: Situation) -> Reason |
         return Reason("older version", "its layout is not the one this closefit writes")
     except ArtifactDamagedError as error:
         return Reason("unreadable", error.message)
-    expected = expected_provenance(stage, revision, situation, recorded)
+    expected = expected_provenance(stage, situation, recorded)
     reason = compare(recorded, expected)
     if reason is not None and stage.name == "track" and reason.kind == "settings changed":
         changed = _changed_names(recorded.settings, expected.settings)
@@ -132,13 +89,12 @@ def reason_to_run(stage: Stage, revision: int, situation: Situation) -> Reason |
 
 
 def expected_provenance(
-    stage: Stage, revision: int, situation: Situation, recorded: Provenance | None = None
+    stage: Stage, situation: Situation, recorded: Provenance | None = None
 ) -> Provenance:
     """Return the provenance that `stage` would write now.
 
     Args:
         stage: The stage.
-        revision: Its module's `REVISION`.
         situation: Settings, video and folder.
         recorded: Provenance of the existing result, when judging whether that is up to date.
 
@@ -151,12 +107,12 @@ def expected_provenance(
     }
     if stage.reads_video:
         inputs["video"] = situation.video_sha256
-    values = _settings_by_content(settings.affecting(config, stage.sections))
+    values = _settings_by_content(settings.affecting(config, stage.settings))
     models = _weights(stage, situation, recorded)
     content = {
         "kind": stage.name,
         "version": stage.record.VERSION if stage.record is not None else EXPORT_VERSION,
-        "revision": revision,
+        "revision": stage.revision,
         "inputs": inputs,
         "settings": values,
         "weights": models,
@@ -165,7 +121,7 @@ def expected_provenance(
     return Provenance(
         stage=stage.name,
         fingerprint=hashlib.sha256(canonical.encode()).hexdigest(),
-        revision=revision,
+        revision=stage.revision,
         inputs=inputs,
         settings=values,
         weights=models,
@@ -179,7 +135,7 @@ def compare(recorded: Provenance, expected: Provenance) -> Reason | None:
     if recorded.fingerprint == expected.fingerprint:
         return None
     differences: tuple[tuple[ReasonKind, list[str]], ...] = (
-        ("settings changed", _changes(recorded.settings, expected.settings)),
+        ("settings changed", _changes(settings.renamed(recorded.settings), expected.settings)),
         ("input changed", _changed_names(recorded.inputs, expected.inputs)),
         ("weights changed", _changed_names(recorded.weights, expected.weights)),
     )
@@ -193,7 +149,7 @@ def write_export_manifest(workspace: Workspace, provenance: Provenance) -> None:
     """Record which result files exist now, and what they were made from."""
     files = {
         str(path.relative_to(workspace.root)): path.stat().st_size
-        for path in workspace.results
+        for path in (*workspace.results, *sorted(workspace.meshes.rglob("*.*")))
         if path.is_file()
     }
     content = {"version": EXPORT_VERSION, "files": files, "provenance": asdict(provenance)}
@@ -261,47 +217,31 @@ def _content_hash(key: str, path: Path) -> str:
     return f"sha256 {sha256_of(path)[:16]}"
 
 
-def _weights(stage: Stage, situation: Situation, recorded: Provenance | None) -> dict[str, str]:
-    """Return which copies of which models the stage uses.
+def required_models(
+    stage: Stage, situation: Situation, recorded: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Return the manifest names of the models without which `stage` cannot run.
 
-    A model that is not there (any more) counts as unchanged: its absence spoils no finished result.
+    Where the device chooses the models, the `recorded` ones of a finished result stay the right
+    ones on another device.
+    """
+    config = situation.config
+    choices = {stage.models(config, device) for device in ("cpu", "cuda")}
+    if recorded and len(choices) > 1:
+        return tuple(recorded)
+    return stage.models(config, situation.device)
+
+
+def _weights(stage: Stage, situation: Situation, recorded: Provenance | None) -> dict[str, str]:
+    """Return the hash of each model that the stage uses.
+
+    A missing model counts as unchanged: its absence does not invalidate a finished result.
     """
     before = recorded.weights if recorded is not None else {}
+    names = (*required_models(stage, situation, before), *stage.optional_models)
     weights_dir = situation.config.weights_dir
-    identities = {
-        name: weights.identity(name, weights_dir) or before.get(name)
-        for name in [*_needed(stage, situation, before), *_optional(stage)]
-    }
-    return {name: known for name, known in identities.items() if known is not None}
-
-
-def required_models(stage: Stage, situation: Situation) -> tuple[str, ...]:
-    """Return the manifest names of the models without which `stage` cannot run."""
-    return _needed(stage, situation, before={})
-
-
-def _needed(stage: Stage, situation: Situation, before: Mapping[str, str]) -> tuple[str, ...]:
-    config = situation.config
-    if stage.name != "track":
-        body = weights.body_model(config.body, config.weights_dir)
-        return (body, weights.PRIOR) if _uses_prior(stage, config) else (body,)
-    if config.track.perception == "auto" and before:
-        return tuple(before)  # chosen by device once; another device is no reason to run again
-    return weights.track_models(config.track, situation.device)
-
-
-def _uses_prior(stage: Stage, config: Config) -> bool:
-    """Whether the stage reads the checkpoint that ships (another one is a setting)."""
-    if config.init.prior_file is not None:
-        return False
-    if stage.name == "init":
-        return config.init.prior
-    return stage.name == "optimize" and config.optimize.motion == "prior"
-
-
-def _optional(stage: Stage) -> tuple[str, ...]:
-    models = weights.manifest().values()
-    return tuple(model.name for model in models if model.optional and stage.name in model.stages)
+    hashes = {name: weights.identity(name, weights_dir) or before.get(name) for name in names}
+    return {name: known for name, known in hashes.items() if known is not None}
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

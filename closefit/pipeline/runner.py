@@ -1,39 +1,21 @@
-"""Runs the stages in order: skips what is up to date, says why it runs the rest."""
+"""Runs the stages in order: skips those that are up to date and reports why the others run."""
 
-import importlib
 import logging
-import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, get_args
 
-from closefit import __version__, settings
-from closefit.config import Config
-from closefit.errors import (
-    ClosefitError,
-    ConfigError,
-    FileMissingError,
-    FitDivergedError,
-    InputError,
-    PeopleError,
-)
+from closefit import settings
+from closefit.config import Config, StageName
+from closefit.errors import ConfigError, FileMissingError, FitDivergedError, InputError
 from closefit.events import Emit, Notice, StageFinished, StageSkipped, StageStarted
 from closefit.models import downloads, weights
-from closefit.pipeline import device, freshness
-from closefit.pipeline.freshness import (
-    FORCED,
-    STAGE_NAMES,
-    STAGES,
-    Reason,
-    Situation,
-    Stage,
-    StageName,
-)
+from closefit.pipeline import device, freshness, run_json
+from closefit.pipeline.declarations import STAGES, Stage
+from closefit.pipeline.freshness import FORCED, Reason, Situation
 from closefit.records import DetectedPeople, VideoInfo
+from closefit.settings import GivenSettings
 from closefit.storage.artifacts import disk_full_guard
 from closefit.storage.hashing import sha256_of
 from closefit.storage.job import Job
@@ -43,15 +25,7 @@ from closefit.video import probe
 
 logger = logging.getLogger(__name__)
 
-
-@runtime_checkable
-class StageModule(Protocol):
-    """What a module of `closefit.stages` offers."""
-
-    REVISION: int
-
-    def run(self, job: Job) -> None:
-        """Execute the stage."""
+STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +33,7 @@ class Selection:
     """Which stages to run.
 
     Attributes:
-        only: Just this one; its inputs must be there.
+        only: Just this one; its inputs must exist.
         first: This one and all later ones run again even if they are up to date.
         last: Nothing after this one runs.
         force: All selected ones run again; results of another video are replaced.
@@ -87,16 +61,63 @@ class Selection:
         return STAGE_NAMES[: STAGE_NAMES.index(self.last) + 1] if self.last else STAGE_NAMES
 
     @property
-    def forced(self) -> frozenset[StageName]:
+    def forced(self) -> tuple[StageName, ...]:
         """The stages that run even if they are up to date."""
         if self.first is not None:
-            return frozenset(STAGE_NAMES[STAGE_NAMES.index(self.first) :])
-        return frozenset(self.stages if self.force else ())
+            return STAGE_NAMES[STAGE_NAMES.index(self.first) :]
+        return self.stages if self.force else ()
+
+
+EVERYTHING = Selection()
+
+
+def run(
+    video: Path, out: Path, config: Config, emit: Emit, selection: Selection = EVERYTHING
+) -> dict[str, Any]:
+    """Run the selected stages on `video` in the folder `out` and return its `run.json`.
+
+    Raises:
+        ClosefitError: Any of the documented failures; finished stages are kept.
+    """
+    info = probe(video)
+    workspace = Workspace(out)
+    workspace.create()
+    with workspace.locked(), workspace.logging_to_file():
+        if not selection.force:
+            workspace.check_video(info.content_sha256)
+        situation = _situation(workspace, config, video, info.content_sha256)
+        with run_json.outcome_recorded(workspace, info, config):
+            _warn_of_stale_inputs(selection, situation, emit)
+            for stage in STAGES.values():  # track, init, optimize, export
+                if stage.name in selection.stages:
+                    forced = stage.name in selection.forced
+                    _bring_up_to_date(stage, situation, info, emit, forced)
+            run_json.raise_if_diverged(workspace)
+    return workspace.read_run()
+
+
+def run_as_given(
+    video: Path, out: Path, given: GivenSettings, emit: Emit, selection: Selection = EVERYTHING
+) -> dict[str, Any]:
+    """As `run`, with settings as a user gave them.
+
+    Choices about the people in the folder's video hold until another one is given.
+
+    Raises:
+        ClosefitError: Any of the documented failures; finished stages are kept.
+    """
+    kept = Workspace(out).choices(of=video if selection.force else None)
+    config = settings.build_config(**given, kept=kept, emit=emit)
+    for name, value in kept.items():
+        if settings.flatten(config)[name] == value:
+            text = f"`{name}` is {value}, as chosen before; `--set {name}=none` takes it back"
+            emit(Notice(text))
+    return run(video, out, config, emit, selection)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageStatus:
-    """What `status` says about one stage; `reason` is None where it is up to date."""
+    """What `status` reports about one stage; `reason` is None where it is up to date."""
 
     stage: StageName
     reason: Reason | None
@@ -112,60 +133,26 @@ class StageStatus:
         }
 
 
-def run(
-    video: Path, out: Path, config: Config, emit: Emit, selection: Selection | None = None
-) -> dict[str, Any]:
-    """Run the selected stages on `video` in the folder `out` and return its `run.json`.
-
-    Raises:
-        ClosefitError: Any of the documented failures; finished stages are kept.
-    """
-    selection = selection or Selection()
-    info = probe(video)
-    workspace = Workspace(out)
-    workspace.create()
-    with workspace.locked(), workspace.logging_to_file():
-        if not selection.force:
-            workspace.check_video(info.content_sha256)
-        situation = Situation(
-            workspace=workspace,
-            config=_with_corrections(config, video),
-            video_sha256=info.content_sha256,
-            device=device.choose(config.device),
-        )
-        before = workspace.read_run()
-        workspace.update_run(_header(info, config))
-        with _outcome_recorded(workspace, before):
-            if selection.only is not None:
-                _warn_of_stale_inputs(STAGES[selection.only], situation, emit)
-            for name in selection.stages:
-                _run_if_needed(STAGES[name], situation, info, emit, name in selection.forced)
-            _raise_if_diverged(workspace)
-    return workspace.read_run()
-
-
 def status(out: Path) -> list[StageStatus]:
-    """Say for each stage of a started folder whether it would run, and why; runs nothing.
+    """Return for each stage of a started folder whether it would run, and why; runs nothing.
 
     Raises:
         ArtifactMissingError: `out` is not a results folder.
     """
     workspace = Workspace(out)
     recorded = workspace.require_started()
-    config = recorded_config(out)
-    situation = Situation(
-        workspace=workspace,
-        config=_with_corrections(config, Path(recorded["video"]["path"])),
-        video_sha256=_current_hash(recorded["video"]),
-        device=device.choose(config.device),
-    )
+    video = Path(recorded["video"]["path"])
+    # The folder alone is enough: the video may be gone.
+    content = sha256_of(video) if video.is_file() else str(recorded["video"]["content_sha256"])
+    situation = _situation(workspace, recorded_config(out), video, content)
     reasons: dict[StageName, Reason | None] = {}
     for name, stage in STAGES.items():
         rerun = [f"`{source}` runs again" for source in stage.inputs if reasons[source] is not None]
-        if rerun:
-            reasons[name] = Reason("input changed", ", ".join(rerun))
-        else:
-            reasons[name] = _reason_told(stage, situation)
+        reasons[name] = (
+            Reason("input changed", ", ".join(rerun))
+            if rerun
+            else _expected_reason(stage, situation)
+        )
     times = recorded.get("stages", {})
     return [
         StageStatus(stage=name, reason=reason, seconds=times.get(name, {}).get("seconds"))
@@ -174,7 +161,7 @@ def status(out: Path) -> list[StageStatus]:
 
 
 def recorded_config(out: Path) -> Config:
-    """Return the settings that a started folder was last run with.
+    """Return the settings of the last run in a started folder.
 
     Raises:
         ArtifactMissingError: `out` is not a results folder.
@@ -191,13 +178,13 @@ def recorded_video(out: Path) -> Path:
     """
     path = Path(Workspace(out).require_started()["video"]["path"])
     if not path.is_file():
-        hint = f"say where it is now: `closefit stage NAME {out} VIDEO`"
+        hint = f"name its new place: `closefit stage NAME {out} VIDEO`"
         raise FileMissingError(f"there is no file `{path}`, the video of `{out}`", hint)
     return path
 
 
 def preview(video: Path, out: Path, emit: Emit) -> Path:
-    """Draw what `track` has found over the video, into the folder's `preview.mp4`.
+    """Draw the result of `track` over the video, into the folder's `preview.mp4`.
 
     Raises:
         ClosefitError: The video cannot be read, `track` has not run, or the disk is full.
@@ -209,110 +196,68 @@ def preview(video: Path, out: Path, emit: Emit) -> Path:
         return write_preview(workspace, probe(video), emit)
 
 
-def _with_corrections(config: Config, video: Path) -> Config:
-    """Take up the corrections that lie beside the video; they count as if they had been named."""
+def _situation(workspace: Workspace, config: Config, video: Path, content: str) -> Situation:
+    """Corrections that lie beside the video count as if they had been named."""
     named = config.track.corrections
     path = corrections.find(video, None if named is None else Path(named))
-    if path is None:
-        return config
-    return replace(config, track=replace(config.track, corrections=str(path.absolute())))
+    if path is not None:
+        config = replace(config, track=replace(config.track, corrections=str(path.absolute())))
+    return Situation(
+        workspace=workspace,
+        config=config,
+        video_sha256=content,
+        device=device.choose(config.device),
+    )
 
 
-def _run_if_needed(
+def _bring_up_to_date(
     stage: Stage, situation: Situation, info: VideoInfo, emit: Emit, forced: bool
 ) -> None:
-    module = _module(stage.name)
-    reason = freshness.reason_to_run(stage, module.REVISION, situation)
-    if reason is None and forced:
-        reason = FORCED
+    """Run one stage, unless its result is up to date."""
+    reason = freshness.reason_to_run(stage, situation) or (FORCED if forced else None)
     if reason is None:
         emit(StageSkipped(stage=stage.name, reason="up to date"))
         return
-    if forced and stage.name == "track":  # the detector runs again too
-        situation.workspace.artifact(DetectedPeople.KIND).unlink(missing_ok=True)
-    _fetch_missing_models(stage, situation, emit)
     workspace, config = situation.workspace, situation.config
+    if forced and stage.name == "track":  # the detector runs again too
+        workspace.artifact(DetectedPeople.KIND).unlink(missing_ok=True)
+    _fetch_missing_models(stage, situation, emit)
     job = Job(
         workspace=workspace,
         config=config,
         video=info,
         device=situation.device,
         emit=emit,
-        provenance=freshness.expected_provenance(stage, module.REVISION, situation),
+        provenance=freshness.expected_provenance(stage, situation),
     )
     # Seeded per stage, so that a resumed run draws the same numbers as an uninterrupted one.
     device.prepare(config.seed)
     emit(StageStarted(stage.name, str(reason), device.describe(job.device)))
     logger.info("%s: %s", stage.name, reason)
     started = time.monotonic()
-    diverged = _execute(module, job)
+    diverged = _execute(stage, job)
     seconds = round(time.monotonic() - started, 3)
+    path = workspace.root if stage.record is None else workspace.artifact(stage.name)
     if stage.record is None:
         freshness.write_export_manifest(workspace, job.provenance)
-    _record_stage(job, seconds, diverged)
-    path = workspace.root if stage.record is None else workspace.artifact(stage.name)
+    run_json.record_stage(job, seconds, diverged)
     emit(StageFinished(stage=stage.name, path=str(path), seconds=seconds))
 
 
-def _warn_of_stale_inputs(stage: Stage, situation: Situation, emit: Emit) -> None:
-    """A single stage takes its inputs as they are: say so where a whole run would renew them."""
-    for name in stage.inputs:
-        reason = _reason_told(STAGES[name], situation)
-        if reason is not None and reason.kind not in ("missing", "unreadable", "older version"):
-            text = f"`{stage.name}` takes `{name}` as it is, but that is out of date ({reason})"
-            emit(Notice(text, warning=True))
-
-
-def _reason_told(stage: Stage, situation: Situation) -> Reason | None:
-    """As `freshness.reason_to_run`, for telling only: a file named by a setting may be gone."""
-    try:
-        return freshness.reason_to_run(stage, _module(stage.name).REVISION, situation)
-    except InputError as error:
-        return Reason("input changed", error.message)
-
-
-def _execute(module: StageModule, job: Job) -> FitDivergedError | None:
+def _execute(stage: Stage, job: Job) -> FitDivergedError | None:
     """Run one stage; a diverged fit has still written its best state, so the run goes on."""
     with disk_full_guard(job.workspace.root), device.memory_guard(job.device):
         try:
-            module.run(job)
+            stage.function(job)
         except FitDivergedError as error:
-            if not job.workspace.artifact(job.provenance.stage).is_file():
+            if not job.workspace.artifact(stage.name).is_file():
                 raise
             return error
     return None
 
 
-def _record_stage(job: Job, seconds: float, diverged: FitDivergedError | None) -> None:
-    """Put the stage's time, device and figures into `run.json`."""
-    stage = job.provenance.stage
-    run_facts = job.workspace.read_run()
-    entry: dict[str, Any] = {"seconds": seconds, "device": job.device, "finished": _now()}
-    if job.profile:
-        entry["profile"] = job.profile
-    if diverged is not None:
-        entry["diverged"] = {"message": diverged.message, "hint": diverged.hint}
-    stages = {**run_facts.get("stages", {}), stage: entry}
-    total = sum(known["seconds"] for known in stages.values())
-    shares = {name: round(known["seconds"] / max(total, 1e-9), 4) for name, known in stages.items()}
-    job.workspace.update_run(
-        {
-            "stages": stages,
-            "timing": {"seconds": round(total, 3), "share": shares},
-            "quality": {**run_facts.get("quality", {}), stage: job.quality},
-        }
-    )
-
-
-def _raise_if_diverged(workspace: Workspace) -> None:
-    """A folder whose fit diverged says so on every run, not only on the one that did it."""
-    diverged = workspace.read_run().get("stages", {}).get("optimize", {}).get("diverged")
-    if diverged is not None:
-        raise FitDivergedError(diverged["message"], diverged["hint"])
-
-
 def _fetch_missing_models(stage: Stage, situation: Situation, emit: Emit) -> None:
-    """Download what the stage needs and nobody has put in place yet, unless `--offline`."""
+    """Download the models that the stage needs and that are not here, unless `--offline`."""
     config = situation.config
     missing = [
         weights.get(name)
@@ -327,75 +272,20 @@ def _fetch_missing_models(stage: Stage, situation: Situation, emit: Emit) -> Non
         downloads.fetch_all(missing, folder, emit)
 
 
-@contextmanager
-def _outcome_recorded(workspace: Workspace, before: dict[str, Any]) -> Iterator[None]:
-    """Keep the run's status in `run.json`, however it ends.
+def _warn_of_stale_inputs(selection: Selection, situation: Situation, emit: Emit) -> None:
+    """Warn where a single stage uses inputs that a whole run would renew."""
+    if selection.only is None:
+        return
+    for name in STAGES[selection.only].inputs:
+        reason = _expected_reason(STAGES[name], situation)
+        if reason is not None and reason.kind not in ("missing", "unreadable", "older version"):
+            text = f"`{selection.only}` takes `{name}` as it is, but that is out of date ({reason})"
+            emit(Notice(text, warning=True))
 
-    Args:
-        workspace: The folder.
-        before: What `run.json` said before this run.
-    """
-    workspace.update_run({"status": "running", "started": _now()})
+
+def _expected_reason(stage: Stage, situation: Situation) -> Reason | None:
+    """As `freshness.reason_to_run`; a missing file of a setting is a reason, not an error."""
     try:
-        yield
-    except BaseException as error:
-        expected = isinstance(error, ClosefitError | KeyboardInterrupt)
-        logger.error("stopped: %r", error, exc_info=not expected)
-        ending = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        with suppress(ClosefitError, OSError):  # the disk may be full: the first error counts
-            outcome = {"status": ending, "error": str(error) or repr(error)}
-            workspace.update_run(_taken_back(workspace, before, error) | outcome)
-        raise
-    workspace.update_run({"status": "done", "finished": _now(), "error": None})
-
-
-def _taken_back(
-    workspace: Workspace, before: dict[str, Any], error: BaseException
-) -> dict[str, Any]:
-    """Settings that a folder goes back to: a mistyped option must not spoil the next command."""
-    refused = isinstance(error, InputError | ConfigError | PeopleError)
-    done = before.get("stages")
-    if not refused or not done or workspace.read_run().get("stages") != done:
-        return {}
-    return {key: before[key] for key in ("video", "camera", "settings") if key in before}
-
-
-def _header(info: VideoInfo, config: Config) -> dict[str, Any]:
-    """Return what `run.json` says before any stage has run."""
-    video = asdict(info)
-    video["path"] = str(Path(info.path).absolute())
-    return {
-        "closefit": __version__,
-        "video": video,
-        "camera": _camera(info, config),
-        "settings": settings.flatten(config),
-    }
-
-
-def _camera(info: VideoInfo, config: Config) -> dict[str, Any]:
-    """Return the camera's facts, for people."""
-    if config.camera.file is not None:
-        return {"file": config.camera.file}
-    from closefit.geometry.camera import focal_from_fov
-
-    diagonal_px = math.hypot(info.width, info.height)
-    focal_px = config.camera.focal_px
-    source = "--focal"
-    if focal_px is None:
-        focal_px, source = focal_from_fov(info.width, info.height, config.camera.fov_deg), "--fov"
-    fov_deg = math.degrees(2.0 * math.atan(diagonal_px / (2.0 * focal_px)))
-    return {"focal_px": round(focal_px, 3), "fov_deg": round(fov_deg, 3), "from": source}
-
-
-def _current_hash(recorded_video: dict[str, Any]) -> str:
-    """Content hash of the folder's video; the recorded one where the file is gone."""
-    path = Path(recorded_video["path"])
-    return sha256_of(path) if path.is_file() else str(recorded_video["content_sha256"])
-
-
-def _module(name: StageName) -> StageModule:
-    return cast(StageModule, importlib.import_module(f"closefit.stages.{name}"))
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+        return freshness.reason_to_run(stage, situation)
+    except InputError as error:
+        return Reason("input changed", error.message)

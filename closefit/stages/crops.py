@@ -3,7 +3,6 @@
 Pixels live in memory-mapped files beside the artifacts, so memory does not grow with the clip.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from jaxtyping import Bool, Float, UInt8
 from closefit.geometry.camera import crop_intrinsics
 from closefit.optimize.objective import CroppedFrames
 from closefit.records import Track
+from closefit.stages.inputs import clip_pictures
 from closefit.storage.job import Job
-from closefit.video import frames
 
 MARGIN = 0.08
 """Room around the two boxes, as a share of the larger side."""
@@ -44,7 +43,6 @@ def crop_frames(
     track: Track,
     K: Float[np.ndarray, "frame 3 3"],
     size_px: int,
-    on_frame: Callable[[int, int], None],
 ) -> CroppedFrames:
     """Decode, crop and shrink all frames and masks so that the longer side has `size_px` pixels."""
     width, height = (int(n) for n in track.size_wh)
@@ -59,11 +57,8 @@ def crop_frames(
     masks = np.lib.format.open_memmap(
         job.workspace.artifacts / MASKS, mode="w+", dtype=np.uint8, shape=shape
     )
-    settings = job.config.track
-    pictures = frames(
-        job.video, settings.start_s, settings.end_s, size_wh=size_wh, crop_xyxy=region
-    )
-    for index, picture in enumerate(pictures):
+    on_frame = job.progress("crop frames")
+    for index, picture in enumerate(clip_pictures(job.video, track, size_wh, region)):
         images[index] = picture
         on_frame(index + 1, num_frames)
     for start in range(0, num_frames, CHUNK):

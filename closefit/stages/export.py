@@ -1,28 +1,25 @@
 """Stage `export`: files for people and programs (design: a results folder)."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from closefit.body.model import Body
-from closefit.events import Step
 from closefit.exporters import contacts
 from closefit.exporters.appearance import rest_gaussians, vertex_colours
 from closefit.exporters.contacts import Contacts, find_contacts, write_contacts
+from closefit.exporters.meshes import remove_meshes, write_meshes
 from closefit.exporters.motion import reprojected_keypoints
 from closefit.exporters.motion_files import Footage, posed_chunks, write_motion_files
 from closefit.exporters.overlay import OverlayFrame, OverlayScene, draw_overlay
 from closefit.exporters.ply import write_ply
 from closefit.exporters.scene import scene_from_camera
 from closefit.records import Motion, OptimizedMotion, Track
-from closefit.stages.inputs import load_body
+from closefit.stages.inputs import clip_pictures, load_body, read_camera
 from closefit.storage.job import Job
 from closefit.storage.workspace import NUM_PEOPLE
-from closefit.video import frames, write
-
-REVISION = 2
+from closefit.video import write
 
 SURE_CONFIDENCE = 0.5
 """The reported reprojection error is over keypoints detected with more confidence."""
@@ -40,6 +37,9 @@ def run(job: Job) -> None:
         scene = _overlay_scene(job, body, track, motion)
         pictures = draw_overlay(scene, _overlay_frames(job, body, track, motion, scene))
         write(job.workspace.overlay, pictures, float(track.fps))
+    remove_meshes(job.workspace)
+    if job.config.export.meshes is not None:
+        write_meshes(job.workspace, body, motion, job.config.export.meshes, job.progress("meshes"))
     job.report(
         {
             "penetration_mean_mm": round(float(measured.mean_depth_mm.mean()), 4),
@@ -59,37 +59,20 @@ def _write_motion_files(job: Job, body: Body, track: Track, motion: OptimizedMot
         gaussians = rest_gaussians(body, motion, person)
         write_ply(job.workspace.gaussians(person), gaussians)
         colours.append(vertex_colours(rest[person], gaussians, person))
-    width, height = (int(side) for side in track.size_wh)
-    footage = Footage(
-        time_s=track.time_s,
-        fps=float(track.fps),
-        size_wh=(width, height),
-        camera=_camera_arrays(job, motion),
-    )
+    size_wh = int(track.size_wh[0]), int(track.size_wh[1])
+    camera = {}
+    if job.config.camera.file is not None:
+        camera = {"K": motion.K, **read_camera(job.config.camera, size_wh, len(motion.K)).pose}
+    footage = Footage(time_s=track.time_s, fps=float(track.fps), size_wh=size_wh, camera=camera)
     write_motion_files(job.workspace, body, motion, footage, colours)
 
 
-def _camera_arrays(job: Job, motion: Motion) -> dict[str, np.ndarray]:
-    """What a camera file says: intrinsics per frame, and the camera's pose if given."""
-    if job.config.camera.file is None:
-        return {}
-    arrays = {"K": motion.K}
-    path = Path(job.config.camera.file)
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as file:
-            for key, shape in (("R", (3, 3)), ("t", (3,))):
-                if key in file.files:
-                    arrays[key] = np.broadcast_to(file[key], (len(motion.K), *shape))
-    return arrays
-
-
 def _measure_contacts(job: Job, body: Body, motion: Motion) -> Contacts:
-    parts = body.vertex_parts()
+    parts, on_chunk = body.vertex_parts(), job.progress("contacts")
     measured = []
     for chunk, vertices in posed_chunks(body, motion):
         measured.append(find_contacts(vertices, body.faces, parts))
-        done = min(chunk.stop, len(motion.transl))
-        job.emit(Step("contacts", done, len(motion.transl)))
+        on_chunk(min(chunk.stop, len(motion.transl)), len(motion.transl))
     return contacts.join(measured)
 
 
@@ -110,8 +93,8 @@ def _overlay_frames(
     job: Job, body: Body, track: Track, motion: Motion, scene: OverlayScene
 ) -> Iterator[OverlayFrame]:
     """The frames of the clip at panel size with the bodies that belong to them."""
-    until_s = float(track.time_s[-1]) + 0.5 / float(track.fps)
-    images = frames(job.video, float(track.time_s[0]), until_s, size_wh=scene.panel_wh)
+    images = clip_pictures(job.video, track, scene.panel_wh)
+    on_frame = job.progress("overlay")
     bodies = (body_pair for _, chunk in posed_chunks(body, motion) for body_pair in chunk)
     for number, (image, vertices) in enumerate(zip(images, bodies, strict=False)):
         yield OverlayFrame(
@@ -121,7 +104,7 @@ def _overlay_frames(
             K=motion.K[number],
             valid=motion.valid[number],
         )
-        job.emit(Step("overlay", number + 1, len(motion.transl)))
+        on_frame(number + 1, len(motion.transl))
 
 
 def _reprojection_error_px(body: Body, track: Track, motion: Motion) -> float | None:

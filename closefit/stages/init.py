@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
 from closefit.errors import PeopleError
-from closefit.events import Notice, Step
+from closefit.events import Notice
 from closefit.fit.confidence import pose_confidence
 from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import KeypointTargets, targets_from_track
@@ -20,11 +20,9 @@ from closefit.init.from_estimate import fit_from_estimate
 from closefit.init.from_prior import PriorFit, fit_from_prior, fit_pair
 from closefit.init.hypotheses import fit_best
 from closefit.records import Motion, PersonEstimates, Track
-from closefit.stages.inputs import camera_intrinsics, load_body, load_network
+from closefit.stages.inputs import load_body, load_network, read_camera
 from closefit.storage.job import Job
 from closefit.video import frame_times
-
-REVISION = 2
 
 VALID_WITHIN_S = 0.5
 """A pose counts as observed if its person was seen at most this long before or after."""
@@ -40,14 +38,10 @@ def run(job: Job) -> None:
     track = job.load(Track)
     body = load_body(job)
     width, height = (int(n) for n in track.size_wh)
-    K = camera_intrinsics(job.config.camera, width, height, len(track.time_s))
+    K = read_camera(job.config.camera, (width, height), len(track.time_s)).K
     targets = targets_from_track(track, K, job.config.init.keypoint_confidence, job.device)
     limits = JointLimits.create(job.device, torch.float32)
-
-    def on_step(done: int, total: int) -> None:
-        job.emit(Step("init", done, total))
-
-    settings = job.config.init
+    settings, on_step = job.config.init, job.progress("init")
     estimates = _given_estimates(job, track, targets, body)
     if estimates is None:
         _check_seen(targets, settings.keypoint_confidence)

@@ -25,7 +25,7 @@ from closefit.fit.targets import KeypointTargets, targets_from_track
 from closefit.fit.variables import MotionVariables, variables_from_motion
 from closefit.geometry.penetration import PenetrationProxy
 from closefit.init.from_prior import weights_with_prior
-from closefit.models.weights import find, locate
+from closefit.models.weights import LPIPS, find, locate
 from closefit.optimize.depth_order import overlapping_segments
 from closefit.optimize.loop import JointLoop, kept_share
 from closefit.optimize.motion_model import DirectMotion, MotionModel, PriorMotion
@@ -37,9 +37,7 @@ from closefit.stages.inputs import load_body, load_network
 from closefit.storage.job import Job
 from closefit.tracking.detections import box_iou
 
-REVISION = 4
 CHECKPOINT_EVERY_S = 45.0
-LPIPS_WEIGHTS = "alexnet"
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ def run(job: Job) -> None:
     body = load_body(job)
     targets = targets_from_track(track, start.K, job.config.init.keypoint_confidence, job.device)
     config = job.config.optimize
-    crops = _crops(job, track, start) if config.appearance else None
+    crops = crop_frames(job, track, start.K, config.image_size_px) if config.appearance else None
     texels = surface_texels(body, config.map_size)
     loop = _build_loop(job, body, texels, track, start, targets, crops)
     _resume(job, loop)
@@ -68,7 +66,7 @@ def run(job: Job) -> None:
         {
             "optimize_status": str(record.status),
             "optimize_steps": loop.state.step,
-            "depth_order_exchanged_frames": loop.state.exchanged,
+            "depth_order_swapped_frames": loop.state.exchanged,
             "kept_keypoints": round(float(record.kept_keypoints), 4),
         }
     )
@@ -78,13 +76,6 @@ def run(job: Job) -> None:
             hint="run `closefit stage optimize DIR --set optimize.lr_motion=5e-4`, or look at the "
             "initial motion in the overlay first",
         )
-
-
-def _crops(job: Job, track: Track, start: Motion) -> CroppedFrames:
-    def on_frame(done: int, total: int) -> None:
-        job.emit(Step("crop frames", done, total))
-
-    return crop_frames(job, track, start.K, job.config.optimize.image_size_px, on_frame)
 
 
 def _build_loop(
@@ -116,7 +107,7 @@ def _build_loop(
         ),
         _perceptual(job),
         config,
-        config.weight_prior_pose if job.config.init.prior else config.weight_anchor_pose,
+        config.weight_stay_near_init if job.config.init.prior else config.weight_anchor_pose,
     )
     overlap = np.nan_to_num(box_iou(track.boxes_xyxy[:, :1], track.boxes_xyxy[:, 1:])[:, 0, 0])
     visits = plan_visits(
@@ -144,7 +135,7 @@ def _build_loop(
 
 
 def _motion_weights(job: Job) -> MotionWeights:
-    """Once the prior has spoken, authored pose ranges only mark what joints cannot do."""
+    """After a start from the prior, joint limits only exclude what joints cannot do."""
     init = job.config.init
     if not init.prior:
         return MotionWeights()
@@ -165,13 +156,13 @@ def _perceptual(job: Job) -> PerceptualLoss | None:
     config = job.config.optimize
     if not config.appearance or config.weight_lpips == 0:
         return None
-    if find(LPIPS_WEIGHTS, job.config.weights_dir) is None:
+    if find(LPIPS, job.config.weights_dir) is None:
         text = (
             "LPIPS is off: its AlexNet weights are not here; `closefit download-weights` gets them"
         )
         job.emit(Notice(text, warning=True))
         return None
-    return PerceptualLoss(locate(LPIPS_WEIGHTS, job.config.weights_dir), job.device)
+    return PerceptualLoss(locate(LPIPS, job.config.weights_dir), job.device)
 
 
 def _run_loop(job: Job, loop: JointLoop) -> None:
@@ -261,4 +252,4 @@ def _notes(of_init: str, exchanged: int) -> str:
     """What init noted, and what the picture corrected in it."""
     if exchanged == 0:
         return of_init
-    return f"{of_init}; the picture exchanged it in {exchanged} frames"
+    return f"{of_init}; the picture swapped it in {exchanged} frames"

@@ -9,6 +9,7 @@ from closefit import video
 from closefit.errors import ArtifactError
 from closefit.events import Emit, Step
 from closefit.records import DetectedPeople, Track, VideoInfo
+from closefit.stages.inputs import clip_pictures
 from closefit.storage import artifacts
 from closefit.storage.workspace import Workspace
 from closefit.tracking.crowd import Crowd, gather
@@ -53,8 +54,6 @@ def _pictures(
     info: VideoInfo, track: Track, size_wh: tuple[int, int], emit: Emit
 ) -> Iterator[Picture]:
     """Stream the frames of the track, reporting progress."""
-    count = len(track.time_s)
-    pictures = video.frames(info, float(track.time_s[0]), size_wh=size_wh)
-    for done, (picture, _) in enumerate(zip(pictures, track.time_s, strict=False), start=1):
+    for done, picture in enumerate(clip_pictures(info, track, size_wh), start=1):
         yield picture
-        emit(Step("preview", done, count))
+        emit(Step("preview", done, len(track.time_s)))

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from closefit import video
-from closefit.config import Backend
+from closefit.config import PerceptionBackend
 from closefit.events import Notice
 from closefit.perception import full, imported, lite, yolo
 from closefit.perception.clip import Clip
@@ -16,9 +16,7 @@ from closefit.storage.job import Job
 from closefit.tracking.identify import Identified
 from closefit.tracking.repair import doubtful_frames
 
-REVISION = 5
-
-BACKENDS: dict[Backend, Callable[[Clip], Evidence]] = {
+BACKENDS: dict[PerceptionBackend, Callable[[Clip], Evidence]] = {
     "import": imported.perceive,
     "yolo": yolo.perceive,
     "lite": lite.perceive,
@@ -66,7 +64,7 @@ def _record(clip: Clip, evidence: Evidence) -> Track:
 
 
 def _report(clip: Clip, people: Identified) -> None:
-    """Say in which frames a person was not seen, or may be the other one."""
+    """Report the frames in which a person was not seen, or may be the other one."""
     repaired = people.repaired
     for person, seen in enumerate(repaired.seen.T):
         if seen.all():
@@ -95,7 +93,7 @@ def _report(clip: Clip, people: Identified) -> None:
             "frames": len(repaired.seen),
             "both_seen": round(float(repaired.seen.all(axis=1).mean()), 4),
             "not_seen_frames": [np.flatnonzero(~seen).tolist() for seen in repaired.seen.T],
-            "exchanged_frames": np.flatnonzero(repaired.exchanged).tolist(),
+            "swapped_frames": np.flatnonzero(repaired.exchanged).tolist(),
             "doubtful_frames": [[int(run[0]), int(run[-1])] for run in _runs(doubtful)],
             "identity_confidence": {
                 "mean": round(float(known.mean()), 4),

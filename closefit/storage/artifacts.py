@@ -1,7 +1,7 @@
 """Records <-> `.npz`: written all or nothing, checked completely on the way back in.
 
-An artifact holds one array per field of its record plus `__meta__`, a JSON text that says what the
-file is (format, kind, version) and where it comes from (`Provenance`). The record's annotations are
+An artifact holds one array per field of its record plus `__meta__`, a JSON text with the kind
+of file (format, kind, version) and its origin (`Provenance`). The record's annotations are
 the schema: kinds of numbers, shapes, and axes that several fields share.
 """
 
@@ -118,7 +118,7 @@ def read(path: Path, record_type: type[R]) -> R:
 
 
 def read_provenance(path: Path, record_type: type[R]) -> Provenance:
-    """Read where the artifact in `path` comes from, without its arrays.
+    """Read the origin of the artifact in `path`, without its arrays.
 
     Raises:
         ArtifactError: As `read`, except that arrays stay unread.
@@ -129,7 +129,7 @@ def read_provenance(path: Path, record_type: type[R]) -> Provenance:
     try:
         return Provenance(**{key: value for key, value in meta.items() if key in known})
     except TypeError as error:
-        raise _damaged(path, "it does not say where it comes from") from error
+        raise _damaged(path, "its origin is missing") from error
 
 
 @contextmanager
@@ -199,7 +199,7 @@ def _load(path: Path, only_meta: bool = False) -> tuple[dict[str, Any], dict[str
         # AttributeError, TypeError: numpy read a single array, which is no archive.
         raise _damaged(path, "it is cut short or not an artifact") from error
     if not isinstance(meta, dict):
-        raise _damaged(path, "it does not say what it is")
+        raise _damaged(path, "its description is missing")
     return meta, arrays
 
 

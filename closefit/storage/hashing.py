@@ -25,7 +25,7 @@ def sha256_of_folder(folder: Path) -> str:
 
 @cache
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
-    del size, mtime_ns  # they only tell one state of the file from another
+    del size, mtime_ns  # they distinguish the states of a file in the cache
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(BLOCK_BYTES):

@@ -1,12 +1,12 @@
-"""What a stage is given: the run it belongs to, its settings, and where to read and write."""
+"""The argument of every stage: settings, video, and access to the results folder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from closefit.config import Config
-from closefit.events import Emit
+from closefit.events import Emit, Step
 from closefit.records import VideoInfo
 from closefit.storage import artifacts
 from closefit.storage.artifacts import Provenance, R, Record
@@ -59,3 +59,7 @@ class Job:
     def report(self, figures: Mapping[str, Any]) -> None:
         """Add quality figures (JSON values) of this stage to `run.json`."""
         self.quality.update(figures)
+
+    def progress(self, task: str) -> Callable[[int, int], None]:
+        """Return a function `(done, total)` that reports the progress of `task`."""
+        return lambda done, total: self.emit(Step(task, done, total))

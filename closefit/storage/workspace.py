@@ -22,54 +22,52 @@ CHOICES = ("track.people", "track.corrections")
 logger = logging.getLogger(__name__)
 
 
+class _Inside:
+    """A file or folder of a fixed name in the results folder."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, workspace: "Workspace", _: type["Workspace"] | None = None) -> Path:
+        return workspace.root / self._name
+
+
 @dataclass(frozen=True)
 class Workspace:
     """Paths inside one results folder; making this object touches nothing on disk."""
 
     root: Path
 
-    @property
-    def artifacts(self) -> Path:
-        """Folder of the stages' caches."""
-        return self.root / "artifacts"
+    artifacts = _Inside("artifacts")
+    """Folder of the stages' caches."""
+    optimize_checkpoint = _Inside("artifacts/optimize.checkpoint")
+    """State of an unfinished `optimize`."""
+    export_manifest = _Inside("artifacts/export.json")
+    """The files of the last `export`, and their origin."""
+    run_json = _Inside("run.json")
+    """Settings, facts and figures of the run."""
+    log = _Inside("log.txt")
+    """Log of all commands on this folder."""
+    motion = _Inside("motion.npz")
+    """Both people's motion."""
+    glb = _Inside("scene.glb")
+    """Both people skinned and animated."""
+    contacts = _Inside("contacts.json")
+    """Who touches whom."""
+    overlay = _Inside("overlay.mp4")
+    """Input and bodies side by side."""
+    preview = _Inside("preview.mp4")
+    """The result of `track`, drawn over the input."""
+    meshes = _Inside("meshes")
+    """Both people's posed meshes, a file per person and frame."""
 
     def artifact(self, kind: str) -> Path:
         """Cache of one stage."""
         return self.artifacts / f"{kind}.npz"
 
-    @property
-    def optimize_checkpoint(self) -> Path:
-        """State of an unfinished `optimize`."""
-        return self.artifacts / "optimize.checkpoint"
-
-    @property
-    def export_manifest(self) -> Path:
-        """What `export` wrote last, and from what."""
-        return self.artifacts / "export.json"
-
-    @property
-    def run_json(self) -> Path:
-        """Settings, facts and figures of the run."""
-        return self.root / "run.json"
-
-    @property
-    def log(self) -> Path:
-        """Log of all commands on this folder."""
-        return self.root / "log.txt"
-
-    @property
-    def motion(self) -> Path:
-        """Both people's motion."""
-        return self.root / "motion.npz"
-
     def amass(self, person: int) -> Path:
         """One person's motion with AMASS keys."""
         return self.root / f"person_{person}_amass.npz"
-
-    @property
-    def glb(self) -> Path:
-        """Both people skinned and animated."""
-        return self.root / "scene.glb"
 
     def bvh(self, person: int) -> Path:
         """One person's skeleton animation."""
@@ -80,23 +78,8 @@ class Workspace:
         return self.root / "gaussians" / f"person_{person}.ply"
 
     @property
-    def contacts(self) -> Path:
-        """Who touches whom."""
-        return self.root / "contacts.json"
-
-    @property
-    def overlay(self) -> Path:
-        """Input and bodies side by side."""
-        return self.root / "overlay.mp4"
-
-    @property
-    def preview(self) -> Path:
-        """What `track` has found, drawn over the input."""
-        return self.root / "preview.mp4"
-
-    @property
     def results(self) -> tuple[Path, ...]:
-        """Every file that `export` may write."""
+        """Every file that `export` writes, apart from meshes."""
         per_person = [
             path(person)
             for path in (self.amass, self.bvh, self.gaussians)
@@ -153,7 +136,7 @@ class Workspace:
             yield
 
     def read_run(self) -> dict[str, Any]:
-        """Return what `run.json` says; nothing where there is none or it is unreadable."""
+        """Return `run.json`; empty where it is missing or unreadable."""
         try:
             run = json.loads(self.run_json.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -224,7 +207,7 @@ class Workspace:
 
 
 class _LogFile(logging.FileHandler):
-    """A log that a full disk ends silently: the run reports that itself."""
+    """A log that ends silently when the disk is full: the run itself reports that."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Drop `record`."""

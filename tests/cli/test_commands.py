@@ -359,7 +359,8 @@ def test_sigterm_ends_a_run_cleanly(tmp_path: Path) -> None:
         "from tests.stubs import StubStages, stub_probe\n"
         "stubs = StubStages()\n"
         "stubs.init.compute = lambda job: (print('working', flush=True), time.sleep(60))\n"
-        "runner._module, runner.probe = stubs.by_name, stub_probe\n"
+        "stubs.install()\n"
+        "runner.probe = stub_probe\n"
         "cli.main()\n"
     )
     observations = write_video(tmp_path / "observations.npz")
@@ -415,7 +416,7 @@ def test_evaluate_shows_a_row_per_measure_and_a_column_per_stage(
 
 
 def test_evaluate_says_by_how_much_the_second_stage_is_better() -> None:
-    from closefit.cli.console import score_rows
+    from closefit.cli.evaluate import score_rows
 
     labels = {"error": ("error", "mm"), "frames": ("frames", "frames"), "none": ("none", "mm")}
     before = {"error": 50.0, "frames": 4, "none": 0.0}

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -91,23 +90,19 @@ def test_version(invoke) -> None:
     assert (result.exit_code, result.stdout) == (0, f"closefit {__version__}\n")
 
 
-def test_help_answers_at_once_and_without_torch() -> None:
-    heavy = ("torch", "numpy", "transformers", "ultralytics", "warp", "scipy")
+def test_help_imports_little() -> None:
+    """So it answers at once, which a busy machine cannot measure."""
     script = (
         "import sys\nsys.argv = ['closefit', '--help']\n"
-        "from closefit.cli import main\n"
+        "from closefit.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        f"loaded = [name for name in {heavy} if name in sys.modules]\n"
-        "sys.exit(', '.join(loaded) or 0)"
+        "print(len(sys.modules), *sorted({name.split('.')[0] for name in sys.modules}))"
     )
-    fastest = float("inf")
-    for _ in range(3):  # the machine may be busy: one quick answer is enough
-        started = time.monotonic()
-        result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-        fastest = min(fastest, time.monotonic() - started)
-        assert result.returncode == 0, result.stderr
-    assert "run" in result.stdout
-    assert fastest < 0.5
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "Commands" in result.stdout, result.stderr
+    count, *packages = result.stdout.splitlines()[-1].split()
+    assert int(count) < 500  # about 400, most of them typer's and rich's
+    assert not {"torch", "numpy", "scipy", "numba", "requests", "PIL"} & set(packages)
 
 
 def test_no_arguments_show_the_help(invoke) -> None:

@@ -298,7 +298,7 @@ def test_a_whole_first_estimate_in_a_process_of_its_own(
     out = tmp_path / "out"
     arguments = [
         *("run", video, "--out", out, "--observations", openpose, "--observations", masks),
-        *("--preset", "draft", "--until", "init", "--set", "init.steps=2", "--device", "cpu"),
+        *("--preset", "draft", "--until", "init", "--set", "init.prior_steps=2", "--device", "cpu"),
     ]
     done = run_closefit(arguments)
     assert done.returncode == 0, done.stderr

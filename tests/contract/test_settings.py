@@ -10,6 +10,7 @@ from closefit import config as config_module
 from closefit import settings
 from closefit.config import PRESETS, Config
 from closefit.errors import ConfigError, FileMissingError
+from closefit.events import Event, Notice
 from closefit.settings import build_config
 
 
@@ -46,6 +47,42 @@ def test_recorded_settings_are_kept_until_something_else_is_said() -> None:
 
 def test_recorded_settings_of_another_version_are_dropped() -> None:
     assert build_config(recorded={"init.no_more": 1, "seed": 4}).seed == 4
+
+
+OLD, NEW = "optimize.weight_prior_pose", "optimize.weight_stay_near_init"
+
+
+@pytest.mark.parametrize("source", ["set", "file", "record", "values"])
+def test_a_renamed_setting_keeps_its_old_name(tmp_path: Path, source: str) -> None:
+    file = tmp_path / "settings.toml"
+    section, name = OLD.split(".")
+    file.write_text(f"[{section}]\n{name} = 7.0\n")
+    given = {
+        "set": {"assignments": [f"{OLD}=7"]},
+        "file": {"config_file": file},
+        "record": {"recorded": {OLD: 7.0}},
+        "values": {"values": {OLD: 7.0}},
+    }
+    events: list[Event] = []
+    config = build_config(**given[source], emit=events.append)
+    assert settings.flatten(config)[NEW] == 7.0
+    texts = [event.text for event in events if isinstance(event, Notice)]
+    # The user cannot change a record, so only what was typed is worth a notice.
+    assert texts == ([] if source == "record" else [f"the setting `{OLD}` is called `{NEW}` now"])
+
+
+def test_a_new_name_wins_over_an_old_one() -> None:
+    config = build_config(assignments=[f"{NEW}=8", f"{OLD}=7"])
+    assert settings.flatten(config)[NEW] == 8.0
+    # A later source wins, under whichever name it gives the setting.
+    config = build_config(recorded={NEW: 8.0}, assignments=[f"{OLD}=7"])
+    assert settings.flatten(config)[NEW] == 7.0
+
+
+def test_renamed_settings_exist_under_their_new_name_only() -> None:
+    known = settings.flatten(Config()).keys()
+    assert set(settings.RENAMED.values()) <= known
+    assert known.isdisjoint(settings.RENAMED)
 
 
 @pytest.mark.parametrize(

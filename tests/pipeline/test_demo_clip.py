@@ -15,6 +15,7 @@ from closefit.demo.room import Room
 from closefit.demo.steps import Feet, reach_feet, walk
 from closefit.errors import OutputFolderError
 from closefit.evaluation import metrics, runs
+from closefit.geometry.touching import CONTACT_M
 from closefit.models import weights
 
 FRAMES = 44
@@ -77,7 +78,7 @@ def test_people_touch_and_do_not_merge(truth):
     contact = truth["contact"]
     assert not contact[: FRAMES // 4].any()
     assert contact[-FRAMES // 4 :].all()
-    np.testing.assert_array_equal(contact, truth["gap"] < metrics.CONTACT_GAP_M)
+    np.testing.assert_array_equal(contact, truth["gap"] < CONTACT_M)
     assert truth["penetration"].mean() < 0.01
     assert truth["penetration"].max() < 0.1
 

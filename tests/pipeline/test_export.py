@@ -12,9 +12,9 @@ from closefit.body.keypoints import KeypointRegressor
 from closefit.body.model import Body
 from closefit.config import Config, ExportConfig
 from closefit.events import Emit, Event, Step, ignore
-from closefit.exporters.contacts import CONTACT_M
 from closefit.geometry.camera import intrinsics, project
 from closefit.geometry.penetration import surface_gap
+from closefit.geometry.touching import CONTACT_M
 from closefit.records import OptimizedMotion, Track
 from closefit.stages import export
 from closefit.storage import artifacts

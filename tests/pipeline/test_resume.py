@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from closefit.errors import (
 )
 from closefit.events import Event, Notice, StageFinished, StageSkipped, StageStarted
 from closefit.pipeline import runner
-from closefit.pipeline.runner import Selection
+from closefit.pipeline.declarations import STAGES
+from closefit.pipeline.runner import EVERYTHING, Selection
 from closefit.records import Track
 from closefit.settings import build_config
 from closefit.storage import artifacts
@@ -42,7 +44,7 @@ def run(stub_stages: StubStages, stub_clip: Path, out: Path) -> Run:  # noqa: AR
     """Run the pipeline with the given settings and return the events."""
 
     def run_with(
-        *assignments: str, video: Path = stub_clip, selection: Selection | None = None
+        *assignments: str, video: Path = stub_clip, selection: Selection = EVERYTHING
     ) -> list[Event]:
         events: list[Event] = []
         config = build_config(assignments=["device=cpu", "offline=true", *assignments])
@@ -183,9 +185,12 @@ def test_an_artifact_of_an_older_version_is_made_again(
     assert reasons(run())["track"].startswith("older version")
 
 
-def test_a_stage_that_works_differently_now_runs_again(run: Run, stub_stages: StubStages) -> None:
+def test_a_stage_that_works_differently_now_runs_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run()
-    stub_stages.init.REVISION = 2
+    init = STAGES["init"]
+    monkeypatch.setitem(STAGES, "init", replace(init, revision=init.revision + 1))
     started = reasons(run())
     assert started["init"] == "closefit changed: `init` works differently in this version"
     assert started["optimize"] == "input changed: `init`"

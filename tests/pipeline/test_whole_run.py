@@ -14,7 +14,8 @@ from closefit.storage.workspace import Workspace
 pytestmark = pytest.mark.slow
 
 QUICK = (
-    "init.steps=3",
+    "init.prior_steps=3",
+    "init.prior_samples=1",
     "optimize.passes=1",
     "optimize.warmup_passes=1",
     "optimize.image_size_px=64",

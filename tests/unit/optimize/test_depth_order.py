@@ -71,7 +71,7 @@ def check(known: KnownMotion, truth: MotionVariables) -> OrderCheck:
             PenetrationProxy.create(body.v_template, body.faces, 400),
             None,
             CONFIG,
-            CONFIG.weight_prior_pose,
+            CONFIG.weight_stay_near_init,
         ),
         avatars,
         FloorPlane.from_plane(plane),

@@ -1,4 +1,4 @@
-"""`closefit download-weights` and `closefit import-smpl`: getting model files."""
+"""`closefit download-weights`: fetching and listing model files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from closefit.cli import options
 from closefit.cli.console import Console
-from closefit.errors import ClosefitError
+from closefit.models import weights as registry
 
 
 def download_weights(
@@ -27,7 +27,6 @@ def download_weights(
 ) -> None:
     """Fetch model files, check them, and show their licences."""
     from closefit.models import downloads
-    from closefit.models import weights as registry
 
     console = Console()
     if list_only:
@@ -45,35 +44,7 @@ def download_weights(
         console.data({name: str(path) for name, path in paths.items()})
 
 
-def import_smpl(
-    file: Annotated[Path, typer.Argument(help="The official SMPL .pkl or .npz.")],
-    weights: options.WeightsDir = None,
-) -> None:
-    """Make the official SMPL body usable (from its .pkl, without running code from it)."""
-    from closefit.imports.smpl import import_smpl as convert
-    from closefit.imports.smpl_check import deviation_from_smplx
-    from closefit.models import weights as registry
-
-    folder = Path(weights) if weights else registry.user_folder()
-    destination = folder / registry.get("smpl").places[0]
-    convert(file, destination)
-    try:
-        deviation_m = deviation_from_smplx(destination)
-    except ClosefitError:
-        destination.unlink()
-        raise
-    if deviation_m is None:
-        checked = "not compared with smplx, which is not installed: pip install 'closefit[smpl]'"
-    else:
-        checked = f"it agrees with smplx to {1000 * deviation_m:.4f} mm"
-    console = Console()
-    console.say(f"SMPL is in `{destination}`; {checked}")
-    console.say("it is used from now on (or choose --set body=NAME)")
-
-
 def _show_models(console: Console, weights: str | None, as_json: bool) -> None:
-    from closefit.models import weights as registry
-
     models = registry.manifest().values()
     entries = [registry.describe(model, weights) for model in models]
     if as_json:
@@ -97,8 +68,6 @@ def _show_models(console: Console, weights: str | None, as_json: bool) -> None:
 
 def _explain_what_is_missing(console: Console, weights: str | None) -> None:
     """Explain models that only the user can get."""
-    from closefit.models import weights as registry
-
     for model in registry.manifest().values():
         if model.explanation and registry.find(model.name, weights) is None:
             console.say(f"\n{model.explanation.strip()}")

@@ -1,0 +1,48 @@
+"""`closefit demo`: the built-in clip through the whole pipeline."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from closefit.cli import options
+from closefit.cli.console import session
+from closefit.cli.evaluate import show_scores
+from closefit.events import Notice
+from closefit.settings import build_config
+
+
+def demo(
+    out: options.Out = Path("demo"),
+    frames: Annotated[int, typer.Option(min=8, max=600, help="Length of the clip.")] = 48,
+    device: options.Device = None,
+    weights: options.WeightsDir = None,
+    seed: options.Seed = None,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Make a clip of two people and run everything on it, scored against its truth."""
+    from closefit.demo import make_clip
+    from closefit.evaluation.runs import evaluate_run
+    from closefit.pipeline import runner
+    from closefit.storage.workspace import Workspace
+
+    Workspace(out).create()
+    with session(verbose, out) as (console, emit):
+        emit(Notice("making a clip of two people"))
+        clip = make_clip(out / "clip", frames=frames, seed=seed or 0)
+        config = build_config(
+            assignments=[
+                "preset=draft",
+                "body=closefit",
+                f"track.observations={clip.observations}",
+            ],
+            flags={"device": device, "weights_dir": weights, "seed": seed},
+        )
+        runner.run(clip.video, out, config, emit)
+        scores = evaluate_run(out, clip.truth)
+    show_scores(console, scores, as_json)
+    console.say(
+        f"\nlook at `{out / 'overlay.mp4'}`: input, overlay, side and top view\n"
+        f"open `{out / 'scene.glb'}` in Blender, or read `{out / 'motion.npz'}` with numpy"
+    )

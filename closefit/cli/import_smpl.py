@@ -1,0 +1,36 @@
+"""`closefit import-smpl`: making the official SMPL body usable."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from closefit.cli import options
+from closefit.cli.console import Console
+from closefit.errors import ClosefitError
+from closefit.models import weights as registry
+
+
+def import_smpl(
+    file: Annotated[Path, typer.Argument(help="The official SMPL .pkl or .npz.")],
+    weights: options.WeightsDir = None,
+) -> None:
+    """Make the official SMPL body usable (from its .pkl, without running code from it)."""
+    from closefit.imports.smpl import import_smpl as convert
+    from closefit.imports.smpl_check import deviation_from_smplx
+
+    folder = Path(weights) if weights else registry.user_folder()
+    destination = folder / registry.get("smpl").places[0]
+    convert(file, destination)
+    try:
+        deviation_m = deviation_from_smplx(destination)
+    except ClosefitError:
+        destination.unlink()
+        raise
+    if deviation_m is None:
+        checked = "not compared with smplx, which is not installed: pip install 'closefit[smpl]'"
+    else:
+        checked = f"it agrees with smplx to {1000 * deviation_m:.4f} mm"
+    console = Console()
+    console.say(f"SMPL is in `{destination}`; {checked}")
+    console.say("it is used from now on (or choose --set body=NAME)")

@@ -1,0 +1,107 @@
+"""Keeps `run.json` of a results folder: settings, facts of the video, outcome, time and quality."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from closefit import __version__, settings
+from closefit.config import Config
+from closefit.errors import ClosefitError, ConfigError, FitDivergedError, InputError, PeopleError
+from closefit.records import VideoInfo
+from closefit.storage.job import Job
+from closefit.storage.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def outcome_recorded(workspace: Workspace, info: VideoInfo, config: Config) -> Iterator[None]:
+    """Record video, settings and status of the run inside the block, however it ends."""
+    before = workspace.read_run()
+    video = {**asdict(info), "path": str(Path(info.path).absolute())}
+    workspace.update_run(
+        {
+            "closefit": __version__,
+            "video": video,
+            "camera": _camera(info, config),
+            "settings": settings.flatten(config),
+            "status": "running",
+            "started": _now(),
+        }
+    )
+    try:
+        yield
+    except BaseException as error:
+        expected = isinstance(error, ClosefitError | KeyboardInterrupt)
+        logger.error("stopped: %r", error, exc_info=not expected)
+        ending = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        with suppress(ClosefitError, OSError):  # the disk may be full: the first error counts
+            outcome = {"status": ending, "error": str(error) or repr(error)}
+            workspace.update_run(_restored(workspace, before, error) | outcome)
+        raise
+    workspace.update_run({"status": "done", "finished": _now(), "error": None})
+
+
+def record_stage(job: Job, seconds: float, diverged: FitDivergedError | None) -> None:
+    """Record the stage's time, device and figures."""
+    stage = job.provenance.stage
+    facts = job.workspace.read_run()
+    entry: dict[str, Any] = {"seconds": seconds, "device": job.device, "finished": _now()}
+    if job.profile:
+        entry["profile"] = job.profile
+    if diverged is not None:
+        entry["diverged"] = {"message": diverged.message, "hint": diverged.hint}
+    stages = {**facts.get("stages", {}), stage: entry}
+    total = sum(known["seconds"] for known in stages.values())
+    shares = {name: round(known["seconds"] / max(total, 1e-9), 4) for name, known in stages.items()}
+    job.workspace.update_run(
+        {
+            "stages": stages,
+            "timing": {"seconds": round(total, 3), "share": shares},
+            "quality": {**facts.get("quality", {}), stage: job.quality},
+        }
+    )
+
+
+def raise_if_diverged(workspace: Workspace) -> None:
+    """Raise if the folder's fit diverged, in this run or in an earlier one.
+
+    Raises:
+        FitDivergedError: It did.
+    """
+    diverged = workspace.read_run().get("stages", {}).get("optimize", {}).get("diverged")
+    if diverged is not None:
+        raise FitDivergedError(diverged["message"], diverged["hint"])
+
+
+def _restored(workspace: Workspace, before: dict[str, Any], error: BaseException) -> dict[str, Any]:
+    """Settings from before a refused run: a mistyped option must not spoil the next command."""
+    refused = isinstance(error, InputError | ConfigError | PeopleError)
+    done = before.get("stages")
+    if not refused or not done or workspace.read_run().get("stages") != done:
+        return {}
+    return {key: before[key] for key in ("video", "camera", "settings") if key in before}
+
+
+def _camera(info: VideoInfo, config: Config) -> dict[str, Any]:
+    """Facts of the camera, for people."""
+    camera = config.camera
+    if camera.file is not None:
+        return {"file": camera.file}
+    from closefit.geometry.camera import focal_from_fov, fov_from_focal
+
+    size = info.width, info.height
+    focal_px = camera.focal_px or focal_from_fov(*size, camera.fov_deg)
+    return {
+        "focal_px": round(focal_px, 3),
+        "fov_deg": round(fov_from_focal(*size, focal_px), 3),
+        "from": "--fov" if camera.focal_px is None else "--focal",
+    }
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
