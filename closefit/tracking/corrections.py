@@ -1,6 +1,6 @@
 """Reads a file of corrections, and checks it completely.
 
-The file is JSON; every part may be left out, and the order of entries means nothing:
+The file is JSON. Every part is optional, and the order of entries does not matter:
 
     {
       "swap":   [120, 133],
@@ -10,7 +10,7 @@ The file is JSON; every part may be left out, and the order of entries means not
       "drop":   [{"person": 1, "frame": 88}, {"person": 1, "frames": [90, 95]}]
     }
 
-Frames count from 0 at the start of the chosen part, as in `preview.mp4`; ranges include both ends.
+Frames count from 0 at the first chosen frame, as in `preview.mp4`; ranges include both ends.
 Pixels are those of the upright source video. Person 0 and 1 are those of the results.
 """
 
@@ -22,6 +22,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+from jaxtyping import Bool
+
 from closefit.errors import CorrectionsError, FileMissingError
 
 NAME = "corrections.json"
@@ -32,7 +35,7 @@ Range = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class PlacedPerson:
     """Where a person is in a frame: a box (x0, y0, x1, y1) or a point (x, y), in pixels."""
 
     person: int
@@ -55,17 +58,17 @@ class Drop:
 
 @dataclass(frozen=True, kw_only=True)
 class Corrections:
-    """What a person who has looked at the preview says.
+    """Corrections by a user who has looked at the preview.
 
     Attributes:
-        swaps: From each of these frames on, until the next one, the two people are exchanged.
+        swaps: From each of these frames on, until the next one, the two people are swapped.
         places: Where people are.
         ignored: Frames in which no detection counts, first and last.
         drops: False detections.
     """
 
     swaps: tuple[int, ...] = ()
-    places: tuple[Place, ...] = ()
+    places: tuple[PlacedPerson, ...] = ()
     ignored: tuple[Range, ...] = ()
     drops: tuple[Drop, ...] = ()
 
@@ -83,6 +86,27 @@ class Corrections:
         )
         return replace(self, places=places)
 
+    def ignored_frames(self, frames: int) -> Bool[np.ndarray, " frame"]:
+        """Return the frames in which no detection counts, in a clip of so many `frames`."""
+        ignored = np.zeros(frames, dtype=bool)
+        for first, last in self.ignored:
+            ignored[first : last + 1] = True
+        return ignored
+
+    def dropped(self, frames: int) -> Bool[np.ndarray, "frame 2"]:
+        """Return the false detections, by frame and person."""
+        dropped = np.zeros((frames, 2), dtype=bool)
+        for drop in self.drops:
+            dropped[drop.frames[0] : drop.frames[1] + 1, drop.person] = True
+        return dropped
+
+    def placed(self, frames: int) -> Bool[np.ndarray, "frame 2"]:
+        """Return where a box or a point is given, by frame and person."""
+        placed = np.zeros((frames, 2), dtype=bool)
+        for place in self.places:
+            placed[place.frame, place.person] = True
+        return placed
+
 
 NO_CORRECTIONS = Corrections()
 
@@ -93,7 +117,7 @@ def find(video: Path, named: Path | None) -> Path | None:
     Beside `dance.mp4` that is `dance.corrections.json` or `corrections.json`.
 
     Raises:
-        CorrectionsError: There is more than one, so nobody knows which is meant.
+        CorrectionsError: There is more than one, so it is not clear which is meant.
     """
     beside = [
         path
@@ -103,7 +127,7 @@ def find(video: Path, named: Path | None) -> Path | None:
     if named is None:
         if len(beside) > 1:
             raise CorrectionsError(
-                f"beside `{video}` lie both `{beside[0].name}` and `{beside[1].name}`",
+                f"beside `{video}` there are both `{beside[0].name}` and `{beside[1].name}`",
                 hint="keep one of the two files",
             )
         return beside[0] if beside else None
@@ -112,7 +136,7 @@ def find(video: Path, named: Path | None) -> Path | None:
         raise CorrectionsError(
             f"corrections are given twice: `{named}` by --corrections, and `{others[0]}` beside "
             "the video",
-            hint="move one of the two files away, or take back the setting with "
+            hint="move one of the two files away, or remove the setting with "
             "--set track.corrections=none",
         )
     return named
@@ -129,7 +153,7 @@ def read(path: Path, num_frames: int, size_wh: tuple[int, int]) -> Corrections:
 
 
 class _Reader:
-    """Reads one file; every complaint names the file and the entry."""
+    """Reads one file; every message names the file and the entry."""
 
     def __init__(self, path: Path, num_frames: int, size_wh: tuple[int, int]) -> None:
         self._path, self._num_frames, self._size_wh = path, num_frames, size_wh
@@ -183,7 +207,7 @@ class _Reader:
                 self._refuse(f"`{key}`", "is given twice in one object")
         return dict(pairs)
 
-    def _place(self, part: str, number: int, entry: Any) -> Place:
+    def _place(self, part: str, number: int, entry: Any) -> PlacedPerson:
         where = f"`{part}` {number}"
         key, sides = ("xyxy", 4) if part == "box" else ("xy", 2)
         self._check_entry(where, entry, ("person", "frame", key))
@@ -201,7 +225,7 @@ class _Reader:
             self._refuse(where, f"lies outside the image of {width}x{height} pixels: {pixels}")
         if sides == 4 and not (pixels[0] < pixels[2] and pixels[1] < pixels[3]):
             self._refuse(where, f"has `xyxy` {pixels}, which is not (left, top, right, bottom)")
-        return Place(
+        return PlacedPerson(
             person=self._person(where, entry["person"]),
             frame=self._frame(where, entry["frame"]),
             pixels=tuple(float(value) for value in pixels),
@@ -262,17 +286,14 @@ class _Reader:
         for frame, count in Counter(corrections.swaps).items():
             if count > 1:
                 self._refuse("`swap`", f"names frame {frame} twice")
-        told = Counter((place.person, place.frame) for place in corrections.places)
-        for (person, frame), count in told.items():
+        placed = Counter((place.person, place.frame) for place in corrections.places)
+        for (person, frame), count in placed.items():
             where = f"person {person} in frame {frame}"
             if count > 1:
                 self._refuse(where, "is placed twice, by `box` or `point`")
-            if any(first <= frame <= last for first, last in corrections.ignored):
+            if corrections.ignored_frames(self._num_frames)[frame]:
                 self._refuse(where, "is both placed and in a range to `ignore`")
-            if any(
-                drop.person == person and drop.frames[0] <= frame <= drop.frames[1]
-                for drop in corrections.drops
-            ):
+            if corrections.dropped(self._num_frames)[frame, person]:
                 self._refuse(where, "is both placed and dropped")
 
     def _refuse(self, where: str, problem: str) -> NoReturn:

@@ -1,8 +1,7 @@
 """Doubts detections that lie on the other person of the two: one person was found twice.
 
-A detector that loses one of two people in a clinch may give two detections of the other. These are
-not exchanged, so no search for exchanges sees them; but one leaves its person's path for the
-other's.
+A detector that loses one of two people in a clinch may return two detections of the other. The two
+people are not swapped then, but one detection leaves its own person's path for the other's.
 """
 
 import numpy as np
@@ -19,7 +18,7 @@ to their own path by 0.014 at most, nearly all others by 0.035 or more.
 """
 
 MIN_SUPPORT = 0.3
-"""A path of which less is known says nothing."""
+"""A path is unknown if less than this share of the keypoints supports it."""
 
 
 def own_probability(
@@ -54,7 +53,7 @@ def _distance(
     path: Float[np.ndarray, "frame 2 keypoint 2"],
     support: Float[np.ndarray, "frame 2 keypoint"],
 ) -> tuple[Float[np.ndarray, "frame 2"], Bool[np.ndarray, "frame 2"]]:
-    """Mean distance from a path, and whether enough of that is known."""
+    """Mean distance from a path in person heights, and whether enough of the path is known."""
     weight = confidence * np.minimum(support, 1.0)
     total = weight.sum(axis=-1)
     distance = (weight * np.linalg.norm(points - path, axis=-1)).sum(axis=-1)

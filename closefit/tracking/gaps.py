@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 FILLED_TRUST = 0.5
-"""Confidence of an interpolated keypoint, as a share of the less sure one of its two sources."""
+"""Confidence of an interpolated keypoint, as a share of the lower one of its two sources."""
 
 
 def fill_gaps(

@@ -1,8 +1,8 @@
-"""Gives exchanged limbs back, and doubts keypoints that left their person for a moment.
+"""Undoes swapped limbs, and doubts keypoints that jump away from their person.
 
-A detector that cannot see a joint likes to report the same joint of the person in front. Such a
-keypoint jumps off its own path through time, and lands where the other person's is. Both are
-tested: off the path is suspicious, off the path and on the other person is more so.
+For a hidden joint a detector often reports the same joint of the person in front. Such a keypoint
+leaves its own path through time and lands on that of the other person. A keypoint off its path is
+suspicious, and more so on the other person.
 """
 
 import numpy as np
@@ -12,23 +12,23 @@ WINDOW_S = 0.2
 """A path is a parabola over this long before and after."""
 
 PATH_NOISE = 0.03
-"""Neighbours farther than this from the path (in person heights) lose their say in it."""
+"""Neighbours farther than this from the path (in person heights) lose their weight."""
 
 TOLERATED = 0.04
-"""Distance from the path, in person heights, that means nothing."""
+"""Distance from the path, in person heights, that is not suspicious."""
 
 SOFTNESS = 0.03
-"""Beyond that, this much more (in person heights) makes a keypoint implausible."""
+"""Standard deviation beyond that, in person heights."""
 
 NEAR_OTHER = 0.04
-"""How close, in person heights, the other person's keypoint must be to be the one seen."""
+"""Standard deviation of the distance from the other person's keypoint, in person heights."""
 
 PASSES = 4
 
 OFF_PATH = 0.1
-"""An exchanged keypoint is farther than this from its own person's path, in person heights."""
+"""A swapped keypoint is farther than this from its own person's path, in person heights."""
 
-MIN_EXCHANGED = 2
+MIN_SWAPPED = 2
 """Fewer keypoints of one part of the body may be a coincidence."""
 
 PARTS = ((0, 1, 2, 3, 4), (5, 7, 9), (6, 8, 10), (11, 13, 15), (12, 14, 16))
@@ -68,10 +68,10 @@ def give_back_limbs(
     height_px: Float[np.ndarray, " 2"],
     fps: float,
 ) -> tuple[Float[np.ndarray, "frame 2 keypoint 3"], Bool[np.ndarray, "frame keypoint"]]:
-    """Exchange keypoints that a detector gave to the wrong person of the two.
+    """Swap keypoints that a detector gave to the wrong person of the two.
 
-    Done only where it is safe: several keypoints of one part of the body, on both people, are far
-    from their own person's path and on the other one's.
+    Only where it is safe: several keypoints of one part of the body, of both people, are far from
+    their own person's path and on that of the other.
 
     Args:
         keypoints: COCO-17 x, y in pixels and confidence; people already told apart.
@@ -79,7 +79,7 @@ def give_back_limbs(
         fps: Frames per second.
 
     Returns:
-        The keypoints, and which of them were exchanged.
+        The keypoints, and which of them were swapped.
     """
     scale = height_px[:, None, None]
     points, confidence = keypoints[..., :2], keypoints[..., 2]
@@ -88,13 +88,12 @@ def give_back_limbs(
     to_other = np.linalg.norm(points[:, ::-1] / scale - path, axis=-1)
     crossed = (to_own > OFF_PATH) & (to_other < TOLERATED) & (support > 1.0) & (confidence > 0.0)
     both = crossed.all(axis=1)
-    exchanged = np.zeros_like(both)
+    swapped = np.zeros_like(both)
     for part in PARTS:
         columns = list(part)
-        several = both[:, columns].sum(axis=1) >= MIN_EXCHANGED
-        exchanged[:, columns] = both[:, columns] & several[:, None]
-    mixed = np.where(exchanged[:, None, :, None], keypoints[:, ::-1], keypoints)
-    return mixed, exchanged
+        several = both[:, columns].sum(axis=1) >= MIN_SWAPPED
+        swapped[:, columns] = both[:, columns] & several[:, None]
+    return np.where(swapped[:, None, :, None], keypoints[:, ::-1], keypoints), swapped
 
 
 def path_reach(fps: float) -> int:
@@ -116,11 +115,11 @@ def smooth_path(points: Points, confidence: Weights, reach: int) -> tuple[Points
         reach: Frames before and after that count.
 
     Returns:
-        Its value in the frame, and the weight of the neighbours that agree with it.
+        Its value in the frame, and the total weight of the neighbours that agree with it.
     """
     offsets = [offset for offset in range(-reach, reach + 1) if offset]
     basis = {offset: (offset / reach) ** np.arange(3.0) for offset in offsets}
-    # Holds back slope and bend where few neighbours are known.
+    # Regularises slope and curvature where few neighbours are known.
     prior = np.diag([1e-9, 0.01, 0.001])
     coefficients: Float[np.ndarray, "frame 2 keypoint 3 2"] | None = None
     for _ in range(PASSES):

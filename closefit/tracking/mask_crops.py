@@ -1,11 +1,12 @@
-"""One person's mask, kept small, and how much of two masks is the same."""
+"""One person's mask in compressed form, and the overlap of two masks."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from closefit.mask_stack import deflate, inflate
+from closefit.mask_stack import deflate, inflate, split
+from closefit.records import DetectedPeople
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,17 @@ class MaskCrop:
         for picture, (x0, y0, x1, y1), mask in zip(both, boxes, (self, other), strict=True):
             picture[y0:y1, x0:x1] = mask.pixels
         return float(both.all(axis=0).sum() / both.any(axis=0).sum())
+
+
+def mask_crops(people: DetectedPeople) -> list[MaskCrop]:
+    """Return the mask of each detection."""
+    masks = split(people.mask_bytes, people.mask_ends)
+    return [
+        MaskCrop(slice(top, bottom), slice(left, right), deflated)
+        for (left, top, right, bottom), deflated in zip(
+            people.mask_corners.tolist(), masks, strict=True
+        )
+    ]
 
 
 def _extent(used: Bool[np.ndarray, " side"]) -> slice:

@@ -311,14 +311,14 @@ class TestImport:
         people = walk(np.tile([200.0, 330.0], (FRAMES, 1)))
         frames = np.zeros(FRAMES, dtype=bool)
         frames[[5, 20, 21]] = True
-        wrong = people.exchanged(frames)
+        wrong = people.swapped(frames)
         wrong.keypoints[30, 0, 9, :2] = wrong.keypoints[30, 1, 9, :2]
         path = make_observations(
             tmp_path / "given.npz", boxes=wrong.boxes_xyxy, keypoints=wrong.keypoints
         )
         written, quality = tracked(observations=(str(path),))
         np.testing.assert_allclose(written.boxes_xyxy, people.boxes_xyxy, atol=1e-3)
-        assert quality["exchanged_frames"] == [5, 20, 21]
+        assert quality["swapped_frames"] == [5, 20, 21]
         assert written.keypoints[30, 0, 9, 2] < 0.1 * people.keypoints[30, 0, 9, 2]
         assert not written.person_masks.shown.any()
         assert written.features.shape == (FRAMES, 2, 0)
@@ -354,7 +354,7 @@ class TestImport:
         known = written.keypoints[..., 2] > 0.3
         height = truth["boxes"][..., 3] - truth["boxes"][..., 1]
         assert (distance / height[..., None])[known].mean() < 0.015
-        assert len(quality["exchanged_frames"]) == 4
+        assert len(quality["swapped_frames"]) == 4
 
 
 class TestFull:

@@ -2,49 +2,49 @@ import numpy as np
 import pytest
 
 from closefit.errors import NeverTogetherError, NobodyError, OnePersonError
+from closefit.records import DetectedPeople
 from closefit.tracking.association import link
-from closefit.tracking.pair import choose_pair, pair_detections, require_pair
-from closefit.tracking.people import PairDetections
+from closefit.tracking.pair import Pair
+from closefit.tracking.pair_search import choose_pair, require_pair
 from closefit.tracking.repair import repair
-from closefit.tracking.sightings import Sightings
 from tests.unit.tracking.scenes import crossing, see, walk
 
 FPS = 30.0
 FRAMES = 60
 
 
-def standing(*centres_px: float, frames: int = FRAMES) -> PairDetections:
+def standing(*centres_px: float, frames: int = FRAMES) -> Pair:
     return walk(np.tile(np.array(centres_px), (frames, 1)))
 
 
-def centres(sightings: Sightings, chosen: np.ndarray) -> np.ndarray:
+def centres(people: DetectedPeople, chosen: np.ndarray) -> np.ndarray:
     """Where each chosen person is, across; NaN where there is none."""
-    boxes = pair_detections(sightings, chosen).boxes_xyxy
+    boxes = Pair.of(people, chosen).boxes_xyxy
     return (boxes[..., 0] + boxes[..., 2]) / 2.0
 
 
 def test_two_people_are_followed_whatever_their_order() -> None:
-    people = standing(200.0, 320.0)
-    sightings = see([people])
-    found = centres(sightings, choose_pair(sightings, FPS))
+    couple = standing(200.0, 320.0)
+    people = see([couple])
+    found = centres(people, choose_pair(people, FPS))
     assert np.abs(found - (200.0, 320.0)).max() < 20.0
 
 
 def test_the_left_one_comes_first() -> None:
-    sightings = see([standing(320.0, 200.0)])
-    assert centres(sightings, choose_pair(sightings, FPS))[0].argmin() == 0
+    people = see([standing(320.0, 200.0)])
+    assert centres(people, choose_pair(people, FPS))[0].argmin() == 0
 
 
 def test_every_detection_is_in_one_tracklet() -> None:
-    sightings = see([crossing(), standing(60.0, 600.0)])
-    members = np.concatenate([tracklet.detections for tracklet in link(sightings, FPS)])
-    np.testing.assert_array_equal(np.sort(members), np.arange(len(sightings.frame)))
+    people = see([crossing(), standing(60.0, 600.0)])
+    members = np.concatenate([tracklet.detections for tracklet in link(people, FPS)])
+    np.testing.assert_array_equal(np.sort(members), np.arange(len(people.frame)))
 
 
 def test_a_tracklet_holds_one_detection_per_frame() -> None:
-    sightings = see([crossing(), standing(60.0, 600.0)])
-    for tracklet in link(sightings, FPS):
-        frames = sightings.frame[tracklet.detections]
+    people = see([crossing(), standing(60.0, 600.0)])
+    for tracklet in link(people, FPS):
+        frames = people.frame[tracklet.detections]
         assert (np.diff(frames) > 0).all()
         assert (tracklet.start, tracklet.end) == (frames[0], frames[-1])
 
@@ -53,11 +53,9 @@ def test_people_who_cross_keep_their_identity() -> None:
     """Person 1 is hidden behind person 0 while they pass."""
     hidden = np.zeros((FRAMES, 2), dtype=bool)
     hidden[26:34, 1] = True
-    sightings = see([crossing()], hidden)
-    chosen = choose_pair(sightings, FPS)
-    repaired = repair(
-        pair_detections(sightings, chosen), np.arange(FRAMES) / FPS, FPS, max_gap_s=0.5
-    )
+    people = see([crossing()], hidden)
+    chosen = choose_pair(people, FPS)
+    repaired = repair(Pair.of(people, chosen), np.arange(FRAMES) / FPS, FPS, max_gap_s=0.5)
     across = (repaired.boxes_xyxy[..., 0] + repaired.boxes_xyxy[..., 2]) / 2.0
     way = np.linspace(0.0, 1.0, FRAMES)
     expected = np.stack([120 + 400 * way, 520 - 400 * way], axis=1)
@@ -70,9 +68,9 @@ def test_both_hidden_in_turn() -> None:
     hidden = np.zeros((FRAMES, 2), dtype=bool)
     hidden[24:30, 1] = True
     hidden[30:36, 0] = True
-    sightings = see([crossing()], hidden)
+    people = see([crossing()], hidden)
     repaired = repair(
-        pair_detections(sightings, choose_pair(sightings, FPS)),
+        Pair.of(people, choose_pair(people, FPS)),
         np.arange(FRAMES) / FPS,
         FPS,
         max_gap_s=0.5,
@@ -84,8 +82,8 @@ def test_both_hidden_in_turn() -> None:
 def test_the_pair_that_is_near_is_chosen_among_five_people() -> None:
     couple = standing(280.0, 360.0)
     bystanders = [standing(40.0, 600.0), standing(500.0, 150.0)]
-    sightings = see([bystanders[0], couple, bystanders[1]])
-    found = centres(sightings, choose_pair(sightings, FPS))
+    people = see([bystanders[0], couple, bystanders[1]])
+    found = centres(people, choose_pair(people, FPS))
     assert np.abs(found - (280.0, 360.0)).max() < 20.0
 
 
@@ -94,22 +92,22 @@ def test_the_pair_that_is_together_longest_is_chosen() -> None:
     hidden = np.zeros((FRAMES, 4), dtype=bool)
     hidden[20:, 2] = True
     hidden[:, 3] = True
-    sightings = see([standing(200.0, 330.0), standing(240.0, 0.0)], hidden)
-    found = centres(sightings, choose_pair(sightings, FPS))
+    people = see([standing(200.0, 330.0), standing(240.0, 0.0)], hidden)
+    found = centres(people, choose_pair(people, FPS))
     assert np.abs(found - (200.0, 330.0)).max() < 20.0
 
 
 def test_a_person_who_returns_is_the_same_one() -> None:
     hidden = np.zeros((90, 2), dtype=bool)
     hidden[30:60, 1] = True
-    sightings = see([standing(200.0, 330.0, frames=90)], hidden)
-    chosen = choose_pair(sightings, FPS)
+    people = see([standing(200.0, 330.0, frames=90)], hidden)
+    chosen = choose_pair(people, FPS)
     assert ((chosen[:, 1] >= 0) == ~hidden[:, 1]).all()
 
 
 def test_no_detection_at_all() -> None:
-    sightings = see([standing(200.0, 330.0)], np.ones((FRAMES, 2), dtype=bool))
-    chosen = choose_pair(sightings, FPS)
+    people = see([standing(200.0, 330.0)], np.ones((FRAMES, 2), dtype=bool))
+    chosen = choose_pair(people, FPS)
     with pytest.raises(NobodyError, match=r"nobody was found in `clip\.mp4`"):
         require_pair(chosen >= 0, FPS, "clip.mp4")
 
@@ -117,8 +115,8 @@ def test_no_detection_at_all() -> None:
 def test_one_person() -> None:
     hidden = np.zeros((FRAMES, 2), dtype=bool)
     hidden[:, 1] = True
-    sightings = see([standing(200.0, 330.0)], hidden)
-    chosen = choose_pair(sightings, FPS)
+    people = see([standing(200.0, 330.0)], hidden)
+    chosen = choose_pair(people, FPS)
     with pytest.raises(OnePersonError, match=r"only one person was found in `clip\.mp4`"):
         require_pair(chosen >= 0, FPS, "clip.mp4")
 
@@ -127,8 +125,8 @@ def test_a_false_detection_is_not_a_second_person() -> None:
     hidden = np.zeros((FRAMES, 2), dtype=bool)
     hidden[:, 1] = True
     hidden[17, 1] = False
-    sightings = see([standing(200.0, 330.0)], hidden)
-    chosen = choose_pair(sightings, FPS)
+    people = see([standing(200.0, 330.0)], hidden)
+    chosen = choose_pair(people, FPS)
     with pytest.raises(OnePersonError, match="only one person"):
         require_pair(chosen >= 0, FPS, "clip.mp4")
 
@@ -138,7 +136,7 @@ def test_two_people_who_never_meet() -> None:
     hidden = np.zeros((FRAMES, 2), dtype=bool)
     hidden[25:, 0] = True
     hidden[:35, 1] = True
-    sightings = see([standing(60.0, 580.0)], hidden)
-    chosen = choose_pair(sightings, FPS)
+    people = see([standing(60.0, 580.0)], hidden)
+    chosen = choose_pair(people, FPS)
     with pytest.raises(NeverTogetherError, match=r"no frame of `clip\.mp4` shows two people"):
         require_pair(chosen >= 0, FPS, "clip.mp4")
