@@ -1,4 +1,4 @@
-"""Where a segmenter has lost a person whom the detector sees, and when to tell it again."""
+"""Finds where a segmenter has lost a person whom the detector sees, and new boxes for it."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -6,13 +6,13 @@ from jaxtyping import Bool, Float, Int
 from closefit.tracking.detections import box_iou
 
 MIN_AGREEMENT = 0.5
-"""IoU of a mask's box and the tracked box below which the two mean different things."""
+"""Below this IoU a mask's box and the tracked box count as different."""
 
 MIN_FRAMES = 3
-"""Fewer frames in a row than this are a passing slip."""
+"""Fewer frames in a row than this are ignored."""
 
 MAX_OVERLAP = 0.4
-"""A box that overlaps the other person's more than this would do more harm than good."""
+"""No box is given that overlaps the other person's more than this."""
 
 
 def boxes_of(
@@ -35,13 +35,13 @@ def boxes_of(
 def disagreeing(
     mask_xyxy: Float[np.ndarray, "frame 2 4"], tracked_xyxy: Float[np.ndarray, "frame 2 4"]
 ) -> Bool[np.ndarray, "frame 2"]:
-    """Where a mask is elsewhere than its person, and the other person does not explain it.
+    """Where a mask differs from the person's box, and occlusion does not explain it.
 
-    The part of a person's box that the other's box covers may be hidden: the mask may lack it.
+    The part of a person's box that the other box covers may be hidden, so a mask may lack it.
 
     Args:
         mask_xyxy: Boxes around the masks; NaN where there is none.
-        tracked_xyxy: Where the people are; NaN where that is not known, which settles nothing.
+        tracked_xyxy: Boxes of the people; NaN where unknown, which never disagrees.
     """
     other = tracked_xyxy[:, ::-1]
     low = np.maximum(tracked_xyxy[..., :2], other[..., :2])
@@ -64,7 +64,7 @@ def disagreeing(
 def choose_reprompts(
     wrong: Bool[np.ndarray, "frame 2"], tracked_xyxy: Float[np.ndarray, "frame 2 4"]
 ) -> Bool[np.ndarray, "frame 2"]:
-    """Frames in which to give a person's tracked box: the clearest one of each `wrong` run."""
+    """Frames in which to give a person's tracked box: that of least overlap in each `wrong` run."""
     overlap = _iou(tracked_xyxy, tracked_xyxy[:, ::-1])
     chosen = np.zeros_like(wrong)
     for person in range(wrong.shape[1]):
