@@ -1,6 +1,6 @@
 """Each dynamic programme finds what enumeration of all possibilities finds on small problems."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -116,7 +116,7 @@ def test_the_cheapest_joins_of_tracklets() -> None:
 
     best = min(product(range(5), repeat=4), key=price)
     chains = _chains(people, tracklets, fps)
-    assert {(a, b) for chain in chains for a, b in zip(chain, chain[1:], strict=False)} == {
+    assert {join for chain in chains for join in pairwise(chain)} == {
         (a, b) for a, b in enumerate(best) if b < 4
     }
     assert sorted(number for chain in chains for number in chain) == [0, 1, 2, 3]
