@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 
 from closefit import video
 from closefit.config import Backend
@@ -12,6 +12,7 @@ from closefit.perception import full, imported, lite, yolo
 from closefit.perception.clip import Clip
 from closefit.records import Track
 from closefit.storage.job import Job
+from closefit.tracking.gaps import runs_of
 from closefit.tracking.repair import doubtful_frames
 
 REVISION = 5
@@ -70,7 +71,7 @@ def _report(job: Job, track: Track) -> None:
             "frames": len(track.seen),
             "both_seen": round(float(track.seen.all(axis=1).mean()), 4),
             "not_seen_frames": [np.flatnonzero(~seen).tolist() for seen in track.seen.T],
-            "doubtful_frames": [[int(run[0]), int(run[-1])] for run in _runs(doubtful)],
+            "doubtful_frames": [[int(run[0]), int(run[-1])] for run in runs_of(doubtful)],
             "identity_confidence": {
                 "mean": round(float(confidence.mean()), 4),
                 "least": round(float(confidence.min()), 4),
@@ -79,14 +80,7 @@ def _report(job: Job, track: Track) -> None:
     )
 
 
-def _runs(chosen: Bool[np.ndarray, " frame"]) -> list[Int[np.ndarray, " number"]]:
-    """Numbers of the chosen frames, one array for each unbroken run."""
-    numbers = np.flatnonzero(chosen)
-    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    return [run for run in runs if len(run)]
-
-
 def _listed(chosen: Bool[np.ndarray, " frame"]) -> str:
     """Write the numbers of the chosen frames as `3-8, 20`."""
-    runs = _runs(chosen)
+    runs = runs_of(chosen)
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

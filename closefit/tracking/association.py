@@ -157,9 +157,7 @@ def _costs(
 
     known = np.stack([mean_colour(people.colours[track[-COLOUR_MEMORY:]]) for track in tracks])
     colours = colour_distance(known[:, None], people.colours[found][None], unknown=0.0)
-    costs: Float[np.ndarray, "track detection"] = (
-        0.5 * (1.0 - overlap) + 0.5 * np.minimum(pose, 2.0) + 0.3 * colours
-    )
+    costs = 0.5 * (1.0 - overlap) + 0.5 * np.minimum(pose, 2.0) + 0.3 * colours
     costs += MASK_COST * (1.0 - _mask_overlap(masks, last, shift, found))
     apart = (overlap <= 0) & (pose > 1.0)
     return np.where(apart, UNLIKELY, costs), colours > MAX_COLOUR_CHANGE
@@ -179,5 +177,4 @@ def _mask_overlap(
 
 
 def _centres(boxes: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch 2"]:
-    centres: Float[np.ndarray, "*batch 2"] = (boxes[..., :2] + boxes[..., 2:]) / 2.0
-    return centres
+    return np.asarray((boxes[..., :2] + boxes[..., 2:]) / 2.0)

@@ -96,7 +96,14 @@ def choose(
 
     def number_of(choice: PeopleChoice) -> int:
         if isinstance(choice, PointInFrame):
-            detection = _detection_at(people, choice, video)
+            last = people.num_frames - 1
+            if choice.frame > last:
+                raise UnknownPersonError(
+                    f"`--people` names frame {choice.frame} of `{video}`, but the clip has frames "
+                    f"0-{last}",
+                    hint="count frames from 0 at the start of the chosen frames",
+                )
+            detection = detection_at(people, choice)
             if detection is None or owner[detection] < 0:
                 raise UnknownPersonError(
                     f"nobody was found at the given point in frame {choice.frame} of `{video}`",
@@ -131,16 +138,6 @@ def detection_at(people: DetectedPeople, point: PointInFrame) -> int | None:
         return None
     boxes = people.boxes_xyxy[candidates]
     return int(candidates[np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).argmin()])
-
-
-def _detection_at(people: DetectedPeople, point: PointInFrame, video: str) -> int | None:
-    last = people.num_frames - 1
-    if point.frame > last:
-        raise UnknownPersonError(
-            f"`--people` names frame {point.frame} of `{video}`, but the clip has frames 0-{last}",
-            hint="count frames from 0 at the start of the chosen frames",
-        )
-    return detection_at(people, point)
 
 
 def _by_letter(owner: Owner) -> Iterator[tuple[str, Int[np.ndarray, " detection"]]]:

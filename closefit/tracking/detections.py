@@ -86,7 +86,4 @@ def box_iou(
     high = np.minimum(one[..., 2:], two[..., 2:])
     shared = np.prod(np.maximum(high - low, 0.0), axis=-1)
     areas = [np.prod(np.maximum(b[..., 2:] - b[..., :2], 0.0), axis=-1) for b in (one, two)]
-    iou: Float[np.ndarray, "*batch first second"] = shared / np.maximum(
-        areas[0] + areas[1] - shared, 1e-9
-    )
-    return iou
+    return np.asarray(shared / np.maximum(areas[0] + areas[1] - shared, 1e-9))

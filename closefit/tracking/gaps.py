@@ -45,6 +45,13 @@ def fill_gaps(
     )
 
 
+def runs_of(chosen: Bool[np.ndarray, " frame"]) -> list[Int[np.ndarray, " number"]]:
+    """Return the numbers of the chosen frames, one array for each unbroken run."""
+    numbers = np.flatnonzero(chosen)
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return [run for run in runs if len(run)]
+
+
 def _neighbours(
     seen: Bool[np.ndarray, "frame person"],
 ) -> tuple[Int[np.ndarray, "frame person"], Int[np.ndarray, "frame person"]]:

@@ -261,7 +261,8 @@ def _edit(people: DetectedPeople, corrections: Corrections, shown: Columns) -> _
         if not place.is_box:
             taken = placed[place.frame]
             placed[place.frame, place.person] = _at_point(kept, place, taken)
-    return _with_drawn(_Edited(kept, origin, placed), drawn)
+    edited = _Edited(kept, origin, placed)
+    return _with_drawn(edited, drawn) if drawn else edited
 
 
 def _fitting(edited: _Edited, boxes: list[PlacedPerson], shown: Columns) -> list[int]:
@@ -303,8 +304,6 @@ def _at_point(people: DetectedPeople, place: PlacedPerson, taken: Int[np.ndarray
 
 def _with_drawn(edited: _Edited, drawn: list[PlacedPerson]) -> _Edited:
     """Add boxes as detections without keypoints or mask."""
-    if not drawn:
-        return edited
     people, count = edited.people, len(drawn)
 
     def extended(values: np.ndarray, new: object) -> np.ndarray:
@@ -322,13 +321,9 @@ def _with_drawn(edited: _Edited, drawn: list[PlacedPerson]) -> _Edited:
         mask_corners=extended(people.mask_corners, 0),
         mask_ends=extended(people.mask_ends, len(people.mask_bytes)),
     )
-    order = np.argsort(longer.frame, kind="stable")
     placed = edited.placed.copy()
     for number, place in enumerate(drawn, start=len(people.frame)):
         placed[place.frame, place.person] = number
-    new_number = np.argsort(order)
-    return _Edited(
-        people=longer.of(order),
-        origin=extended(edited.origin, -1)[order],
-        placed=np.where(placed >= 0, new_number[placed], -1),
-    )
+    order = np.argsort(longer.frame, kind="stable")
+    placed = np.where(placed >= 0, np.argsort(order)[placed], -1)
+    return _Edited(longer.of(order), extended(edited.origin, -1)[order], placed)

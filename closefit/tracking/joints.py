@@ -2,11 +2,13 @@
 
 For a hidden joint a detector often reports the same joint of the person in front. Such a keypoint
 leaves its own path through time and lands on that of the other person. A keypoint off its path is
-suspicious, and more so on the other person.
+suspicious, and more so on the other person. A whole detection on the other person's path is one
+person found twice.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.special import expit
 
 WINDOW_S = 0.2
 """A path is a parabola over this long before and after."""
@@ -33,6 +35,16 @@ MIN_SWAPPED = 2
 
 PARTS = ((0, 1, 2, 3, 4), (5, 7, 9), (6, 8, 10), (11, 13, 15), (12, 14, 16))
 """COCO-17 keypoints that a detector confuses together: head, arms, legs."""
+
+UNDECIDED_HEIGHTS = 0.01
+"""Being nearer to one of two paths by this much (in person heights) makes it e times as likely.
+
+Measured with `lite` and `yolo` on rendered clips: the detections of a person found twice are nearer
+to their own path by 0.014 at most, nearly all others by 0.035 or more.
+"""
+
+MIN_SUPPORT = 0.3
+"""A path is unknown if less than this share of the keypoints supports it."""
 
 Points = Float[np.ndarray, "frame 2 keypoint 2"]
 Weights = Float[np.ndarray, "frame 2 keypoint"]
@@ -71,15 +83,8 @@ def give_back_limbs(
     """Swap keypoints that a detector gave to the wrong person of the two.
 
     Only where it is safe: several keypoints of one part of the body, of both people, are far from
-    their own person's path and on that of the other.
-
-    Args:
-        keypoints: COCO-17 x, y in pixels and confidence; people already told apart.
-        height_px: Size of each person in the image.
-        fps: Frames per second.
-
-    Returns:
-        The keypoints, and which of them were swapped.
+    their own person's path and on that of the other. Arguments are those of `doubt_jumps`, with
+    COCO-17 keypoints. Returns the keypoints, and which of them were swapped.
     """
     scale = height_px[:, None, None]
     points, confidence = keypoints[..., :2], keypoints[..., 2]
@@ -96,14 +101,44 @@ def give_back_limbs(
     return np.where(swapped[:, None, :, None], keypoints[:, ::-1], keypoints), swapped
 
 
+def own_probability(
+    keypoints: Float[np.ndarray, "frame 2 keypoint 3"],
+    height_px: Float[np.ndarray, " 2"],
+    fps: float,
+) -> Float[np.ndarray, "frame 2"]:
+    """Probability that a detection is of its own person, not of the other person found twice.
+
+    A detector that loses one of two people in a clinch may return two detections of the other. The
+    two people are not swapped then, but one detection leaves its own person's path for the other's.
+    Arguments are those of `doubt_jumps`. The probability is 1 where a path or the detection is
+    unknown.
+    """
+    scale_px = float(height_px.mean())
+    points, confidence = keypoints[..., :2] / scale_px, keypoints[..., 2]
+    path, support = smooth_path(points, confidence, path_reach(fps))
+    own, own_known = _distance(points, confidence, path, support)
+    other, other_known = _distance(points, confidence, path[:, ::-1], support[:, ::-1])
+    return np.where(own_known & other_known, expit((other - own) / UNDECIDED_HEIGHTS), 1.0)
+
+
+def _distance(
+    points: Points, confidence: Weights, path: Points, support: Weights
+) -> tuple[Float[np.ndarray, "frame 2"], Bool[np.ndarray, "frame 2"]]:
+    """Mean distance from a path in person heights, and whether enough of the path is known."""
+    weight = confidence * np.minimum(support, 1.0)
+    total = weight.sum(axis=-1)
+    distance = (weight * np.linalg.norm(points - path, axis=-1)).sum(axis=-1)
+    known = total > MIN_SUPPORT * np.maximum(confidence.sum(axis=-1), 1e-9)
+    return distance / np.maximum(total, 1e-9), known
+
+
 def path_reach(fps: float) -> int:
     """Number of frames before and after that a path is fitted to."""
     return max(3, round(WINDOW_S * fps))
 
 
 def _plausible(distance: Weights, tolerated: float, softness: float) -> Weights:
-    likelihood: Weights = np.exp(-0.5 * (np.maximum(distance - tolerated, 0.0) / softness) ** 2)
-    return likelihood
+    return np.asarray(np.exp(-0.5 * (np.maximum(distance - tolerated, 0.0) / softness) ** 2))
 
 
 def smooth_path(points: Points, confidence: Weights, reach: int) -> tuple[Points, Weights]:

@@ -81,7 +81,5 @@ def _covered(
     whole = np.floor(keypoints[..., :2]).astype(np.int64)
     column, row = whole[..., 0].clip(0, width - 1), whole[..., 1].clip(0, height - 1)
     person = np.arange(2)[:, None]
-    covered: Bool[np.ndarray, "2 keypoint"] = (
-        masks[1 - person, row, column] & ~masks[person, row, column] & (keypoints[..., 2] > 0)
-    )
-    return covered
+    other_only = masks[1 - person, row, column] & ~masks[person, row, column]
+    return np.asarray(other_only & (keypoints[..., 2] > 0))

@@ -46,8 +46,7 @@ class Pair:
     @property
     def seen(self) -> Bool[np.ndarray, "frame person"]:
         """Frames in which each person was detected."""
-        seen: Bool[np.ndarray, "frame person"] = np.isfinite(self.boxes_xyxy).all(axis=-1)
-        return seen
+        return np.asarray(np.isfinite(self.boxes_xyxy).all(axis=-1))
 
     @property
     def height_px(self) -> Float[np.ndarray, " person"]:

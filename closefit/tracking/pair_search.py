@@ -256,5 +256,4 @@ def closeness(
     small, large = heights.min(axis=0), heights.max(axis=0)
     # A person less than two thirds as tall in the picture is a small child, or farther away.
     alike = np.clip((small / large - 0.3) / 0.4, 0.0, 1.0)
-    near: Float[np.ndarray, " pair"] = alike * np.clip(1.0 - 2.0 * distance / large, 0.0, 1.0) ** 2
-    return near
+    return np.asarray(alike * np.clip(1.0 - 2.0 * distance / large, 0.0, 1.0) ** 2)

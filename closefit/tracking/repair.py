@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from closefit.tracking.doubles import own_probability
 from closefit.tracking.gaps import fill_gaps
-from closefit.tracking.joints import doubt_jumps, give_back_limbs
+from closefit.tracking.joints import doubt_jumps, give_back_limbs, own_probability
 from closefit.tracking.pair import Pair, usual_height_px
 from closefit.tracking.swaps import Constraints, find_swapped
 
@@ -89,14 +88,9 @@ def with_keypoints(
     fps: float,
     max_gap_s: float,
 ) -> IdentifiedPair:
-    """Return `found` with other keypoints of the same people, repaired in the same way.
+    """Return `found` with other keypoints of the same people, repaired as in `repair`.
 
-    Args:
-        found: Two people who are already told apart.
-        keypoints: x, y in pixels and confidence; 0 where the person is not seen.
-        time_s: Time stamp of each frame.
-        fps: Mean number of frames per second.
-        max_gap_s: Longest gap to fill, from detection to detection.
+    Confidence is 0 where a person is not seen.
     """
     boxes = found.detected.boxes_xyxy
     height_px = usual_height_px(boxes)
@@ -108,5 +102,4 @@ def doubtful_frames(
     known: Bool[np.ndarray, "frame person"], identity_confidence: Float[np.ndarray, "frame person"]
 ) -> Bool[np.ndarray, " frame"]:
     """Frames in which a person of whom something is `known` may be the other one."""
-    doubtful: Bool[np.ndarray, " frame"] = (known & (identity_confidence < DOUBTFUL)).any(axis=1)
-    return doubtful
+    return np.asarray((known & (identity_confidence < DOUBTFUL)).any(axis=1))

@@ -94,8 +94,7 @@ class Constraints:
     @property
     def after_swaps(self) -> Bool[np.ndarray, " frame"]:
         """Frames in which the result is swapped."""
-        after: Bool[np.ndarray, " frame"] = np.cumsum(self.swap_starts) % 2 == 1
-        return after
+        return np.asarray(np.cumsum(self.swap_starts) % 2 == 1)
 
 
 def find_swapped(
@@ -165,8 +164,7 @@ def _motion_costs(pair: Pair, frames: Int[np.ndarray, " frame"], fps: float) -> 
     before = np.arange(STATES) & 1
     price = CHANGE_COST / (1.0 + (ages[0] - 1) / FORGETTING_FRAMES)
     change = price[:, None, None] * (before[:, None] != np.arange(2)[None, :])
-    costs: Costs = fits + other + change
-    return costs
+    return np.asarray(fits + other + change)
 
 
 def _ages(frames: Int[np.ndarray, " frame"], back: int) -> Int[np.ndarray, " frame"]:
@@ -203,8 +201,7 @@ def _misfit(
     vague = 2.0 * np.log(sigma / foreseen)
     unlikely = np.log1p((distance**2).sum(axis=-1)) + vague[:, None]
     known = trust[:, None] * unlikely + (1.0 - trust[:, None]) * UNKNOWN_COST
-    cost: Float[np.ndarray, "frame 2"] = CORRELATION * (weight * known).sum(axis=-1)
-    return cost
+    return np.asarray(CORRELATION * (weight * known).sum(axis=-1))
 
 
 def _predicted(
@@ -271,8 +268,7 @@ def _colour_evidence(
     # For pure noise the ratio is below 2; from 10 on, colours separate the two in every frame.
     trust = np.clip((mean**2 / variance - 2.0) / 8.0, 0.0, 1.0)
     ratio = CLOTHES_CORRELATION * trust * 2.0 * mean * along / variance
-    evidence: Float[np.ndarray, " frame"] = ratio.clip(-MAX_COLOUR_EVIDENCE, MAX_COLOUR_EVIDENCE)
-    return evidence
+    return np.asarray(ratio.clip(-MAX_COLOUR_EVIDENCE, MAX_COLOUR_EVIDENCE))
 
 
 def _clearest_frame(pair: Pair) -> int:
@@ -358,7 +354,5 @@ def _probability(
         future = logsumexp(allowed[FOLLOWING] - costs[frame], axis=1)
         future = future - future.max()
     share = np.exp(both - logsumexp(both, axis=1, keepdims=True))
-    probability: Float[np.ndarray, " frame"] = np.where(
-        chosen, share[:, CHOICE == 1].sum(axis=1), share[:, CHOICE == 0].sum(axis=1)
-    )
-    return probability.clip(0.0, 1.0)
+    kept, swapped = (share[:, choice == CHOICE].sum(axis=1) for choice in (0, 1))
+    return np.where(chosen, swapped, kept).clip(0.0, 1.0)

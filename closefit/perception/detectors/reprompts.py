@@ -1,9 +1,10 @@
 """Finds where a segmenter has lost a person whom the detector sees, and new boxes for it."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from closefit.tracking.detections import box_iou
+from closefit.tracking.gaps import runs_of
 
 MIN_AGREEMENT = 0.5
 """Below this IoU a mask's box and the tracked box count as different."""
@@ -48,17 +49,12 @@ def disagreeing(
     high = np.minimum(tracked_xyxy[..., 2:], other[..., 2:])
     hidden = np.concatenate([low, high], axis=-1)
     hidden[~(low < high).all(axis=-1)] = np.nan
-    completed = np.concatenate(
-        [
-            np.fmin(mask_xyxy[..., :2], hidden[..., :2]),
-            np.fmax(mask_xyxy[..., 2:], hidden[..., 2:]),
-        ],
-        axis=-1,
-    )
+    low = np.fmin(mask_xyxy[..., :2], hidden[..., :2])
+    high = np.fmax(mask_xyxy[..., 2:], hidden[..., 2:])
+    completed = np.concatenate([low, high], axis=-1)
     agreement = np.fmax(_iou(mask_xyxy, tracked_xyxy), _iou(completed, tracked_xyxy))
     known = np.isfinite(tracked_xyxy).all(axis=-1)
-    wrong: Bool[np.ndarray, "frame 2"] = known & (agreement < MIN_AGREEMENT)
-    return wrong
+    return np.asarray(known & (agreement < MIN_AGREEMENT))
 
 
 def choose_reprompts(
@@ -68,7 +64,7 @@ def choose_reprompts(
     overlap = _iou(tracked_xyxy, tracked_xyxy[:, ::-1])
     chosen = np.zeros_like(wrong)
     for person in range(wrong.shape[1]):
-        for run in _runs(wrong[:, person]):
+        for run in runs_of(wrong[:, person]):
             clearest = run[overlap[run, person].argmin()]
             if len(run) >= MIN_FRAMES and overlap[clearest, person] <= MAX_OVERLAP:
                 chosen[clearest, person] = True
@@ -79,14 +75,4 @@ def _iou(
     boxes: Float[np.ndarray, "frame 2 4"], others: Float[np.ndarray, "frame 2 4"]
 ) -> Float[np.ndarray, "frame 2"]:
     """Overlap of each box with its counterpart; 0 where either is unknown."""
-    overlap: Float[np.ndarray, "frame 2"] = np.nan_to_num(
-        box_iou(boxes[..., None, :], others[..., None, :])[..., 0, 0]
-    )
-    return overlap
-
-
-def _runs(chosen: Bool[np.ndarray, " frame"]) -> list[Int[np.ndarray, " number"]]:
-    """Numbers of the chosen frames, one array for each unbroken run."""
-    numbers = np.flatnonzero(chosen)
-    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    return [run for run in runs if len(run)]
+    return np.nan_to_num(box_iou(boxes[..., None, :], others[..., None, :])[..., 0, 0])

@@ -139,8 +139,7 @@ def _distinct(
     mean = (weight * distance).sum(axis=-1) / weight.sum(axis=-1)
     same = mean < SAME_POSE * (boxes[:, 3] - boxes[:, 1])[:, None]
     better = scores[None] > scores[:, None]
-    distinct: Bool[np.ndarray, " person"] = ~(same & better).any(axis=1)
-    return distinct
+    return np.asarray(~(same & better).any(axis=1))
 
 
 @contextmanager

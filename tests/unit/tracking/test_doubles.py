@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from closefit.tracking.doubles import own_probability
+from closefit.tracking.joints import own_probability
 from closefit.tracking.repair import doubtful_frames, repair
 from tests.unit.tracking.scenes import HEIGHT_PX, walk
 
