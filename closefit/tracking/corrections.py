@@ -17,7 +17,7 @@ Pixels are those of the upright source video. Person 0 and 1 are those of the re
 import difflib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -160,27 +160,27 @@ class _Reader:
 
     def read(self) -> Corrections:
         content = self._json()
-        if not isinstance(content, dict):
-            self._refuse("the file", f"is {_kind(content)} instead of an object {{...}}")
         parts = ("swap", "box", "point", "ignore", "drop")
-        self._check_keys("the file", content, parts, ())
-        lists = {part: content.get(part, []) for part in parts}
-        for part, entries in lists.items():
-            if not isinstance(entries, list):
-                self._refuse(f"`{part}`", f"is {_kind(entries)} instead of a list [...]")
-        swaps = [self._frame(f"`swap` {n}", frame) for n, frame in enumerate(lists["swap"])]
-        boxes = [self._place("box", n, entry) for n, entry in enumerate(lists["box"])]
-        points = [self._place("point", n, entry) for n, entry in enumerate(lists["point"])]
-        ignored = [self._range(f"`ignore` {n}", entry) for n, entry in enumerate(lists["ignore"])]
-        drops = [self._drop(n, entry) for n, entry in enumerate(lists["drop"])]
+        self._check_object("the file", content, parts, required=())
+        entries = {part: self._entries(part, content.get(part, [])) for part in parts}
         corrections = Corrections(
-            swaps=tuple(sorted(swaps)),
-            places=tuple(boxes + points),
-            ignored=tuple(ignored),
-            drops=tuple(drops),
+            swaps=tuple(sorted(self._frame(*entry) for entry in entries["swap"])),
+            places=tuple(
+                self._place(key, *entry)
+                for part, key in (("box", "xyxy"), ("point", "xy"))
+                for entry in entries[part]
+            ),
+            ignored=tuple(self._range(*entry) for entry in entries["ignore"]),
+            drops=tuple(self._drop(*entry) for entry in entries["drop"]),
         )
         self._check_contradictions(corrections)
         return corrections
+
+    def _entries(self, part: str, entries: Any) -> list[tuple[str, Any]]:
+        """The entries of a part, each with its name for messages."""
+        if not isinstance(entries, list):
+            self._refuse(f"`{part}`", f"is {_kind(entries)} instead of a list [...]")
+        return [(f"`{part}` {number}", entry) for number, entry in enumerate(entries)]
 
     def _json(self) -> Any:
         try:
@@ -207,11 +207,9 @@ class _Reader:
                 self._refuse(f"`{key}`", "is given twice in one object")
         return dict(pairs)
 
-    def _place(self, part: str, number: int, entry: Any) -> PlacedPerson:
-        where = f"`{part}` {number}"
-        key, sides = ("xyxy", 4) if part == "box" else ("xy", 2)
-        self._check_entry(where, entry, ("person", "frame", key))
-        pixels = entry[key]
+    def _place(self, key: str, where: str, entry: Any) -> PlacedPerson:
+        self._check_object(where, entry, ("person", "frame", key))
+        pixels, sides = entry[key], 4 if key == "xyxy" else 2
         if (
             not isinstance(pixels, list)
             or len(pixels) != sides
@@ -231,16 +229,11 @@ class _Reader:
             pixels=tuple(float(value) for value in pixels),
         )
 
-    def _drop(self, number: int, entry: Any) -> Drop:
-        where = f"`drop` {number}"
+    def _drop(self, where: str, entry: Any) -> Drop:
         several = isinstance(entry, dict) and "frames" in entry
-        self._check_entry(where, entry, ("person", "frames" if several else "frame"))
-        frames = (
-            self._range(where, entry["frames"])
-            if several
-            else (self._frame(where, entry["frame"]),) * 2
-        )
-        return Drop(person=self._person(where, entry["person"]), frames=frames)
+        self._check_object(where, entry, ("person", "frames" if several else "frame"))
+        frames = entry["frames"] if several else [entry["frame"]] * 2
+        return Drop(person=self._person(where, entry["person"]), frames=self._range(where, frames))
 
     def _range(self, where: str, value: Any) -> Range:
         if not isinstance(value, list) or len(value) != 2:
@@ -266,19 +259,18 @@ class _Reader:
             self._refuse(where, f"names person {json.dumps(value)}; there are 0 and 1")
         return int(value)
 
-    def _check_entry(self, where: str, entry: Any, keys: tuple[str, ...]) -> None:
-        if not isinstance(entry, dict):
-            self._refuse(where, f"is {_kind(entry)} instead of an object with {_listed(keys)}")
-        self._check_keys(where, entry, keys, required=keys)
-
-    def _check_keys(
-        self, where: str, entry: Mapping[str, Any], known: Sequence[str], required: Sequence[str]
+    def _check_object(
+        self, where: str, entry: Any, known: Sequence[str], required: Sequence[str] | None = None
     ) -> None:
+        """Check for an object with no other keys than `known`; by default all are `required`."""
+        if not isinstance(entry, dict):
+            keys = ", ".join(f"`{key}`" for key in known)
+            self._refuse(where, f"is {_kind(entry)} instead of an object with {keys}")
         for key in entry:
             if key not in known:
                 nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
                 self._refuse(where, f"has an unknown key `{key}`; the nearest is `{nearest}`")
-        for key in required:
+        for key in known if required is None else required:
             if key not in entry:
                 self._refuse(where, f"lacks `{key}`")
 
@@ -307,7 +299,3 @@ def _is_number(value: Any) -> bool:
 def _kind(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
     return "nothing" if value is None else names.get(type(value), "a number")
-
-
-def _listed(keys: Sequence[str]) -> str:
-    return ", ".join(f"`{key}`" for key in keys)

@@ -292,7 +292,8 @@ def _at_point(people: DetectedPeople, place: PlacedPerson, taken: Int[np.ndarray
     Raises:
         CorrectionsError: Nobody was detected there, or it is the other person of the pair.
     """
-    number = detection_at(people, PointInFrame(*place.pixels[:2], place.frame))
+    x, y = place.pixels
+    number = detection_at(people, PointInFrame(x, y, place.frame))
     if number is None or number in taken:
         who = "nobody was detected" if number is None else "the other person was placed"
         raise CorrectionsError(

@@ -6,8 +6,8 @@ seconds of being near the other person, less the price of the jump from the pers
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -53,8 +53,7 @@ MIN_SEEN_S = 0.1
 """A person who is found for a shorter time counts as a false detection."""
 
 
-@dataclass(frozen=True)
-class _State:
+class _State(NamedTuple):
     """Number of the last tracklet of each person (-1: none yet), and the state before."""
 
     last: tuple[int, int]
@@ -86,9 +85,9 @@ def choose_pair(
     tracklets = link_known(people, fps)
     if allowed is not None:
         tracklets = [t for t in tracklets if allowed[t.detections].mean() > 0.5]
-    worth = _Worth(people, tracklets, fps, favoured)
+    worth = _worth(people, tracklets, fps, favoured)
     chosen = np.full((people.num_frames, 2), -1)
-    for person, numbers in enumerate(best_assignment(worth.of, len(tracklets))):
+    for person, numbers in enumerate(best_assignment(worth, len(tracklets))):
         for number in numbers:
             detections = tracklets[number].detections
             chosen[people.frame[detections], person] = detections
@@ -206,44 +205,37 @@ class Jumps:
         )
 
 
-class _Worth:
-    """Worth, in seconds, of giving a tracklet to a person."""
+def _worth(
+    people: DetectedPeople,
+    tracklets: list[Tracklet],
+    fps: float,
+    favoured: Bool[np.ndarray, " detection"] | None,
+) -> Callable[[int, int, int], float | None]:
+    """Worth in seconds of giving a tracklet to a person, as `best_assignment` requires it."""
+    jump = cache(Jumps(people, tracklets, fps).implausibility)
 
-    def __init__(
-        self,
-        people: DetectedPeople,
-        tracklets: list[Tracklet],
-        fps: float,
-        favoured: Bool[np.ndarray, " detection"] | None,
-    ) -> None:
-        self._people, self._tracklets, self._fps = people, tracklets, fps
-        self._favoured = np.zeros(len(people.frame), bool) if favoured is None else favoured
-        self._together = cache(self._seconds_together)
-        self._jump = cache(Jumps(people, tracklets, fps).implausibility)
+    @cache
+    def alone(number: int) -> float:
+        own = tracklets[number].detections
+        worth = ALONE_VALUE * float(people.scores[own].sum()) / fps
+        return worth if favoured is None else worth + FAVOUR_S * float(favoured[own].sum())
 
-    def of(self, number: int, own: int, other: int) -> float | None:
-        """Worth of giving tracklet `number` to the person whose last one is `own`.
-
-        None if the person would be in two places at once.
-        """
-        tracklet = self._tracklets[number]
-        if own >= 0 and self._tracklets[own].end >= tracklet.start:
-            return None
-        scores = self._people.scores[tracklet.detections]
-        worth = ALONE_VALUE * float(scores.sum()) / self._fps
-        worth += FAVOUR_S * float(self._favoured[tracklet.detections].sum())
-        if other >= 0:
-            worth += self._together(number, other)
-        price = self._jump(own, number) if own >= 0 else NEW_PERSON_PRICE
-        return worth - JUMP_PRICE_S * price
-
-    def _seconds_together(self, number: int, other: int) -> float:
+    @cache
+    def together(number: int, other: int) -> float:
         """Time that both are in the picture, weighted by how close they are."""
-        one, two = self._tracklets[number].detections, self._tracklets[other].detections
-        frame, boxes = self._people.frame, self._people.boxes_xyxy
+        one, two = tracklets[number].detections, tracklets[other].detections
+        frame, boxes = people.frame, people.boxes_xyxy
         _, first, second = np.intersect1d(frame[one], frame[two], return_indices=True)
         near = closeness(boxes[one[first]], boxes[two[second]])
-        return float((FAR_VALUE + (1.0 - FAR_VALUE) * near).sum()) / self._fps
+        return float((FAR_VALUE + (1.0 - FAR_VALUE) * near).sum()) / fps
+
+    def worth(number: int, own: int, other: int) -> float | None:
+        if own >= 0 and tracklets[own].end >= tracklets[number].start:
+            return None  # the person would be in two places at once
+        gain = alone(number) + (together(number, other) if other >= 0 else 0.0)
+        return gain - JUMP_PRICE_S * (jump(own, number) if own >= 0 else NEW_PERSON_PRICE)
+
+    return worth
 
 
 def closeness(

@@ -210,7 +210,7 @@ class Sam2Segmenter:
     def _enlarge(
         self, logits: Float[Tensor, "2 row column"], size: tuple[int, int]
     ) -> Float[Tensor, "2 height width"]:
-        """Logits at the size of the picture."""
+        """Logits at the size (height, width) of the picture."""
         enlarged: Tensor = self._processor.post_process_masks(
             [logits[:, None]], [size], binarize=False
         )[0][:, 0]
