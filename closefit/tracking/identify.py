@@ -49,11 +49,11 @@ class UserInput:
 
 
 class _Crowd(NamedTuple):
-    """Everybody as detected; `owner` as in `crowd.gather`, `wanted` holds the two chosen."""
+    """Everybody as detected; `owner` as in `crowd.gather`, `followed` holds the two chosen by the user."""
 
     people: DetectedPeople
     owner: Int[np.ndarray, " detection"]
-    wanted: tuple[int, int] | None
+    followed: tuple[int, int] | None
     fps: float
 
 
@@ -102,8 +102,8 @@ def identify(
     """
     user = user or UserInput()
     require_pair(columns_of(people, owner, (0, 1)) >= 0, fps, user.video)
-    wanted = user.chosen and choose(people, owner, user.chosen, user.video)
-    crowd = _Crowd(people, owner, wanted, fps)
+    followed = user.chosen and choose(people, owner, user.chosen, user.video)
+    crowd = _Crowd(people, owner, followed, fps)
     question, answer = _as_detected(crowd, user)
     if user.corrections.count:
         question = _as_corrected(crowd, user, answer)
@@ -128,7 +128,7 @@ def scaled_choice(
 def _as_detected(crowd: _Crowd, user: UserInput) -> tuple[_Question, Columns]:
     """The question without corrections, and its answer: each person's detections."""
     people = crowd.people
-    if crowd.wanted is None:
+    if crowd.followed is None:
         columns = columns_of(people, crowd.owner, (0, 1))
     else:
         unchanged = _Edited(
@@ -191,18 +191,18 @@ def _columns(crowd: _Crowd, edited: _Edited) -> Columns:
     favoured = np.zeros(len(edited.people.frame), dtype=bool)
     favoured[edited.placed[edited.placed >= 0]] = True
     allowed = None
-    if crowd.wanted is not None:
+    if crowd.followed is not None:
         owner = np.where(edited.origin >= 0, crowd.owner[edited.origin], -1)
-        allowed = np.isin(owner, crowd.wanted) | favoured
+        allowed = np.isin(owner, crowd.followed) | favoured
     chosen = choose_pair(edited.people, crowd.fps, allowed=allowed, favoured=favoured)
     return _with_placed(chosen, edited)
 
 
 def _is_reversed(crowd: _Crowd, answer: Columns) -> bool:
     """Whether person 0 should be 1. Numbers are as chosen, as imported, or from left to right."""
-    if crowd.wanted is not None:
+    if crowd.followed is not None:
         found = np.where(answer >= 0, crowd.owner[answer], -1)
-        return bool((found == crowd.wanted[::-1]).sum() > (found == crowd.wanted).sum())
+        return bool((found == crowd.followed[::-1]).sum() > (found == crowd.followed).sum())
     both = np.flatnonzero((answer >= 0).all(axis=1))
     if len(both) == 0 or (crowd.people.identity >= 0).any():
         return False

@@ -75,7 +75,7 @@ def doubt_jumps(
     return np.concatenate([keypoints[..., :2], (confidence * (1.0 - doubt))[..., None]], axis=-1)
 
 
-def give_back_limbs(
+def swap_back_limbs(
     keypoints: Float[np.ndarray, "frame 2 keypoint 3"],
     height_px: Float[np.ndarray, " 2"],
     fps: float,

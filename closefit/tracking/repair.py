@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from closefit.tracking.gaps import fill_gaps
-from closefit.tracking.joints import doubt_jumps, give_back_limbs, own_probability
+from closefit.tracking.joints import doubt_jumps, swap_back_limbs, own_probability
 from closefit.tracking.pair import Pair, usual_height_px
 from closefit.tracking.swaps import Constraints, find_swapped
 
@@ -65,7 +65,7 @@ def repair(
     pair = pair.swapped(swapped)
     if dropped is not None:
         pair = pair.without(dropped)
-    keypoints = give_back_limbs(pair.keypoints, pair.height_px, fps)[0]
+    keypoints = swap_back_limbs(pair.keypoints, pair.height_px, fps)[0]
     own = own_probability(keypoints, pair.height_px, fps)
     if known is not None:
         own[(known.order >= 0) | known.trusted] = 1.0
@@ -94,7 +94,7 @@ def with_keypoints(
     """
     boxes = found.detected.boxes_xyxy
     height_px = usual_height_px(boxes)
-    keypoints = doubt_jumps(give_back_limbs(keypoints, height_px, fps)[0], height_px, fps)
+    keypoints = doubt_jumps(swap_back_limbs(keypoints, height_px, fps)[0], height_px, fps)
     return replace(found, keypoints=fill_gaps(boxes, keypoints, time_s, max_gap_s)[1])
 
 

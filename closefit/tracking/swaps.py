@@ -69,7 +69,7 @@ class Constraints:
         order: 0 where the columns are right, 1 where they are swapped, -1 where nothing is stated.
         swap_starts: From each of these frames on, until the next one, the result is swapped.
         reversed: The two are numbered the other way round in all frames.
-        trusted: The columns are right except where `order` says otherwise.
+        trusted: The columns are right except where `order` differs.
     """
 
     order: Int[np.ndarray, " frame"]

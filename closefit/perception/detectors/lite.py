@@ -137,7 +137,7 @@ def _window(box: Float[np.ndarray, "4"], size_wh: tuple[int, int]) -> tuple[int,
 
 
 def _distinct(candidates: Sequence[_Candidate]) -> list[_Candidate]:
-    """Drop the stranger of any two poses that coincide."""
+    """Drop the pose of larger strangeness of any two that coincide."""
     kept: list[_Candidate] = []
     for candidate in sorted(candidates, key=lambda candidate: candidate.strangeness):
         if all(_distance(candidate.pose, other) >= SAME_POSE for other in kept):

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from closefit.tracking.joints import doubt_jumps, give_back_limbs
+from closefit.tracking.joints import doubt_jumps, swap_back_limbs
 from tests.unit.tracking.scenes import HEIGHT_PX, crossing, walk
 
 FPS = 30.0
@@ -76,7 +76,7 @@ def test_swapped_legs_are_given_back() -> None:
     legs = [11, 12, 13, 14, 15, 16]
     wrong = APART.keypoints.copy()
     wrong[18:21, :, legs] = wrong[18:21, ::-1, legs]
-    found, swapped_points = give_back_limbs(wrong, HEIGHTS, FPS)
+    found, swapped_points = swap_back_limbs(wrong, HEIGHTS, FPS)
     np.testing.assert_array_equal(found, APART.keypoints)
     expected = np.zeros_like(swapped_points)
     expected[18:21, legs] = True
@@ -86,8 +86,8 @@ def test_swapped_legs_are_given_back() -> None:
 def test_giving_back_twice_changes_nothing_more() -> None:
     wrong = crossing().keypoints.copy()
     wrong[12:14, :, [5, 7, 9]] = wrong[12:14, ::-1, [5, 7, 9]]
-    once, _ = give_back_limbs(wrong, HEIGHTS, FPS)
-    twice, again = give_back_limbs(once, HEIGHTS, FPS)
+    once, _ = swap_back_limbs(wrong, HEIGHTS, FPS)
+    twice, again = swap_back_limbs(once, HEIGHTS, FPS)
     np.testing.assert_array_equal(once, twice)
     assert not again.any()
 
@@ -100,7 +100,7 @@ def test_nothing_is_swapped_without_need() -> None:
     onto_other = APART.keypoints.copy()
     onto_other[20:22, 0, 13:16] = onto_other[20:22, 1, 13:16]
     for keypoints in (crossed, one, onto_other):
-        found, swapped_points = give_back_limbs(keypoints, HEIGHTS, FPS)
+        found, swapped_points = swap_back_limbs(keypoints, HEIGHTS, FPS)
         np.testing.assert_array_equal(found, keypoints)
         assert not swapped_points.any()
 
@@ -108,6 +108,6 @@ def test_nothing_is_swapped_without_need() -> None:
 def test_the_order_of_the_two_people_does_not_matter() -> None:
     wrong = APART.keypoints.copy()
     wrong[18:21, :, 11:17] = wrong[18:21, ::-1, 11:17]
-    found, _ = give_back_limbs(wrong, HEIGHTS, FPS)
-    reverse, _ = give_back_limbs(wrong[:, ::-1], HEIGHTS, FPS)
+    found, _ = swap_back_limbs(wrong, HEIGHTS, FPS)
+    reverse, _ = swap_back_limbs(wrong[:, ::-1], HEIGHTS, FPS)
     np.testing.assert_array_equal(found, reverse[:, ::-1])
