@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from closefit.tracking.gaps import fill_gaps
-from closefit.tracking.joints import doubt_jumps, swap_back_limbs, own_probability
+from closefit.tracking.joints import doubt_jumps, own_probability, swap_back_limbs
 from closefit.tracking.pair import Pair, usual_height_px
 from closefit.tracking.swaps import Constraints, find_swapped
 
