@@ -49,7 +49,7 @@ class UserInput:
 
 
 class _Crowd(NamedTuple):
-    """Everybody as detected; `owner` as in `crowd.gather`, `followed`: the two chosen by the user."""
+    """Everybody as detected; `owner` is from `crowd.gather`, `followed` as chosen by the user."""
 
     people: DetectedPeople
     owner: Int[np.ndarray, " detection"]
