@@ -21,7 +21,7 @@ from closefit.demo.detections import VisiblePeople, simulate_detections
 from closefit.records import Track
 from closefit.storage import artifacts
 from closefit.tracking.colours import describe_clothes
-from closefit.tracking.people import PairDetections
+from closefit.tracking.pair import Pair
 from closefit.tracking.repair import DOUBTFUL, repair
 
 FPS = 30.0
@@ -40,7 +40,7 @@ class Simulated:
         exchanged: Frames in which the two people are the other way round.
     """
 
-    pair: PairDetections
+    pair: Pair
     exchanged: np.ndarray
 
 
@@ -160,7 +160,7 @@ def _of_arrays(
     keypoints = np.nan_to_num(arrays["keypoints"].astype(float))
     boxes = arrays["boxes"].astype(float)
     colours = np.stack([describe_clothes(*frame) for frame in zip(images, keypoints, strict=True)])
-    return Simulated(PairDetections(boxes, keypoints, colours), _exchanged(boxes, keypoints, truth))
+    return Simulated(Pair(boxes, keypoints, colours), _exchanged(boxes, keypoints, truth))
 
 
 def _exchanged(
@@ -275,7 +275,7 @@ STRESSES: dict[str, Stress] = {
 
 
 def _exchange(simulated: Simulated, frames: np.ndarray) -> Simulated:
-    return Simulated(simulated.pair.exchanged(frames), simulated.exchanged ^ frames)
+    return Simulated(simulated.pair.swapped(frames), simulated.exchanged ^ frames)
 
 
 def _lose(simulated: Simulated, lost: np.ndarray) -> Simulated:
@@ -306,7 +306,7 @@ def score_simulated(simulated: Simulated, fps: float) -> Score:
     """Decide who is who, and compare with what is known."""
     frames = len(simulated.exchanged)
     repaired = repair(simulated.pair, np.arange(frames) / fps, fps, MAX_GAP_S)
-    wrong = repaired.exchanged ^ simulated.exchanged
+    wrong = repaired.swapped ^ simulated.exchanged
     return _score(wrong[:, None] & repaired.seen, repaired.seen, repaired.identity_confidence)
 
 

@@ -20,9 +20,8 @@ from measuring import publish, table
 from closefit.demo.detections import VisiblePeople
 from closefit.records import DetectedPeople
 from closefit.storage import artifacts
+from closefit.tracking.crowd import gather
 from closefit.tracking.identify import identify
-from closefit.tracking.pair import pair_detections
-from closefit.tracking.sightings import Sightings
 
 MAX_GAP_S = 0.5
 UNKNOWN_SHARE = 0.7
@@ -74,14 +73,13 @@ def _clip(truth_file: Path, runs: Path, detector: str) -> tuple[Simulated, Visib
     record = artifacts.read(folder / "artifacts" / "detections.npz", DetectedPeople)
     truth = dict(np.load(truth_file))
     people = VisiblePeople.from_truth(truth)
-    found = identify(Sightings.from_record(record), record.time_s, people.fps, MAX_GAP_S)
-    pair = pair_detections(found.sightings, found.chosen)
+    pair = identify(record, gather(record, people.fps), people.fps, MAX_GAP_S).detected
     apart = np.linalg.norm(
         pair.keypoints[:, :, None, :, :2] - truth["keypoints2d"][:, None], axis=-1
     )
     nearest = np.median(apart, axis=-1).argmin(axis=-1)
     if (nearest == np.arange(2))[pair.seen].mean() < 0.5:
-        pair, nearest = pair.exchanged(np.ones(len(nearest), dtype=bool)), nearest[:, ::-1]
+        pair, nearest = pair.swapped(np.ones(len(nearest), dtype=bool)), nearest[:, ::-1]
     pair = pair.without(nearest != np.arange(2))
     return Simulated(pair, np.zeros(len(nearest), dtype=bool)), people
 

@@ -25,8 +25,8 @@ from ultralytics.utils.checks import check_yaml
 from closefit.records import DetectedPeople
 from closefit.storage import artifacts
 from closefit.tracking import association
+from closefit.tracking.crowd import gather
 from closefit.tracking.identify import identify
-from closefit.tracking.sightings import Sightings
 
 BONUSES = (0.0, 0.1, 0.2, 0.4)
 MAX_GAP_S = 0.5
@@ -51,41 +51,38 @@ def main() -> None:
 
 
 def _scores(record: DetectedPeople, truth: dict[str, Any]) -> list[Any]:
-    sightings = Sightings.from_record(record)
-    ids = _ids(sightings, (int(record.size_wh[1]), int(record.size_wh[0])))
-    owner = _owners(sightings, truth)
+    ids = _ids(record, (int(record.size_wh[1]), int(record.size_wh[0])))
+    owner = _owners(record, truth)
     named = [owner[(owner >= 0) & (ids == number)] for number in np.unique(ids[ids >= 0])]
     right = sum(max((own == 0).sum(), (own == 1).sum()) for own in named)
     scores: list[Any] = [len(named), f"{right}/{sum(map(len, named))}"]
     for bonus in BONUSES:
         with _bonus(ids, bonus):
             fps = 1.0 / np.diff(record.time_s).mean()
-            pair = identify(sightings, record.time_s, fps, MAX_GAP_S).repaired
+            pair = identify(record, gather(record, fps), fps, MAX_GAP_S)
         nearest = _errors(pair.keypoints, truth["keypoints2d"], truth["boxes"]).argmin(axis=-1)
         best = max(int((nearest == order)[pair.seen].sum()) for order in permutations((0, 1)))
         scores.append(f"{best}/{int(pair.seen.sum())}")
     return scores
 
 
-def _ids(sightings: Sightings, size: tuple[int, int]) -> np.ndarray:
+def _ids(people: DetectedPeople, size: tuple[int, int]) -> np.ndarray:
     """Number of each detection's track; -1 where the tracker follows nobody."""
     tracker = BYTETracker(IterableSimpleNamespace(**YAML.load(check_yaml("bytetrack.yaml"))))
-    ids = np.full(len(sightings.frame), -1)
-    for frame in range(sightings.num_frames):
-        found = np.flatnonzero(sightings.frame == frame)
-        scores = sightings.scores[found, None]
-        rows = np.concatenate([sightings.boxes_xyxy[found], scores, np.zeros_like(scores)], axis=1)
+    ids = np.full(len(people.frame), -1)
+    for frame in range(people.num_frames):
+        found = np.flatnonzero(people.frame == frame)
+        scores = people.scores[found, None]
+        rows = np.concatenate([people.boxes_xyxy[found], scores, np.zeros_like(scores)], axis=1)
         for track in tracker.update(Boxes(rows.astype(np.float32), size), None):
             ids[found[int(track[-1])]] = int(track[4])
     return ids
 
 
-def _owners(sightings: Sightings, truth: dict[str, Any]) -> np.ndarray:
+def _owners(people: DetectedPeople, truth: dict[str, Any]) -> np.ndarray:
     """True person of each detection, -1 for nobody."""
-    frame = sightings.frame
-    errors = _errors(
-        sightings.keypoints[:, None], truth["keypoints2d"][frame], truth["boxes"][frame]
-    )
+    frame = people.frame
+    errors = _errors(people.keypoints[:, None], truth["keypoints2d"][frame], truth["boxes"][frame])
     return np.where(errors[:, 0].min(axis=-1) < SAME_PERSON, errors[:, 0].argmin(axis=-1), -1)
 
 
@@ -100,8 +97,10 @@ def _bonus(ids: np.ndarray, bonus: float) -> Iterator[None]:
     """Make links within one id cheaper."""
     plain = association._costs
 
-    def costs(sightings: Sightings, tracks: list[list[int]], found: list[int], frame: int) -> Any:
-        cost, changed = plain(sightings, tracks, found, frame)
+    def costs(
+        people: DetectedPeople, masks: Any, tracks: list[list[int]], found: list[int], frame: int
+    ) -> Any:
+        cost, changed = plain(people, masks, tracks, found, frame)
         before = ids[np.array([track[-1] for track in tracks], dtype=int)]
         now = ids[np.array(found, dtype=int)]
         same = (before[:, None] == now[None]) & (now >= 0)

@@ -7,13 +7,13 @@ at the top left corner of the image and pixel centres lie at +0.5. An axis of si
 available" (for example `features` from a backend that has none).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from closefit.mask_stack import MaskStack, check
+from closefit.mask_stack import MaskStack, check, join, split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,22 +33,23 @@ class VideoInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectedPeople:
-    """Everybody who was detected in a clip: what `track` keeps, so that it can decide again.
+    """Everybody who was detected in a clip, in order of frames.
 
-    Detections are in order of frames; pixels are those of the pictures at `size_wh`.
+    `track` keeps this record, so that it can decide again who is who without detecting again.
 
     Attributes:
         time_s: Time stamp of each frame in the source video.
-        size_wh: Width and height of the pictures (the working size), and of the masks.
+        size_wh: Width and height in pixels of the pictures in which people were detected (the
+            working size). Boxes, keypoints and masks are in these pixels.
         frame: Frame of each detection.
-        boxes_xyxy: Box of each detection.
+        boxes_xyxy: Left, top, right, bottom of each detection.
         scores: Confidence that this is a person.
-        keypoints: COCO-17 x, y in pixels and confidence in [0, 1].
+        keypoints: COCO-17 x, y and confidence in [0, 1].
         landmarks_3d_m: As in `Track`; size 0 where the detector has none.
         colours: Description of the clothes' colours; NaN where unknown.
-        identity: Number of the person as an import knows it; -1 where unknown.
-        mask_corners: Columns and rows of each mask's bounding box: left, top, right, bottom.
-        mask_bytes: The pixels of these boxes, deflated (see `mask_stack`), one after the other.
+        identity: Number of the person in an import; -1 where unknown.
+        mask_corners: Left, top, right, bottom of each mask's bounding box.
+        mask_bytes: Pixels of these boxes, deflated (see `mask_stack`), one after the other.
         mask_ends: Where each mask's bytes end.
     """
 
@@ -68,6 +69,35 @@ class DetectedPeople:
     mask_bytes: UInt8[np.ndarray, " mask_byte"]
     mask_ends: Int[np.ndarray, " detection"]
 
+    @property
+    def num_frames(self) -> int:
+        """Length of the clip."""
+        return len(self.time_s)
+
+    @property
+    def height_px(self) -> Float[np.ndarray, " detection"]:
+        """Heights of the boxes."""
+        heights: Float[np.ndarray, " detection"] = self.boxes_xyxy[:, 3] - self.boxes_xyxy[:, 1]
+        return heights
+
+    def of(self, chosen: Int[np.ndarray, " chosen"]) -> "DetectedPeople":
+        """Some of the detections, given by number in order of frames."""
+        masks = list(split(self.mask_bytes, self.mask_ends))
+        mask_bytes, mask_ends = join(masks[number] for number in chosen)
+        return replace(
+            self,
+            frame=self.frame[chosen],
+            boxes_xyxy=self.boxes_xyxy[chosen],
+            scores=self.scores[chosen],
+            keypoints=self.keypoints[chosen],
+            landmarks_3d_m=self.landmarks_3d_m[chosen],
+            colours=self.colours[chosen],
+            identity=self.identity[chosen],
+            mask_corners=self.mask_corners[chosen],
+            mask_bytes=mask_bytes,
+            mask_ends=mask_ends,
+        )
+
     def check_masks(self) -> None:
         """Check that every mask can be read.
 
@@ -82,27 +112,28 @@ class DetectedPeople:
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """Two people followed through a clip: what `stage track` writes.
+    """Two people followed through a clip: the result of `stage track`.
 
     Attributes:
         time_s: Time stamp of each frame in the source video.
         fps: Frames per second of this clip (mean rate where the source rate varies).
         size_wh: Width and height of the source video in pixels, upright.
-        boxes_xyxy: Box per person in source pixels; NaN where there is none.
+        boxes_xyxy: Left, top, right, bottom in source pixels; NaN where there is no box.
         keypoints: x, y in source pixels and confidence in [0, 1] (0 where unknown).
         keypoint_set: Name of the set in `body.keypoints`, for example `coco17`.
         landmarks_3d_m: Metric 3D positions of the keypoints (same order) about the person's own hip
-            midpoint, in camera axes, and confidence, where a backend gives them (else size 0).
+            midpoint, in camera axes, and confidence. Size 0 where a backend has none.
         features: Image feature per person (pooled backbone feature).
         union_mask_bytes: Pixels of both people, deflated (see `mask_stack`), one mask after the
-            other; an empty mask, which has no bytes, means unknown.
+            other. An empty mask has no bytes and means unknown.
         union_mask_ends: Where each frame's bytes end.
-        person_mask_bytes: Pixels of each person, likewise; all empty where nobody tells them apart.
+        person_mask_bytes: Pixels of each person, likewise; all empty where masks do not separate
+            the two people.
         person_mask_ends: Where each frame's and person's bytes end.
         mask_size_wh: Width and height of the masks (the working size, at most the source's).
-        seen: Person was detected in the frame.
+        seen: The person was detected in the frame.
         filled: Box and keypoints were interpolated over a short gap.
-        identity_confidence: How sure it is, 0 to 1, that this detection is this person.
+        identity_confidence: Probability that this detection is of this person.
     """
 
     KIND: ClassVar[str] = "track"

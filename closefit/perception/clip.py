@@ -1,4 +1,8 @@
-"""The chosen part of a video, at working size, with what the user knows of it."""
+"""The chosen frames of a video at working size, with the user's input for them.
+
+The user gives coordinates in pixels of the source video. They are converted here, once, to pixels
+of the working size, in which `track` computes; the result is converted back when it is written.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,19 +14,21 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from closefit import video
+from closefit.config import PeopleChoice
 from closefit.events import Step
 from closefit.imports.detections.given import Given, read_given
 from closefit.imports.detections.part import Part
 from closefit.storage.job import Job
 from closefit.tracking.corrections import NO_CORRECTIONS, Corrections
 from closefit.tracking.corrections import read as read_corrections
+from closefit.tracking.identify import scaled_choice
 
 Image = UInt8[np.ndarray, "height width 3"]
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """The chosen part of the video, and how to read it at working size."""
+    """The chosen frames of the video, and how to read them at working size."""
 
     job: Job
     time_s: Float[np.ndarray, " frame"]
@@ -42,7 +48,7 @@ class Clip:
 
     @cached_property
     def given(self) -> Given | None:
-        """What the user knows already of these frames."""
+        """Detections that the user imports."""
         paths, info = self.job.config.track.observations, self.job.video
         if not paths:
             return None
@@ -52,11 +58,18 @@ class Clip:
 
     @cached_property
     def corrections(self) -> Corrections:
-        """What the user says was wrong, in pixels of the source video."""
+        """The user's corrections, in pixels of the working size."""
         named, info = self.job.config.track.corrections, self.job.video
         if named is None:
             return NO_CORRECTIONS
-        return read_corrections(Path(named), len(self.time_s), (info.width, info.height))
+        corrections = read_corrections(Path(named), len(self.time_s), (info.width, info.height))
+        return corrections.scaled(*(1.0 / self.scale))
+
+    @property
+    def chosen_people(self) -> tuple[PeopleChoice, PeopleChoice] | None:
+        """The two people whom the user chose; points are in pixels of the working size."""
+        people = self.job.config.track.chosen_people
+        return people and scaled_choice(people, *(1.0 / self.scale))
 
     def images(self, task: str) -> Iterator[Image]:
         """Stream the pictures at working size, reporting progress under the name `task`."""

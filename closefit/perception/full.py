@@ -9,77 +9,63 @@ from jaxtyping import Float
 from closefit.models.weights import locate
 from closefit.perception import yolo
 from closefit.perception.clip import Clip, batches
-from closefit.perception.evidence import Evidence, from_masks
 from closefit.perception.people import choose, detect
-from closefit.tracking.identify import Identified
-from closefit.tracking.masks import PairMask, chosen_masks
+from closefit.perception.result import to_track
+from closefit.records import Track
+from closefit.tracking.masks import PairMask
 from closefit.tracking.prompts import choose_prompts, sure_boxes
-from closefit.tracking.repair import RepairedPair, with_keypoints
+from closefit.tracking.repair import IdentifiedPair, with_keypoints
 
 
-def perceive(clip: Clip) -> Evidence:
+def perceive(clip: Clip) -> Track:
     """Boxes and identities from YOLO, keypoints and features from ViTPose, masks from SAM 2.1.
 
-    Networks are asked only for what an import lacks.
+    Networks are used only for what an import lacks.
     """
     given, settings = clip.given, clip.job.config.track
     # A missing or damaged network is refused before the long work.
-    vitpose = sam2 = None
+    vitpose = sam2 = masks = features = None
     if given is None or not given.has_keypoints:
         vitpose = locate(f"vitpose-{settings.vitpose}", clip.job.config.weights_dir)
     if given is None or not given.has_masks:
         sam2 = locate(f"sam2.1-hiera-{settings.sam2}", clip.job.config.weights_dir)
-    identified = choose(clip, lambda: detect(clip, yolo.load(clip, with_masks=False)))
-    people = identified.repaired
-    features = np.zeros((*people.seen.shape, 0))
+    found = choose(clip, lambda: detect(clip, yolo.load(clip, with_masks=False)))
     if vitpose is not None:
-        people, features = _with_vitpose(clip, people, vitpose)
+        found, features = _with_vitpose(clip, found, vitpose)
     if sam2 is not None:
-        masks = _sam2_masks(clip, identified, people, sam2)
-    else:
-        masks = chosen_masks(identified.sightings, identified.chosen, clip.size_wh)
-    no_landmarks = np.zeros((*people.seen.shape, 0, 4))
-    return from_masks(clip, identified, people, masks, features, no_landmarks)
+        masks = _sam2_masks(clip, found, sam2)
+    return to_track(clip, found, masks, features)
 
 
 def _with_vitpose(
-    clip: Clip, people: RepairedPair, weights: Path
-) -> tuple[RepairedPair, Float[np.ndarray, "frame person feature"]]:
+    clip: Clip, found: IdentifiedPair, weights: Path
+) -> tuple[IdentifiedPair, Float[np.ndarray, "frame person feature"]]:
     """Keypoints of people whose boxes are known, and an image feature of each."""
     # Imported here: transformers is slow to import, and the other backends do without.
     from closefit.perception.detectors.vitpose import VitPoseEstimator
 
-    estimator = VitPoseEstimator(weights, clip.job.device)
-    keypoints = np.zeros((*people.seen.shape, 17, 3))
-    features = np.zeros((*people.seen.shape, estimator.feature_size), np.float32)
+    estimator, seen = VitPoseEstimator(weights, clip.job.device), found.seen
+    keypoints = np.zeros((*seen.shape, 17, 3))
+    features = np.zeros((*seen.shape, estimator.feature_size), np.float32)
     frame = 0
     for pictures in batches(clip.images("keypoints"), estimator.batch_size):
         frames = range(frame, frame + len(pictures))
-        boxes = [people.boxes_xyxy[number, people.seen[number]] for number in frames]
-        for number, (points, feature) in zip(
-            frames, estimator.estimate(pictures, boxes), strict=True
-        ):
-            keypoints[number, people.seen[number]] = points
-            features[number, people.seen[number]] = feature
+        boxes = [found.boxes_xyxy[number, seen[number]] for number in frames]
+        estimates = estimator.estimate(pictures, boxes)
+        for number, (points, feature) in zip(frames, estimates, strict=True):
+            keypoints[number, seen[number]] = points
+            features[number, seen[number]] = feature
         frame += len(pictures)
-    max_gap_s = clip.job.config.track.max_gap_s
-    fps = clip.job.video.fps
-    return with_keypoints(people, keypoints, clip.time_s, fps, max_gap_s), features
+    max_gap_s, fps = clip.job.config.track.max_gap_s, clip.job.video.fps
+    return with_keypoints(found, keypoints, clip.time_s, fps, max_gap_s), features
 
 
-def _sam2_masks(
-    clip: Clip, identified: Identified, people: RepairedPair, weights: Path
-) -> Iterator[PairMask]:
+def _sam2_masks(clip: Clip, found: IdentifiedPair, weights: Path) -> Iterator[PairMask]:
     """Masks of people who are followed by SAM 2.1."""
     from closefit.perception.detectors.sam2 import Sam2Segmenter
 
     segmenter = Sam2Segmenter(weights, clip.job.device)
-    prompts = choose_prompts(
-        people.boxes_xyxy,
-        people.seen,
-        people.identity_confidence,
-        clip.job.video.fps,
-        identified.stated,
-    )
-    tracked = sure_boxes(people.boxes_xyxy, people.seen, people.identity_confidence)
-    return segmenter.follow(clip.images("masks"), prompts, tracked)
+    people = found.boxes_xyxy, found.seen, found.identity_confidence
+    placed = clip.corrections.placed(len(clip.time_s))
+    prompts = choose_prompts(*people, clip.job.video.fps, placed)
+    return segmenter.follow(clip.images("masks"), prompts, sure_boxes(*people))

@@ -3,13 +3,14 @@
 from closefit.errors import ObservationsError
 from closefit.imports.detections.given import Given
 from closefit.perception.clip import Clip
-from closefit.perception.evidence import Evidence, from_sightings
 from closefit.perception.people import choose
-from closefit.tracking.sightings import Sightings, SightingsBuilder
+from closefit.perception.result import to_track
+from closefit.records import DetectedPeople, Track
+from closefit.tracking.detections import DetectionCollector
 
 
-def perceive(clip: Clip) -> Evidence:
-    """Detections made elsewhere; the video only adds the colours of the clothes."""
+def perceive(clip: Clip) -> Track:
+    """Imported detections; the video only adds the colours of the clothes."""
     given = clip.given
     assert given is not None
     if given.lacks is not None:
@@ -18,12 +19,12 @@ def perceive(clip: Clip) -> Evidence:
             f"{named}: {given.lacks}",
             hint="add `--perception yolo` (or another detector), which finds what is missing",
         )
-    return from_sightings(clip, choose(clip, lambda: _read_given(clip, given)))
+    return to_track(clip, choose(clip, lambda: _read_given(clip, given)))
 
 
-def _read_given(clip: Clip, given: Given) -> Sightings:
-    """Everybody whom an import knows, with the colours of their clothes from the video."""
-    builder = SightingsBuilder()
+def _read_given(clip: Clip, given: Given) -> DetectedPeople:
+    """All imported people, with the colours of their clothes from the video."""
+    collector = DetectionCollector()
     for frame, picture in enumerate(clip.images("reading")):
-        builder.add(picture, given.detections(frame))
-    return builder.finish()
+        collector.add(picture, given.detections(frame))
+    return collector.finish(clip.time_s)

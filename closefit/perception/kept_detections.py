@@ -1,7 +1,7 @@
-"""The detections of a clip, kept by `track` so that it can decide again who is who.
+"""The detections of a clip, kept so that `track` can decide again who is who without detecting.
 
-They have a fingerprint of their own, without the settings that only matter after detecting. A
-damaged or missing file is no error: the detector runs again.
+Their fingerprint leaves out the settings that take effect after detection. A damaged or missing
+file is not an error: the detector runs again.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ AFTER_DETECTING = frozenset({"track.corrections", "track.people", "track.max_gap
 
 
 def kept_detections(workspace: Workspace, track: Provenance) -> DetectedPeople | None:
-    """Return the kept detections if they are those that `track` would make now."""
+    """Return the kept detections if they are still valid for this run of `track`."""
     path = workspace.artifact(DetectedPeople.KIND)
     try:
         recorded = artifacts.read_provenance(path, DetectedPeople)
@@ -40,7 +40,7 @@ def keep_detections(workspace: Workspace, track: Provenance, detections: Detecte
 
 
 def are_kept(workspace: Workspace, track: Provenance, changed: Iterable[str]) -> bool:
-    """Whether `track` can go on from the kept detections after these settings have changed."""
+    """Whether the kept detections remain valid after these settings have changed."""
     return AFTER_DETECTING.issuperset(changed) and kept_detections(workspace, track) is not None
 
 

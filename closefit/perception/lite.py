@@ -3,13 +3,14 @@
 from closefit.models.weights import locate
 from closefit.perception.clip import Clip
 from closefit.perception.detectors.lite import LiteDetector
-from closefit.perception.evidence import Evidence, from_sightings
 from closefit.perception.people import Detector, choose, detect
+from closefit.perception.result import to_track
+from closefit.records import Track
 
 
-def perceive(clip: Clip) -> Evidence:
+def perceive(clip: Clip) -> Track:
     """Everything from RTMDet and BlazePose, in one pass over the video."""
-    return from_sightings(clip, choose(clip, lambda: detect(clip, _load(clip))))
+    return to_track(clip, choose(clip, lambda: detect(clip, _load(clip))))
 
 
 def _load(clip: Clip) -> Detector:

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from closefit.errors import NeverTogetherError, NobodyError, OnePersonError
 from closefit.events import Notice
 from closefit.perception.clip import Clip, Image, batches
 from closefit.perception.kept_detections import keep_detections, kept_detections
-from closefit.tracking.detections import Detections
-from closefit.tracking.identify import Identified, Wishes, identify, scaled_choice
-from closefit.tracking.sightings import Sightings, SightingsBuilder
+from closefit.records import DetectedPeople
+from closefit.tracking.crowd import described, gather
+from closefit.tracking.detections import DetectionCollector, Detections
+from closefit.tracking.identify import UserInput, identify
+from closefit.tracking.repair import IdentifiedPair
 
 
 @runtime_checkable
@@ -22,44 +26,40 @@ class Detector(Protocol):
         """Find the people in RGB pictures of one size."""
 
 
-def detect(clip: Clip, detector: Detector) -> Sightings:
-    """Detect everybody; what an import knows is believed."""
-    builder = SightingsBuilder()
+def detect(clip: Clip, detector: Detector) -> DetectedPeople:
+    """Detect everybody; imported people take precedence."""
+    collector = DetectionCollector()
     seen = (
         pair
         for pictures in batches(clip.images("people"), detector.batch_size)
         for pair in zip(pictures, detector.detect(pictures), strict=True)
     )
     for frame, (picture, found) in enumerate(seen):
-        builder.add(picture, found if clip.given is None else clip.given.complete(frame, found))
-    return builder.finish()
+        collector.add(picture, found if clip.given is None else clip.given.complete(frame, found))
+    return collector.finish(clip.time_s)
 
 
-def choose(clip: Clip, find: Callable[[], Sightings]) -> Identified:
-    """Choose the two people and tell them apart, unless an import has done so.
+def choose(clip: Clip, find: Callable[[], DetectedPeople]) -> IdentifiedPair:
+    """Choose the two people and tell them apart.
 
-    `find` is called only if no detections are kept from before.
+    `find` is called only if no detections are kept from an earlier run.
     """
-    job, given = clip.job, clip.given
-    settings, info = job.config.track, job.video
-    kept = kept_detections(job.workspace, job.provenance)
-    if kept is not None:
+    job, given, fps = clip.job, clip.given, clip.job.video.fps
+    people = kept_detections(job.workspace, job.provenance)
+    if people is not None:
         job.emit(Notice("the detections are up to date; only who is who is decided again"))
-        sightings = Sightings.from_record(kept)
     else:
-        sightings = find() if given is None else given.identified(find())
-        record = sightings.to_record(clip.time_s, clip.size_wh)
-        keep_detections(job.workspace, job.provenance, record)
-    across, down = 1.0 / clip.scale
-    people = settings.chosen_people
-    wishes = Wishes(
-        people=people and scaled_choice(people, across, down),
-        corrections=clip.corrections.scaled(across, down),
+        people = find() if given is None else given.identified(find())
+        keep_detections(job.workspace, job.provenance, people)
+    owner = gather(people, fps)
+    user = UserInput(
+        chosen=clip.chosen_people,
+        corrections=clip.corrections,
         identities_known=given is not None and given.knows_identities,
-        video=info.path,
+        video=job.video.path,
     )
     try:
-        return identify(sightings, clip.time_s, info.fps, settings.max_gap_s, wishes)
+        found = identify(people, owner, fps, job.config.track.max_gap_s, user)
     except (NobodyError, OnePersonError, NeverTogetherError) as error:
         if given is None:
             raise
@@ -68,3 +68,6 @@ def choose(clip: Clip, find: Callable[[], Sightings]) -> Identified:
             hint="what `--observations` names decides who is there, even with a detector: it must "
             "hold both people, in the same frames (docs/importing.md)",
         ) from error
+    swapped = np.flatnonzero(found.swapped).tolist()
+    job.report({"swapped_frames": swapped, "people": described(people, owner, clip.scale)})
+    return found

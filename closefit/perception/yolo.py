@@ -3,14 +3,15 @@
 from closefit.models.weights import locate
 from closefit.perception.clip import Clip
 from closefit.perception.detectors.yolo import YoloDetector
-from closefit.perception.evidence import Evidence, from_sightings
 from closefit.perception.people import Detector, choose, detect
+from closefit.perception.result import to_track
+from closefit.records import Track
 
 
-def perceive(clip: Clip) -> Evidence:
+def perceive(clip: Clip) -> Track:
     """Everything from YOLO, in one pass over the video."""
     masks_given = clip.given is not None and clip.given.has_masks
-    return from_sightings(
+    return to_track(
         clip, choose(clip, lambda: detect(clip, load(clip, with_masks=not masks_given)))
     )
 

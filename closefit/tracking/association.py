@@ -1,9 +1,10 @@
 """Links detections of neighbouring frames into tracklets that hold one person each.
 
-Linking is cautious: where two people could be confused, both tracklets end, and `pair` decides
-later with the whole clip at hand. A tracklet may miss a few frames, but never guesses.
+Linking is cautious: where two people could be confused, both tracklets end, and `pair_search`
+decides later over the whole clip. A tracklet may have gaps of a few frames.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
@@ -11,9 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from closefit.records import DetectedPeople
 from closefit.tracking.colours import colour_distance, mean_colour
 from closefit.tracking.detections import box_iou
-from closefit.tracking.sightings import Sightings
+from closefit.tracking.mask_crops import MaskCrop, mask_crops
 
 MAX_MISS_S = 0.2
 """A tracklet ends when its person is not found for longer than this."""
@@ -22,7 +24,7 @@ MAX_COST = 1.2
 """Detections that differ more from a tracklet's prediction belong to someone else."""
 
 CONFUSION_MARGIN = 0.15
-"""Where the second best way to link costs less than this more, it is not decided here."""
+"""A link is left open if the next best one costs at most this much more."""
 
 POSE_SCALE = 0.3
 """Mean distance of keypoints, in person heights, that counts as much as boxes being apart."""
@@ -32,7 +34,7 @@ MASK_COST = 0.3
 
 COLOUR_MEMORY = 10
 MAX_COLOUR_CHANGE = 0.5
-"""Clothes farther than this from those in a tracklet's last detections end it."""
+"""A tracklet ends if the clothes differ more than this from those in its last detections."""
 
 UNLIKELY = 1e3
 
@@ -42,7 +44,7 @@ class Tracklet:
     """Detections of one person in successive frames.
 
     Attributes:
-        detections: Indices into `Sightings`, in order of frames.
+        detections: Numbers in `DetectedPeople`, in order of frames.
         start: First frame.
         end: Last frame.
     """
@@ -52,42 +54,44 @@ class Tracklet:
     end: int
 
 
-def link_known(sightings: Sightings, fps: float) -> list[Tracklet]:
-    """As `link`, where every imported identity is a tracklet already."""
-    known = [number for number in np.unique(sightings.identity) if number >= 0]
+def link_known(people: DetectedPeople, fps: float) -> list[Tracklet]:
+    """As `link`, except that each imported identity is one tracklet."""
+    known = [number for number in np.unique(people.identity) if number >= 0]
     if not known:
-        return link(sightings, fps)
-    members = [np.flatnonzero(sightings.identity == number) for number in known]
-    others = np.flatnonzero(sightings.identity < 0)
-    members += [others[tracklet.detections] for tracklet in link(sightings.of(others), fps)]
-    tracklets = [
-        Tracklet(numbers, int(sightings.frame[numbers[0]]), int(sightings.frame[numbers[-1]]))
-        for numbers in members
-    ]
-    return sorted(tracklets, key=lambda tracklet: (tracklet.start, tracklet.detections[0]))
+        return link(people, fps)
+    members = [np.flatnonzero(people.identity == number) for number in known]
+    others = np.flatnonzero(people.identity < 0)
+    members += [others[tracklet.detections] for tracklet in link(people.of(others), fps)]
+    return _tracklets(people, members)
 
 
-def link(sightings: Sightings, fps: float) -> list[Tracklet]:
+def link(people: DetectedPeople, fps: float) -> list[Tracklet]:
     """Return tracklets that together hold every detection once, in order of their start."""
-    reach = max(1, round(MAX_MISS_S * fps))
+    reach, masks = max(1, round(MAX_MISS_S * fps)), mask_crops(people)
     finished: list[list[int]] = []
     live: list[list[int]] = []
-    bounds = np.searchsorted(sightings.frame, np.arange(sightings.num_frames + 1))
-    for frame in range(sightings.num_frames):
+    bounds = np.searchsorted(people.frame, np.arange(people.num_frames + 1))
+    for frame in range(people.num_frames):
         found = list(range(bounds[frame], bounds[frame + 1]))
-        lost = [track for track in live if frame - sightings.frame[track[-1]] > reach]
+        lost = [track for track in live if frame - people.frame[track[-1]] > reach]
         finished += lost
         live = [track for track in live if track not in lost]
-        continued, ended = _decide(*_costs(sightings, live, found, frame))
+        continued, ended = _decide(*_costs(people, masks, live, found, frame))
         for track, detection in continued:
             live[track].append(found[detection])
         started = set(range(len(found))) - {detection for _, detection in continued}
         finished += [live[track] for track in ended]
         live = [track for number, track in enumerate(live) if number not in ended]
         live += [[found[detection]] for detection in sorted(started)]
+    return _tracklets(people, map(np.array, finished + live))
+
+
+def _tracklets(
+    people: DetectedPeople, members: Iterable[Int[np.ndarray, " detection"]]
+) -> list[Tracklet]:
+    """Tracklets with these detections, in order of their start."""
     tracklets = [
-        Tracklet(np.array(track), int(sightings.frame[track[0]]), int(sightings.frame[track[-1]]))
-        for track in finished + live
+        Tracklet(own, int(people.frame[own[0]]), int(people.frame[own[-1]])) for own in members
     ]
     return sorted(tracklets, key=lambda tracklet: (tracklet.start, tracklet.detections[0]))
 
@@ -95,7 +99,7 @@ def link(sightings: Sightings, fps: float) -> list[Tracklet]:
 def _decide(
     costs: Float[np.ndarray, "track detection"], changed: Bool[np.ndarray, "track detection"]
 ) -> tuple[list[tuple[int, int]], set[int]]:
-    """Best links, and the tracklets that end because they might be confused."""
+    """Best links, and the tracklets that end because they could be confused."""
     chosen = [
         (int(track), int(detection))
         for track, detection in zip(*linear_sum_assignment(costs), strict=True)
@@ -113,8 +117,8 @@ def _decide(
             if rival is None:
                 close = costs[track, other] < best + CONFUSION_MARGIN
             else:
-                exchanged = costs[track, other] + costs[rival, detection]
-                close = exchanged < best + costs[rival, other] + CONFUSION_MARGIN
+                crossed = costs[track, other] + costs[rival, detection]
+                close = crossed < best + costs[rival, other] + CONFUSION_MARGIN
             if close:
                 unsure |= {track} if rival is None else {track, rival}
         for rival in range(costs.shape[0]):
@@ -124,7 +128,11 @@ def _decide(
 
 
 def _costs(
-    sightings: Sightings, tracks: list[list[int]], found: list[int], frame: int
+    people: DetectedPeople,
+    masks: list[MaskCrop],
+    tracks: list[list[int]],
+    found: list[int],
+    frame: int,
 ) -> tuple[Float[np.ndarray, "track detection"], Bool[np.ndarray, "track detection"]]:
     """Cost of continuing each tracklet with each detection, and whether the clothes changed."""
     if not tracks or not found:
@@ -132,33 +140,31 @@ def _costs(
         return nothing, nothing > 0
     last = np.array([track[-1] for track in tracks])
     before = np.array([track[-2] if len(track) > 1 else track[-1] for track in tracks])
-    step = np.maximum(sightings.frame[last] - sightings.frame[before], 1)
-    ahead = ((frame - sightings.frame[last]) / step)[:, None]
-    boxes = sightings.boxes_xyxy
-    # Half of the last step: people do go on, but detections also tremble.
+    step = np.maximum(people.frame[last] - people.frame[before], 1)
+    ahead = ((frame - people.frame[last]) / step)[:, None]
+    boxes = people.boxes_xyxy
+    # Half of the last step: motion continues, but detections are noisy.
     shift = 0.5 * ahead * _centres(boxes[last] - boxes[before])
     predicted = boxes[last] + np.tile(shift, 2)
     overlap = box_iou(predicted, boxes[found])
 
-    keypoints = sightings.keypoints
+    keypoints = people.keypoints
     points = keypoints[last, :, :2] + shift[:, None]
     distance = np.linalg.norm(points[:, None] - keypoints[found][None, :, :, :2], axis=-1)
     weight = keypoints[last][:, None, :, 2] * keypoints[found][None, :, :, 2] + 1e-6
     pose = (weight * distance).sum(axis=-1) / weight.sum(axis=-1)
-    pose = pose / sightings.height_px[last][:, None] / POSE_SCALE
+    pose = pose / people.height_px[last][:, None] / POSE_SCALE
 
-    known = np.stack([mean_colour(sightings.colours[track[-COLOUR_MEMORY:]]) for track in tracks])
-    colours = colour_distance(known[:, None], sightings.colours[found][None], unknown=0.0)
-    costs: Float[np.ndarray, "track detection"] = (
-        0.5 * (1.0 - overlap) + 0.5 * np.minimum(pose, 2.0) + 0.3 * colours
-    )
-    costs += MASK_COST * (1.0 - _mask_overlap(sightings, last, shift, found))
+    known = np.stack([mean_colour(people.colours[track[-COLOUR_MEMORY:]]) for track in tracks])
+    colours = colour_distance(known[:, None], people.colours[found][None], unknown=0.0)
+    costs = 0.5 * (1.0 - overlap) + 0.5 * np.minimum(pose, 2.0) + 0.3 * colours
+    costs += MASK_COST * (1.0 - _mask_overlap(masks, last, shift, found))
     apart = (overlap <= 0) & (pose > 1.0)
     return np.where(apart, UNLIKELY, costs), colours > MAX_COLOUR_CHANGE
 
 
 def _mask_overlap(
-    sightings: Sightings,
+    masks: list[MaskCrop],
     last: Int[np.ndarray, " track"],
     shift_px: Float[np.ndarray, "track 2"],
     found: list[int],
@@ -166,10 +172,9 @@ def _mask_overlap(
     """IoU of each tracklet's last mask, moved on, with each detection's; 1 where unknown."""
     overlap = np.ones((len(last), len(found)))
     for (row, before), (column, now) in product(enumerate(last), enumerate(found)):
-        overlap[row, column] = sightings.masks[before].iou(sightings.masks[now], shift_px[row])
+        overlap[row, column] = masks[before].iou(masks[now], shift_px[row])
     return np.nan_to_num(overlap, nan=1.0)
 
 
 def _centres(boxes: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch 2"]:
-    centres: Float[np.ndarray, "*batch 2"] = (boxes[..., :2] + boxes[..., 2:]) / 2.0
-    return centres
+    return np.asarray((boxes[..., :2] + boxes[..., 2:]) / 2.0)

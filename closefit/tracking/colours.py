@@ -1,7 +1,7 @@
-"""Describes how people are dressed, so that they can be told apart after a crossing.
+"""Describes the colours of clothes, so that people can be told apart after a crossing.
 
-Colours are sampled on the trunk and the thighs, where keypoints say these are, and counted in
-histograms whose distances are Hellinger's (square roots of shares, compared as vectors).
+Colours are sampled on the trunk and the thighs, located by keypoints, and counted in histograms
+that are compared by the Hellinger distance (between square roots of shares).
 """
 
 import numpy as np
@@ -14,10 +14,10 @@ TRUNK = (LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP)
 THIGHS = (LEFT_HIP, RIGHT_HIP, LEFT_KNEE, RIGHT_KNEE)
 
 MIN_CONFIDENCE = 0.4
-"""Of the keypoints that say where to look."""
+"""Of the keypoints that locate a part of the body."""
 
 MIN_SAMPLES = 20
-"""Fewer visible samples than this describe nothing."""
+"""With fewer visible samples a part counts as unknown."""
 
 LIGHTNESS_BINS, CHROMA_BINS = 6, 5
 CHROMA_RANGE = 60.0
@@ -43,7 +43,7 @@ def describe_clothes(
             trunk or thighs are left out.
 
     Returns:
-        `COLOUR_SIZE` numbers per person: trunk, then thighs; NaN for a part that hardly shows.
+        `COLOUR_SIZE` numbers per person: trunk, then thighs; NaN for a part that is hardly visible.
     """
     described = np.zeros((len(keypoints), COLOUR_SIZE))
     points = np.stack([_samples(keypoints, corners) for corners in (TRUNK, THIGHS)], axis=1)
@@ -65,7 +65,7 @@ def describe_clothes(
 def _samples(
     keypoints: Float[np.ndarray, "person 17 3"], corners: tuple[int, int, int, int]
 ) -> Float[np.ndarray, "person sample 2"]:
-    """Points inside the quadrilateral of four keypoints; NaN if one of them is unsure."""
+    """Points inside the quadrilateral of four keypoints; NaN if one of them is uncertain."""
     top_left, top_right, low_left, low_right = (keypoints[:, [corner], :2] for corner in corners)
     u, v = ACROSS[:, None], DOWN[:, None]
     points: Float[np.ndarray, "person sample 2"] = (1 - v) * (
@@ -109,7 +109,7 @@ def _histogram(colours: UInt8[np.ndarray, "sample 3"]) -> Float[np.ndarray, " pa
 
 
 def _shares(values: Float[np.ndarray, " sample"], bins: int) -> Float[np.ndarray, "sample bin"]:
-    """Share of each sample (0 to 1) between the two nearest bins, so that no edge is hard."""
+    """Weights of each sample (0 to 1) in its two nearest bins, by linear interpolation."""
     position = values.clip(0.0, 1.0)[:, None] * (bins - 1)
     return np.maximum(1.0 - np.abs(position - np.arange(bins)), 0.0)
 
@@ -124,7 +124,7 @@ def colour_distance(
     known = np.isfinite(square)
     share = known.mean(axis=-1)
     total = np.where(known, square, 0.0).sum(axis=-1)
-    # Four histograms when all is known, each at most 2 apart.
+    # Four histograms if all is known, each with a squared distance of at most 2.
     distance: Float[np.ndarray, "*batch"] = np.sqrt(total / np.maximum(8.0 * share, 1e-9))
     return np.where(share > 0, distance, unknown)
 

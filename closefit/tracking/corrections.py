@@ -1,6 +1,6 @@
 """Reads a file of corrections, and checks it completely.
 
-The file is JSON; every part may be left out, and the order of entries means nothing:
+The file is JSON. Every part is optional, and the order of entries does not matter:
 
     {
       "swap":   [120, 133],
@@ -10,17 +10,20 @@ The file is JSON; every part may be left out, and the order of entries means not
       "drop":   [{"person": 1, "frame": 88}, {"person": 1, "frames": [90, 95]}]
     }
 
-Frames count from 0 at the start of the chosen part, as in `preview.mp4`; ranges include both ends.
+Frames count from 0 at the first chosen frame, as in `preview.mp4`; ranges include both ends.
 Pixels are those of the upright source video. Person 0 and 1 are those of the results.
 """
 
 import difflib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
+
+import numpy as np
+from jaxtyping import Bool
 
 from closefit.errors import CorrectionsError, FileMissingError
 
@@ -32,7 +35,7 @@ Range = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class PlacedPerson:
     """Where a person is in a frame: a box (x0, y0, x1, y1) or a point (x, y), in pixels."""
 
     person: int
@@ -55,17 +58,17 @@ class Drop:
 
 @dataclass(frozen=True, kw_only=True)
 class Corrections:
-    """What a person who has looked at the preview says.
+    """Corrections by a user who has looked at the preview.
 
     Attributes:
-        swaps: From each of these frames on, until the next one, the two people are exchanged.
+        swaps: From each of these frames on, until the next one, the two people are swapped.
         places: Where people are.
         ignored: Frames in which no detection counts, first and last.
         drops: False detections.
     """
 
     swaps: tuple[int, ...] = ()
-    places: tuple[Place, ...] = ()
+    places: tuple[PlacedPerson, ...] = ()
     ignored: tuple[Range, ...] = ()
     drops: tuple[Drop, ...] = ()
 
@@ -83,6 +86,27 @@ class Corrections:
         )
         return replace(self, places=places)
 
+    def ignored_frames(self, frames: int) -> Bool[np.ndarray, " frame"]:
+        """Return the frames in which no detection counts, in a clip of so many `frames`."""
+        ignored = np.zeros(frames, dtype=bool)
+        for first, last in self.ignored:
+            ignored[first : last + 1] = True
+        return ignored
+
+    def dropped(self, frames: int) -> Bool[np.ndarray, "frame 2"]:
+        """Return the false detections, by frame and person."""
+        dropped = np.zeros((frames, 2), dtype=bool)
+        for drop in self.drops:
+            dropped[drop.frames[0] : drop.frames[1] + 1, drop.person] = True
+        return dropped
+
+    def placed(self, frames: int) -> Bool[np.ndarray, "frame 2"]:
+        """Return where a box or a point is given, by frame and person."""
+        placed = np.zeros((frames, 2), dtype=bool)
+        for place in self.places:
+            placed[place.frame, place.person] = True
+        return placed
+
 
 NO_CORRECTIONS = Corrections()
 
@@ -93,7 +117,7 @@ def find(video: Path, named: Path | None) -> Path | None:
     Beside `dance.mp4` that is `dance.corrections.json` or `corrections.json`.
 
     Raises:
-        CorrectionsError: There is more than one, so nobody knows which is meant.
+        CorrectionsError: There is more than one, so it is not clear which is meant.
     """
     beside = [
         path
@@ -103,7 +127,7 @@ def find(video: Path, named: Path | None) -> Path | None:
     if named is None:
         if len(beside) > 1:
             raise CorrectionsError(
-                f"beside `{video}` lie both `{beside[0].name}` and `{beside[1].name}`",
+                f"beside `{video}` there are both `{beside[0].name}` and `{beside[1].name}`",
                 hint="keep one of the two files",
             )
         return beside[0] if beside else None
@@ -112,7 +136,7 @@ def find(video: Path, named: Path | None) -> Path | None:
         raise CorrectionsError(
             f"corrections are given twice: `{named}` by --corrections, and `{others[0]}` beside "
             "the video",
-            hint="move one of the two files away, or take back the setting with "
+            hint="move one of the two files away, or remove the setting with "
             "--set track.corrections=none",
         )
     return named
@@ -129,34 +153,34 @@ def read(path: Path, num_frames: int, size_wh: tuple[int, int]) -> Corrections:
 
 
 class _Reader:
-    """Reads one file; every complaint names the file and the entry."""
+    """Reads one file; every message names the file and the entry."""
 
     def __init__(self, path: Path, num_frames: int, size_wh: tuple[int, int]) -> None:
         self._path, self._num_frames, self._size_wh = path, num_frames, size_wh
 
     def read(self) -> Corrections:
         content = self._json()
-        if not isinstance(content, dict):
-            self._refuse("the file", f"is {_kind(content)} instead of an object {{...}}")
         parts = ("swap", "box", "point", "ignore", "drop")
-        self._check_keys("the file", content, parts, ())
-        lists = {part: content.get(part, []) for part in parts}
-        for part, entries in lists.items():
-            if not isinstance(entries, list):
-                self._refuse(f"`{part}`", f"is {_kind(entries)} instead of a list [...]")
-        swaps = [self._frame(f"`swap` {n}", frame) for n, frame in enumerate(lists["swap"])]
-        boxes = [self._place("box", n, entry) for n, entry in enumerate(lists["box"])]
-        points = [self._place("point", n, entry) for n, entry in enumerate(lists["point"])]
-        ignored = [self._range(f"`ignore` {n}", entry) for n, entry in enumerate(lists["ignore"])]
-        drops = [self._drop(n, entry) for n, entry in enumerate(lists["drop"])]
+        self._check_object("the file", content, parts, required=())
+        entries = {part: self._entries(part, content.get(part, [])) for part in parts}
         corrections = Corrections(
-            swaps=tuple(sorted(swaps)),
-            places=tuple(boxes + points),
-            ignored=tuple(ignored),
-            drops=tuple(drops),
+            swaps=tuple(sorted(self._frame(*entry) for entry in entries["swap"])),
+            places=tuple(
+                self._place(key, *entry)
+                for part, key in (("box", "xyxy"), ("point", "xy"))
+                for entry in entries[part]
+            ),
+            ignored=tuple(self._range(*entry) for entry in entries["ignore"]),
+            drops=tuple(self._drop(*entry) for entry in entries["drop"]),
         )
         self._check_contradictions(corrections)
         return corrections
+
+    def _entries(self, part: str, entries: Any) -> list[tuple[str, Any]]:
+        """The entries of a part, each with its name for messages."""
+        if not isinstance(entries, list):
+            self._refuse(f"`{part}`", f"is {_kind(entries)} instead of a list [...]")
+        return [(f"`{part}` {number}", entry) for number, entry in enumerate(entries)]
 
     def _json(self) -> Any:
         try:
@@ -183,11 +207,9 @@ class _Reader:
                 self._refuse(f"`{key}`", "is given twice in one object")
         return dict(pairs)
 
-    def _place(self, part: str, number: int, entry: Any) -> Place:
-        where = f"`{part}` {number}"
-        key, sides = ("xyxy", 4) if part == "box" else ("xy", 2)
-        self._check_entry(where, entry, ("person", "frame", key))
-        pixels = entry[key]
+    def _place(self, key: str, where: str, entry: Any) -> PlacedPerson:
+        self._check_object(where, entry, ("person", "frame", key))
+        pixels, sides = entry[key], 4 if key == "xyxy" else 2
         if (
             not isinstance(pixels, list)
             or len(pixels) != sides
@@ -201,22 +223,17 @@ class _Reader:
             self._refuse(where, f"lies outside the image of {width}x{height} pixels: {pixels}")
         if sides == 4 and not (pixels[0] < pixels[2] and pixels[1] < pixels[3]):
             self._refuse(where, f"has `xyxy` {pixels}, which is not (left, top, right, bottom)")
-        return Place(
+        return PlacedPerson(
             person=self._person(where, entry["person"]),
             frame=self._frame(where, entry["frame"]),
             pixels=tuple(float(value) for value in pixels),
         )
 
-    def _drop(self, number: int, entry: Any) -> Drop:
-        where = f"`drop` {number}"
+    def _drop(self, where: str, entry: Any) -> Drop:
         several = isinstance(entry, dict) and "frames" in entry
-        self._check_entry(where, entry, ("person", "frames" if several else "frame"))
-        frames = (
-            self._range(where, entry["frames"])
-            if several
-            else (self._frame(where, entry["frame"]),) * 2
-        )
-        return Drop(person=self._person(where, entry["person"]), frames=frames)
+        self._check_object(where, entry, ("person", "frames" if several else "frame"))
+        frames = entry["frames"] if several else [entry["frame"]] * 2
+        return Drop(person=self._person(where, entry["person"]), frames=self._range(where, frames))
 
     def _range(self, where: str, value: Any) -> Range:
         if not isinstance(value, list) or len(value) != 2:
@@ -242,19 +259,18 @@ class _Reader:
             self._refuse(where, f"names person {json.dumps(value)}; there are 0 and 1")
         return int(value)
 
-    def _check_entry(self, where: str, entry: Any, keys: tuple[str, ...]) -> None:
-        if not isinstance(entry, dict):
-            self._refuse(where, f"is {_kind(entry)} instead of an object with {_listed(keys)}")
-        self._check_keys(where, entry, keys, required=keys)
-
-    def _check_keys(
-        self, where: str, entry: Mapping[str, Any], known: Sequence[str], required: Sequence[str]
+    def _check_object(
+        self, where: str, entry: Any, known: Sequence[str], required: Sequence[str] | None = None
     ) -> None:
+        """Check for an object with no other keys than `known`; by default all are `required`."""
+        if not isinstance(entry, dict):
+            keys = ", ".join(f"`{key}`" for key in known)
+            self._refuse(where, f"is {_kind(entry)} instead of an object with {keys}")
         for key in entry:
             if key not in known:
                 nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
                 self._refuse(where, f"has an unknown key `{key}`; the nearest is `{nearest}`")
-        for key in required:
+        for key in known if required is None else required:
             if key not in entry:
                 self._refuse(where, f"lacks `{key}`")
 
@@ -262,17 +278,14 @@ class _Reader:
         for frame, count in Counter(corrections.swaps).items():
             if count > 1:
                 self._refuse("`swap`", f"names frame {frame} twice")
-        told = Counter((place.person, place.frame) for place in corrections.places)
-        for (person, frame), count in told.items():
+        placed = Counter((place.person, place.frame) for place in corrections.places)
+        for (person, frame), count in placed.items():
             where = f"person {person} in frame {frame}"
             if count > 1:
                 self._refuse(where, "is placed twice, by `box` or `point`")
-            if any(first <= frame <= last for first, last in corrections.ignored):
+            if corrections.ignored_frames(self._num_frames)[frame]:
                 self._refuse(where, "is both placed and in a range to `ignore`")
-            if any(
-                drop.person == person and drop.frames[0] <= frame <= drop.frames[1]
-                for drop in corrections.drops
-            ):
+            if corrections.dropped(self._num_frames)[frame, person]:
                 self._refuse(where, "is both placed and dropped")
 
     def _refuse(self, where: str, problem: str) -> NoReturn:
@@ -286,7 +299,3 @@ def _is_number(value: Any) -> bool:
 def _kind(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
     return "nothing" if value is None else names.get(type(value), "a number")
-
-
-def _listed(keys: Sequence[str]) -> str:
-    return ", ".join(f"`{key}`" for key in keys)

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 FILLED_TRUST = 0.5
-"""Confidence of an interpolated keypoint, as a share of the less sure one of its two sources."""
+"""Confidence of an interpolated keypoint, as a share of the lower one of its two sources."""
 
 
 def fill_gaps(
@@ -43,6 +43,13 @@ def fill_gaps(
         np.where(filled[..., None, None], points, keypoints),
         filled,
     )
+
+
+def runs_of(chosen: Bool[np.ndarray, " frame"]) -> list[Int[np.ndarray, " number"]]:
+    """Return the numbers of the chosen frames, one array for each unbroken run."""
+    numbers = np.flatnonzero(chosen)
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return [run for run in runs if len(run)]
 
 
 def _neighbours(

@@ -1,29 +1,28 @@
 """From everybody in a clip to two people who are told apart: all decisions about who is who.
 
-Decided over the whole clip, in this order: who belongs to the pair (`pair`), in which frames the
-two are exchanged (`identity`), which of them is person 0. Corrections change the question, not the
-answer: ignored and placed detections are put in before everything is decided again; swaps and drops
-speak of the result. Persons keep their numbers unless a correction says otherwise.
+Decisions are made over the whole clip, in this order: who belongs to the pair (`pair_search`), in
+which frames the two are swapped (`swaps`), which of them is person 0. Then corrections are applied.
+`ignore`, `box` and `point` change the detections before everything is decided again; `swap` and
+`drop` refer to the result. People keep their numbers unless a correction changes them.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from scipy.optimize import linear_sum_assignment
 
 from closefit.config import PeopleChoice, PointInFrame
 from closefit.errors import CorrectionsError, PeopleError
-from closefit.tracking.corrections import NO_CORRECTIONS, Corrections, Place
-from closefit.tracking.crowd import Crowd, choose, detection_at, gather
+from closefit.records import DetectedPeople
+from closefit.tracking.corrections import NO_CORRECTIONS, Corrections, PlacedPerson
+from closefit.tracking.crowd import choose, detection_at
 from closefit.tracking.detections import box_iou
-from closefit.tracking.identity import Told, find_exchanged
-from closefit.tracking.mask_crops import MaskCrop
-from closefit.tracking.pair import choose_pair, pair_detections, require_pair
-from closefit.tracking.people import exchange
-from closefit.tracking.repair import RepairedPair, repair
-from closefit.tracking.sightings import Sightings
+from closefit.tracking.pair import Columns, Pair, swap
+from closefit.tracking.pair_search import choose_pair, columns_of, require_pair
+from closefit.tracking.repair import IdentifiedPair, repair
+from closefit.tracking.swaps import Constraints, find_swapped
 
 SAME_BOX = 0.4
 """A drawn box is that of the detection that overlaps it at least this much (IoU)."""
@@ -31,106 +30,88 @@ SAME_BOX = 0.4
 SAME_BOX_OF_OTHER = 0.75
 """The same for a detection of the other person, who may stand in front of the one meant."""
 
-Pair = Int[np.ndarray, "frame 2"]
-
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What the user says about the people of a clip, in pixels of the sightings.
+class UserInput:
+    """What the user states about the people of a clip, in pixels of the working size.
 
     Attributes:
-        people: The two to follow; None for those who are close together the longest.
-        corrections: What was wrong before.
-        identities_known: Somebody else has told the two apart, and is believed.
+        chosen: The two to follow; None for those who are close together the longest.
+        corrections: Corrections of an earlier result.
+        identities_known: The two are told apart already, by an import, and correctly.
         video: Name of the video, for messages.
     """
 
-    people: tuple[PeopleChoice, PeopleChoice] | None = None
+    chosen: tuple[PeopleChoice, PeopleChoice] | None = None
     corrections: Corrections = NO_CORRECTIONS
     identities_known: bool = False
     video: str = "the video"
 
 
-@dataclass(frozen=True, eq=False)
-class Identified:
-    """Two people of a clip, told apart.
+class _Crowd(NamedTuple):
+    """Everybody as detected; `owner` is from `crowd.gather`, `followed` as chosen by the user."""
 
-    Attributes:
-        sightings: Everybody; without what was to be ignored, with the boxes that were drawn.
-        chosen: Detection of each of the two, -1 where there is none.
-        repaired: What follows about the two.
-        stated: Places that a correction has given.
-        crowd: Everybody by letter, as detected.
-    """
-
-    sightings: Sightings
-    chosen: Pair
-    repaired: RepairedPair
-    stated: Bool[np.ndarray, "frame 2"]
-    crowd: Crowd
+    people: DetectedPeople
+    owner: Int[np.ndarray, " detection"]
+    followed: tuple[int, int] | None
+    fps: float
 
 
 @dataclass(frozen=True, eq=False)
 class _Edited:
-    """Sightings after corrections.
+    """Detections after corrections.
 
     Attributes:
-        sightings: Without ignored detections, with drawn boxes.
+        people: Without ignored detections, with drawn boxes.
         origin: Number of each detection before; -1 for a drawn box.
         placed: Detection of each person where a correction gives it, else -1.
     """
 
-    sightings: Sightings
+    people: DetectedPeople
     origin: Int[np.ndarray, " detection"]
-    placed: Pair
+    placed: Columns
+
+
+class _Question(NamedTuple):
+    """Detections of two people, in columns that may be swapped in some frames."""
+
+    people: DetectedPeople
+    columns: Columns
+    known: Constraints
 
 
 def identify(
-    sightings: Sightings,
-    time_s: Float[np.ndarray, " frame"],
+    people: DetectedPeople,
+    owner: Int[np.ndarray, " detection"],
     fps: float,
     max_gap_s: float,
-    wishes: Wishes | None = None,
-) -> Identified:
+    user: UserInput | None = None,
+) -> IdentifiedPair:
     """Choose the two people and tell them apart.
 
     Args:
-        sightings: Everybody.
-        time_s: Time stamp of each frame.
+        people: Everybody.
+        owner: Number of the person of each detection, from `crowd.gather`.
         fps: Mean number of frames per second.
         max_gap_s: Longest gap to fill, from detection to detection.
-        wishes: What the user says.
+        user: What the user states.
 
     Raises:
-        PeopleError: The clip does not show two people together, or not those who are wanted.
-        CorrectionsError: A correction is about nobody who was detected.
+        PeopleError: The clip does not show two people together, or not those who were chosen.
+        CorrectionsError: A correction refers to somebody who was not detected.
     """
-    wishes = wishes or Wishes()
-    crowd = gather(sightings, fps)
-    require_pair(crowd.pair >= 0, fps, wishes.video)
-    owners = None
-    if wishes.people is not None:
-        owners = choose(crowd, wishes.people, wishes.video)
-    edited = _edit(sightings, NO_CORRECTIONS, crowd.pair)
-    columns = crowd.pair if owners is None else _columns(edited, crowd, owners, fps)
-    require_pair(columns >= 0, fps, wishes.video)
-    told = replace(Told.nothing(len(columns)), believed=wishes.identities_known)
-    final = _told_apart(edited, columns, told, fps)
-    told = replace(told, reversed=_is_reversed(sightings, final, crowd, owners))
-    corrections = wishes.corrections
-    if corrections.count:
-        first = final[:, ::-1] if told.reversed else final
-        shown = exchange(first, Told.nothing(len(first), corrections.swaps).toggled)
-        edited = _edit(sightings, corrections, shown)
-        columns = _columns(edited, crowd, owners, fps)
-        _require_corrected_pair(columns >= 0, fps, wishes)
-        told = _told(edited, columns, wishes, first, fps)
-    dropped = _dropped(corrections, len(columns))
-    pair = pair_detections(edited.sightings, columns)
-    repaired = repair(pair, time_s, fps, max_gap_s, told, dropped)
-    chosen = np.where(dropped, -1, exchange(columns, repaired.exchanged))
-    _require_corrected_pair(chosen >= 0, fps, wishes)
-    return Identified(edited.sightings, chosen, repaired, edited.placed >= 0, crowd)
+    user = user or UserInput()
+    require_pair(columns_of(people, owner, (0, 1)) >= 0, fps, user.video)
+    followed = user.chosen and choose(people, owner, user.chosen, user.video)
+    crowd = _Crowd(people, owner, followed, fps)
+    question, answer = _as_detected(crowd, user)
+    if user.corrections.count:
+        question = _as_corrected(crowd, user, answer)
+    pair = Pair.of(question.people, question.columns)
+    dropped = user.corrections.dropped(people.num_frames)
+    found = repair(pair, people.time_s, fps, max_gap_s, question.known, dropped)
+    _require_corrected_pair(found.seen, fps, user)
+    return found
 
 
 def scaled_choice(
@@ -144,151 +125,175 @@ def scaled_choice(
     return first, second
 
 
-def _require_corrected_pair(seen: Bool[np.ndarray, "frame 2"], fps: float, wishes: Wishes) -> None:
+def _as_detected(crowd: _Crowd, user: UserInput) -> tuple[_Question, Columns]:
+    """The question without corrections, and its answer: each person's detections."""
+    people = crowd.people
+    if crowd.followed is None:
+        columns = columns_of(people, crowd.owner, (0, 1))
+    else:
+        unchanged = _Edited(
+            people, np.arange(len(people.frame)), np.full((people.num_frames, 2), -1)
+        )
+        columns = _columns(crowd, unchanged)
+    require_pair(columns >= 0, crowd.fps, user.video)
+    known = Constraints.none(len(columns), trusted=user.identities_known)
+    answer = _answer(_Question(people, columns, known), crowd.fps)
+    is_reversed = _is_reversed(crowd, answer)
+    known = replace(known, reversed=is_reversed)
+    return _Question(people, columns, known), answer[:, ::-1] if is_reversed else answer
+
+
+def _as_corrected(crowd: _Crowd, user: UserInput, before: Columns) -> _Question:
+    """The question with corrections; `before` is the answer to the one without."""
+    corrections = user.corrections
+    known = Constraints.none(len(before), trusted=user.identities_known)
+    swaps = Constraints.none(len(before), corrections.swaps)
+    edited = _edit(crowd.people, corrections, swap(before, swaps.after_swaps))
+    columns = _columns(crowd, edited)
+    _require_corrected_pair(columns >= 0, crowd.fps, user)
+    is_reversed = False
+    if (edited.placed < 0).all():  # nothing placed: people keep the numbers that they had
+        answer = _answer(_Question(edited.people, columns, known), crowd.fps)
+        origin = np.where(answer >= 0, edited.origin[answer], -2)
+        is_reversed = bool((origin == before[:, ::-1]).sum() > (origin == before).sum())
+    known = replace(
+        known,
+        order=_placed_order(edited.placed, columns),
+        swap_starts=swaps.swap_starts,
+        reversed=is_reversed,
+    )
+    return _Question(edited.people, columns, known)
+
+
+def _answer(question: _Question, fps: float) -> Columns:
+    """Each person's detections."""
+    pair = Pair.of(question.people, question.columns)
+    return swap(question.columns, find_swapped(pair, fps, question.known)[0])
+
+
+def _require_corrected_pair(seen: Bool[np.ndarray, "frame 2"], fps: float, user: UserInput) -> None:
     """Refuse corrections that leave no two people.
 
     Raises:
         CorrectionsError: They do.
     """
     try:
-        require_pair(seen, fps, wishes.video)
+        require_pair(seen, fps, user.video)
     except PeopleError as error:
         raise CorrectionsError(
             f"the corrections take too much away: {error.message}",
-            hint="take back some of them; docs/tracking.md says what each one does",
+            hint="remove some of them; docs/tracking.md describes the effect of each one",
         ) from error
 
 
-def _columns(edited: _Edited, crowd: Crowd, owners: tuple[int, int] | None, fps: float) -> Pair:
-    """Detections of the two people, in columns that may still be exchanged in some frames."""
-    sightings = edited.sightings
-    favoured = np.zeros(len(sightings.frame), dtype=bool)
+def _columns(crowd: _Crowd, edited: _Edited) -> Columns:
+    """Detections of the two people, in columns that may be swapped in some frames."""
+    favoured = np.zeros(len(edited.people.frame), dtype=bool)
     favoured[edited.placed[edited.placed >= 0]] = True
     allowed = None
-    if owners is not None:
+    if crowd.followed is not None:
         owner = np.where(edited.origin >= 0, crowd.owner[edited.origin], -1)
-        allowed = np.isin(owner, owners) | favoured
-    chosen = choose_pair(sightings, fps, allowed=allowed, favoured=favoured)
-    return _with_placed(chosen, edited.placed, sightings)
+        allowed = np.isin(owner, crowd.followed) | favoured
+    chosen = choose_pair(edited.people, crowd.fps, allowed=allowed, favoured=favoured)
+    return _with_placed(chosen, edited)
 
 
-def _told_apart(edited: _Edited, columns: Pair, told: Told, fps: float) -> Pair:
-    exchanged, _ = find_exchanged(pair_detections(edited.sightings, columns), fps, told)
-    return exchange(columns, exchanged)
-
-
-def _is_reversed(
-    sightings: Sightings, final: Pair, crowd: Crowd, owners: tuple[int, int] | None
-) -> bool:
-    """Whether person 0 should be 1: they are numbered as chosen, as imported, or left first."""
-    if owners is not None:
-        found = np.where(final >= 0, crowd.owner[final], -1)
-        return bool((found == owners[::-1]).sum() > (found == owners).sum())
-    both = np.flatnonzero((final >= 0).all(axis=1))
-    if len(both) == 0 or (sightings.identity >= 0).any():
+def _is_reversed(crowd: _Crowd, answer: Columns) -> bool:
+    """Whether person 0 should be 1. Numbers are as chosen, as imported, or from left to right."""
+    if crowd.followed is not None:
+        found = np.where(answer >= 0, crowd.owner[answer], -1)
+        return bool((found == crowd.followed[::-1]).sum() > (found == crowd.followed).sum())
+    both = np.flatnonzero((answer >= 0).all(axis=1))
+    if len(both) == 0 or (crowd.people.identity >= 0).any():
         return False
-    left = sightings.boxes_xyxy[final[both[0]], 0]
+    left = crowd.people.boxes_xyxy[answer[both[0]], 0]
     return bool(left[0] > left[1])
 
 
-def _with_placed(chosen: Pair, placed: Pair, sightings: Sightings) -> Pair:
-    """Put detections that were placed by hand into the pair; who is who comes later."""
-    chosen = chosen.copy()
-    for frame in np.flatnonzero((placed >= 0).any(axis=1)):
-        wanted = placed[frame]
-        if (wanted >= 0).all():
-            if set(wanted) != set(chosen[frame]):
-                chosen[frame] = wanted
+def _with_placed(chosen: Columns, edited: _Edited) -> Columns:
+    """Put detections that were placed by hand into the pair, in either column."""
+    chosen, boxes = chosen.copy(), edited.people.boxes_xyxy
+    for frame in np.flatnonzero((edited.placed >= 0).any(axis=1)):
+        placed = edited.placed[frame]
+        if (placed >= 0).all():
+            if set(placed) != set(chosen[frame]):
+                chosen[frame] = placed
             continue
-        detection = int(wanted.max())
+        detection = int(placed.max())
         if detection in chosen[frame]:
             continue
         # It takes the free column, or that of the nearest detection.
-        corners = np.abs(sightings.boxes_xyxy[chosen[frame]] - sightings.boxes_xyxy[detection])
+        corners = np.abs(boxes[chosen[frame]] - boxes[detection])
         distance = np.where(chosen[frame] >= 0, corners.sum(axis=1), -1.0)
         chosen[frame, int(distance.argmin())] = detection
     return chosen
 
 
-def _told(edited: _Edited, columns: Pair, wishes: Wishes, first: Pair, fps: float) -> Told:
-    """Say who is who where corrections tell it, with the numbers that the two had in `first`."""
-    told = replace(Told.nothing(len(columns)), believed=wishes.identities_known)
-    final = _told_apart(edited, columns, told, fps)
-    told.swapped[list(wishes.corrections.swaps)] = True
-    for frame, person in np.argwhere(edited.placed >= 0):
-        column = int(np.flatnonzero(columns[frame] == edited.placed[frame, person])[0])
-        told.kept[frame] = int(column != person)
-    if (edited.placed >= 0).any():
-        return told
-    before = np.where(final >= 0, edited.origin[final], -2)
-    straight, crossed = (before == first).sum(), (before == first[:, ::-1]).sum()
-    return replace(told, reversed=bool(crossed > straight))
+def _placed_order(placed: Columns, columns: Columns) -> Int[np.ndarray, " frame"]:
+    """Whether the columns are swapped where people were placed by hand; -1 in other frames."""
+    order = np.full(len(columns), -1)
+    for frame, person in np.argwhere(placed >= 0):
+        column = int(np.flatnonzero(columns[frame] == placed[frame, person])[0])
+        order[frame] = int(column != person)
+    return order
 
 
-def _dropped(corrections: Corrections, frames: int) -> Bool[np.ndarray, "frame 2"]:
-    dropped = np.zeros((frames, 2), dtype=bool)
-    for drop in corrections.drops:
-        dropped[drop.frames[0] : drop.frames[1] + 1, drop.person] = True
-    return dropped
-
-
-def _edit(sightings: Sightings, corrections: Corrections, shown: Pair) -> _Edited:
-    """Take out what is to be ignored, put in what was drawn.
+def _edit(people: DetectedPeople, corrections: Corrections, shown: Columns) -> _Edited:
+    """Remove what is to be ignored, add what was drawn.
 
     Args:
-        sightings: Everybody.
+        people: Everybody.
         corrections: What to change.
-        shown: The pair that the user saw, but for what is changed here.
+        shown: The pair as the user saw it, without these corrections except for swaps.
     """
-    ignored = np.zeros(sightings.num_frames, dtype=bool)
-    for first, last in corrections.ignored:
-        ignored[first : last + 1] = True
-    origin = np.flatnonzero(~ignored[sightings.frame])
-    edited = _Edited(sightings.of(origin), origin, np.full((sightings.num_frames, 2), -1))
-    drawn = []
-    # Boxes choose first: one that fits no detection can do without.
+    origin = np.flatnonzero(~corrections.ignored_frames(people.num_frames)[people.frame])
+    kept = people.of(origin)
+    placed = np.full((people.num_frames, 2), -1)
+    # Boxes choose first: one that fits no detection becomes a detection of its own.
     boxes = [place for place in corrections.places if place.is_box]
-    for place, number in zip(boxes, _fitting(edited, boxes, shown), strict=True):
-        if number < 0:
-            drawn.append(place)
-            continue
-        edited.placed[place.frame, place.person] = number
-        edited.sightings.boxes_xyxy[number] = place.pixels
+    fitting = _fitting(_Edited(kept, origin, placed), boxes, shown)
+    drawn = [place for place, number in zip(boxes, fitting, strict=True) if number < 0]
+    for place, number in zip(boxes, fitting, strict=True):
+        if number >= 0:
+            placed[place.frame, place.person] = number
+            kept.boxes_xyxy[number] = place.pixels
     for place in corrections.places:
         if not place.is_box:
-            taken = edited.placed[place.frame]
-            edited.placed[place.frame, place.person] = _at_point(edited.sightings, place, taken)
-    return _with_drawn(edited, drawn)
+            taken = placed[place.frame]
+            placed[place.frame, place.person] = _at_point(kept, place, taken)
+    edited = _Edited(kept, origin, placed)
+    return _with_drawn(edited, drawn) if drawn else edited
 
 
-def _fitting(edited: _Edited, boxes: list[Place], shown: Pair) -> list[int]:
-    """Detection that each drawn box is of, -1 for one that fits none."""
-    sightings = edited.sightings
+def _fitting(edited: _Edited, boxes: list[PlacedPerson], shown: Columns) -> list[int]:
+    """Detection to which each drawn box belongs; -1 for one that fits none."""
+    people = edited.people
     fitting = [-1] * len(boxes)
     for frame in {box.frame for box in boxes}:
-        asked = [index for index, box in enumerate(boxes) if box.frame == frame]
-        here = np.flatnonzero(sightings.frame == frame)
-        pixels = np.array([boxes[index].pixels for index in asked])
-        overlap = box_iou(pixels, sightings.boxes_xyxy[here])
-        person = np.array([boxes[index].person for index in asked])
+        drawn = [index for index, box in enumerate(boxes) if box.frame == frame]
+        here = np.flatnonzero(people.frame == frame)
+        overlap = box_iou(
+            np.array([boxes[index].pixels for index in drawn]), people.boxes_xyxy[here]
+        )
+        person = np.array([boxes[index].person for index in drawn])
         of_other = edited.origin[here] == shown[frame, 1 - person][:, None]
-        alone = len(asked) == 1
+        alone = len(drawn) == 1
         least = np.where(of_other & alone, SAME_BOX_OF_OTHER, SAME_BOX)
         worth = np.where(overlap >= least, overlap, 0.0)
         for row, column in zip(*linear_sum_assignment(-worth), strict=True):
             if worth[row, column] > 0:
-                fitting[asked[row]] = int(here[column])
+                fitting[drawn[row]] = int(here[column])
     return fitting
 
 
-def _at_point(sightings: Sightings, place: Place, taken: Int[np.ndarray, "2"]) -> int:
-    """Detection that a point is on.
+def _at_point(people: DetectedPeople, place: PlacedPerson, taken: Int[np.ndarray, "2"]) -> int:
+    """Detection at a point.
 
     Raises:
-        CorrectionsError: Nobody was detected there, or it is on the other person of the pair.
+        CorrectionsError: Nobody was detected there, or it is the other person of the pair.
     """
-    point = PointInFrame(place.pixels[0], place.pixels[1], place.frame)
-    number = detection_at(sightings, point)
+    x, y = place.pixels
+    number = detection_at(people, PointInFrame(x, y, place.frame))
     if number is None or number in taken:
         who = "nobody was detected" if number is None else "the other person was placed"
         raise CorrectionsError(
@@ -298,36 +303,28 @@ def _at_point(sightings: Sightings, place: Place, taken: Int[np.ndarray, "2"]) -
     return number
 
 
-def _with_drawn(edited: _Edited, drawn: Iterable[Place]) -> _Edited:
+def _with_drawn(edited: _Edited, drawn: list[PlacedPerson]) -> _Edited:
     """Add boxes as detections without keypoints or mask."""
-    drawn = list(drawn)
-    if not drawn:
-        return edited
-    sightings = edited.sightings
-    before, count = len(sightings.frame), len(drawn)
+    people, count = edited.people, len(drawn)
 
     def extended(values: np.ndarray, new: object) -> np.ndarray:
         return np.concatenate([values, np.broadcast_to(np.array(new), (count, *values.shape[1:]))])
 
-    frame = np.concatenate([sightings.frame, np.array([place.frame for place in drawn])])
-    order = np.argsort(frame, kind="stable")
     longer = replace(
-        sightings,
-        frame=frame,
-        boxes_xyxy=np.concatenate([sightings.boxes_xyxy, [place.pixels for place in drawn]]),
-        scores=extended(sightings.scores, 1.0),
-        keypoints=extended(sightings.keypoints, 0.0),
-        colours=extended(sightings.colours, np.nan),
-        masks=[*sightings.masks, *(MaskCrop.empty() for _ in drawn)],
-        identity=extended(sightings.identity, -1),
-        landmarks_3d_m=extended(sightings.landmarks_3d_m, 0.0),
+        people,
+        frame=extended(people.frame, [place.frame for place in drawn]),
+        boxes_xyxy=extended(people.boxes_xyxy, [place.pixels for place in drawn]),
+        scores=extended(people.scores, 1.0),
+        keypoints=extended(people.keypoints, 0.0),
+        colours=extended(people.colours, np.nan),
+        identity=extended(people.identity, -1),
+        landmarks_3d_m=extended(people.landmarks_3d_m, 0.0),
+        mask_corners=extended(people.mask_corners, 0),
+        mask_ends=extended(people.mask_ends, len(people.mask_bytes)),
     )
     placed = edited.placed.copy()
-    for number, place in enumerate(drawn, start=before):
+    for number, place in enumerate(drawn, start=len(people.frame)):
         placed[place.frame, place.person] = number
-    new_number = np.argsort(order)
-    return _Edited(
-        sightings=longer.of(order),
-        origin=extended(edited.origin, -1)[order],
-        placed=np.where(placed >= 0, new_number[placed], -1),
-    )
+    order = np.argsort(longer.frame, kind="stable")
+    placed = np.where(placed >= 0, np.argsort(order)[placed], -1)
+    return _Edited(longer.of(order), extended(edited.origin, -1)[order], placed)

@@ -1,11 +1,12 @@
-"""One person's mask, kept small, and how much of two masks is the same."""
+"""One person's mask in compressed form, and the overlap of two masks."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from closefit.mask_stack import deflate, inflate
+from closefit.mask_stack import deflate, inflate, split
+from closefit.records import DetectedPeople
 
 
 @dataclass(frozen=True, eq=False)
@@ -13,56 +14,46 @@ class MaskCrop:
     """One person's mask, cut to its bounding box and deflated.
 
     Attributes:
-        rows: Image rows of the box.
-        columns: Image columns of the box.
+        corners: Left, top, right, bottom of the box, in whole pixels.
         deflated: Pixels of the box; no bytes where the mask is empty.
     """
 
-    rows: slice
-    columns: slice
+    corners: tuple[int, int, int, int]
     deflated: bytes
 
     @classmethod
     def of(cls, mask: Bool[np.ndarray, "height width"]) -> "MaskCrop":
         """Cut and deflate a mask."""
-        rows, columns = _extent(np.any(mask, axis=1)), _extent(np.any(mask, axis=0))
-        return cls(rows, columns, deflate(mask[rows, columns]))
+        (top, bottom), (left, right) = (_extent(np.any(mask, axis=axis)) for axis in (1, 0))
+        return cls((left, top, right, bottom), deflate(mask[top:bottom, left:right]))
 
     @classmethod
     def empty(cls) -> "MaskCrop":
         """Return a mask without pixels."""
-        return cls(slice(0, 0), slice(0, 0), b"")
+        return cls((0, 0, 0, 0), b"")
 
     @property
     def is_empty(self) -> bool:
         """Whether no pixel is set."""
         return not self.deflated
 
-    @property
-    def corners(self) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom."""
-        return self.columns.start, self.rows.start, self.columns.stop, self.rows.stop
-
     def covers(self, x: float, y: float) -> bool:
         """Whether the point lies on the mask."""
-        row, column = int(np.floor(y)) - self.rows.start, int(np.floor(x)) - self.columns.start
-        height, width = self._shape
-        inside = 0 <= row < height and 0 <= column < width
-        return inside and bool(self.pixels[row, column])
+        left, top, right, bottom = self.corners
+        row, column = int(np.floor(y)), int(np.floor(x))
+        inside = top <= row < bottom and left <= column < right
+        return inside and bool(self.pixels[row - top, column - left])
 
     @property
     def pixels(self) -> Bool[np.ndarray, "rows columns"]:
         """The mask inside its box."""
-        return inflate(self.deflated, self._shape)
-
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+        left, top, right, bottom = self.corners
+        return inflate(self.deflated, (bottom - top, right - left))
 
     def add_to(self, mask: Bool[np.ndarray, "height width"]) -> None:
         """Set this mask's pixels in a mask of the whole image."""
-        part = mask[self.rows, self.columns]
-        part |= self.pixels
+        left, top, right, bottom = self.corners
+        mask[top:bottom, left:right] |= self.pixels
 
     def iou(self, other: "MaskCrop", shift_px: Float[np.ndarray, "2"]) -> float:
         """Pixels shared with another mask, as a share of those in either; NaN if one has none.
@@ -86,8 +77,19 @@ class MaskCrop:
         return float(both.all(axis=0).sum() / both.any(axis=0).sum())
 
 
-def _extent(used: Bool[np.ndarray, " side"]) -> slice:
-    """From the first to the last position that is used."""
+def mask_crops(people: DetectedPeople) -> list[MaskCrop]:
+    """Return the mask of each detection."""
+    masks = split(people.mask_bytes, people.mask_ends)
+    return [
+        MaskCrop((left, top, right, bottom), mask)
+        for (left, top, right, bottom), mask in zip(
+            people.mask_corners.tolist(), masks, strict=True
+        )
+    ]
+
+
+def _extent(used: Bool[np.ndarray, " side"]) -> tuple[int, int]:
+    """From the first to the last position that is used; 0 and 0 if none is."""
     if not used.any():
-        return slice(0, 0)
-    return slice(int(used.argmax()), len(used) - int(used[::-1].argmax()))
+        return 0, 0
+    return int(used.argmax()), len(used) - int(used[::-1].argmax())

@@ -1,6 +1,6 @@
-"""What masks say about who is who: a person covers much the same pixels from frame to frame.
+"""Overlap of masks over time: a person covers nearly the same pixels from frame to frame.
 
-In a clinch boxes are nearly the same and keypoints jump, while the outlines of the two differ.
+In a clinch the boxes nearly coincide and keypoints jump, while the outlines of the two differ.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from jaxtyping import Float, Int, Shaped
 from closefit.tracking.mask_crops import MaskCrop
 
 MOVED_HEIGHTS_PER_S = 0.6
-"""A mask is moved along with its box before it is compared, but no farther than people go."""
+"""A mask is moved along with its box before it is compared, at this speed at most."""
 
 UNKNOWN_IOU = 0.5
-"""What counts where a mask is missing. The older a mask, the nearer to this is what it says."""
+"""Value where a mask is missing. The older a mask, the nearer its overlap is moved to this."""
 
 
 def continued_iou(
@@ -28,13 +28,13 @@ def continued_iou(
     Args:
         masks: `MaskCrop` of the detection in each column, empty where there is none.
         boxes_xyxy: Its box; NaN where there is none.
-        ages: How many frames of the clip the one `age + 1` places earlier lies behind.
+        ages: Distance in frames of the clip to the mask `age + 1` places earlier.
         fps: Frames per second.
 
     Returns:
         IoU of the mask in a column of the earlier frame (first axis of the two) with the one in a
-        column of this frame, the nearer to `UNKNOWN_IOU` the longer ago that was; NaN where one is
-        missing, and where younger frames show both people.
+        column of this frame, moved towards `UNKNOWN_IOU` with age; NaN where a mask is missing, and
+        where a more recent frame has both.
     """
     overlaps = np.full((*ages.shape, 2, 2), np.nan)
     known = np.vectorize(lambda mask: not mask.is_empty, otypes=[bool])(masks)

@@ -1,19 +1,18 @@
-"""Masks of two people over a clip, and what they say about the keypoints."""
+"""Stacks the masks of two people, and doubts the keypoints that lie on the other person."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from closefit.mask_stack import MaskStack, deflate
-from closefit.tracking.sightings import Sightings
+from closefit.tracking.pair import Pair
 
 HIDDEN_SHARE = 0.5
-"""A person of whose box this share lies behind the other's may have no mask of their own."""
+"""A person may lack a mask if this share of the box lies behind the other person's box."""
 
 COVERED_TRUST = 0.4
-"""Confidence kept by a keypoint on the other person's pixels.
+"""Factor on the confidence of a keypoint on the other person's pixels and not on their own.
 
 Measured on rendered clips: such keypoints are off by 1.7 times as much as the others.
 """
@@ -21,42 +20,25 @@ Measured on rendered clips: such keypoints are off by 1.7 times as much as the o
 PairMask = Bool[np.ndarray, "2 height width"]
 
 
-@dataclass(frozen=True, eq=False)
-class PairMasks:
-    """Masks of two people over a clip.
-
-    Attributes:
-        union: Pixels of both people; empty, which means unknown, where a person has no mask
-            but should be visible: a wrong silhouette does more harm than none.
-        people: Pixels of each person.
-        covered: Keypoints that lie on the other person's pixels and not on their own person's.
-    """
-
-    union: MaskStack
-    people: MaskStack
-    covered: Bool[np.ndarray, "frame 2 keypoint"]
-
-    def doubted(
-        self, keypoints: Float[np.ndarray, "frame 2 keypoint 3"]
-    ) -> Float[np.ndarray, "frame 2 keypoint 3"]:
-        """Return `keypoints` with lower confidence where they are covered."""
-        confidence = keypoints[..., 2] * np.where(self.covered, COVERED_TRUST, 1.0)
-        return np.concatenate([keypoints[..., :2], confidence[..., None]], axis=-1)
-
-
 def stack_pairs(
     masks: Iterable[PairMask],
     size_wh: tuple[int, int],
     boxes_xyxy: Float[np.ndarray, "frame 2 4"],
     keypoints: Float[np.ndarray, "frame 2 keypoint 3"],
-) -> PairMasks:
-    """Stack the masks of both people in each frame.
+) -> tuple[MaskStack, MaskStack, Float[np.ndarray, "frame 2 keypoint 3"]]:
+    """Stack the masks of both people, and doubt the keypoints that they cover.
 
     Args:
         masks: One pair per frame; may be a stream.
         size_wh: Their width and height.
-        boxes_xyxy: Where each person is, also where filled in; NaN where unknown.
+        boxes_xyxy: Box of each person, also where filled in; NaN where unknown.
         keypoints: x, y and confidence. All in pixels of the masks.
+
+    Returns:
+        Pixels of both people together (frame), of each person (frame, person), and the keypoints
+        with lower confidence on the other person's pixels. The mask of both is empty, which means
+        unknown, where a person who should be visible has no mask: a wrong silhouette is worse than
+        none.
     """
     union, people = list[bytes](), list[bytes]()
     covered = np.zeros(keypoints.shape[:3], dtype=bool)
@@ -64,18 +46,18 @@ def stack_pairs(
         people.extend(deflate(mask) for mask in pair)
         union.append(deflate(np.any(pair, axis=0)) if _complete(pair, boxes) else b"")
         covered[frame] = _covered(pair, points)
-    return PairMasks(MaskStack.of(union, size_wh), MaskStack.of(people, size_wh, (-1, 2)), covered)
+    confidence = keypoints[..., 2] * np.where(covered, COVERED_TRUST, 1.0)
+    doubted = np.concatenate([keypoints[..., :2], confidence[..., None]], axis=-1)
+    return MaskStack.of(union, size_wh), MaskStack.of(people, size_wh, (-1, 2)), doubted
 
 
-def chosen_masks(
-    sightings: Sightings, chosen: Int[np.ndarray, "frame 2"], size_wh: tuple[int, int]
-) -> Iterator[PairMask]:
-    """Yield the masks of the chosen detections (-1: none) as whole pictures."""
-    for numbers in chosen:
+def detected_masks(pair: Pair, size_wh: tuple[int, int]) -> Iterator[PairMask]:
+    """Yield the masks of two people in each frame as whole pictures."""
+    for frame in range(len(pair.boxes_xyxy)):
         masks = np.zeros((2, size_wh[1], size_wh[0]), dtype=bool)
-        for person, number in enumerate(numbers):
-            if number >= 0:
-                sightings.masks[number].add_to(masks[person])
+        if pair.masks is not None:
+            for person, crop in enumerate(pair.masks[frame]):
+                crop.add_to(masks[person])
         yield masks
 
 
@@ -99,7 +81,5 @@ def _covered(
     whole = np.floor(keypoints[..., :2]).astype(np.int64)
     column, row = whole[..., 0].clip(0, width - 1), whole[..., 1].clip(0, height - 1)
     person = np.arange(2)[:, None]
-    covered: Bool[np.ndarray, "2 keypoint"] = (
-        masks[1 - person, row, column] & ~masks[person, row, column] & (keypoints[..., 2] > 0)
-    )
-    return covered
+    other_only = masks[1 - person, row, column] & ~masks[person, row, column]
+    return np.asarray(other_only & (keypoints[..., 2] > 0))

@@ -1,21 +1,20 @@
-"""Draws who is who over the pictures: masks, boxes, keypoints, numbers, letters and doubts."""
+"""Draws the result of `track` over the pictures: masks, boxes, keypoints, numbers and letters."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from closefit.records import Track
-from closefit.tracking.crowd import Crowd
-from closefit.tracking.repair import DOUBTFUL
+from closefit.records import DetectedPeople, Track
+from closefit.tracking.crowd import letter
+from closefit.tracking.repair import DOUBTFUL, doubtful_frames
 
 Picture = UInt8[np.ndarray, "height width 3"]
 Font = ImageFont.FreeTypeFont
 
 PERSON_COLOURS = ((250, 133, 51), (64, 143, 224))
-"""Orange and blue, as in the overlay: told apart with any kind of colour vision."""
+"""Orange and blue, as in the overlay: distinct with any kind of colour vision."""
 
 OTHER_COLOUR = (190, 190, 190)
 UNION_COLOUR = (255, 255, 255)
@@ -25,7 +24,7 @@ SHOWN_CONFIDENCE = 0.2
 """Keypoints below it are not drawn."""
 
 TEXT_SHARE = 0.04
-"""Height of the lettering over that of the picture."""
+"""Height of the text over that of the picture."""
 
 BONES = (
     *((5, 7), (7, 9), (6, 8), (8, 10), (5, 6), (5, 11), (6, 12), (11, 12)),
@@ -34,75 +33,60 @@ BONES = (
 """Pairs of COCO-17 keypoints."""
 
 
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """What is known about a clip.
-
-    Attributes:
-        track: The two people, in pixels of the source video.
-        crowd: Everybody with letters, or None where only two people are known.
-        crowd_scale: Source pixels per pixel of the crowd's sightings.
-        size_wh: Size of the pictures to draw on.
-    """
-
-    track: Track
-    crowd: Crowd | None
-    crowd_scale: Float[np.ndarray, "2"]
-    size_wh: tuple[int, int]
-
-
-def draw(scene: Scene, pictures: Iterable[Picture]) -> Iterator[Picture]:
-    """Yield each picture with what is known of its frame.
+def draw(
+    pictures: Iterable[Picture],
+    track: Track,
+    people: DetectedPeople | None,
+    owner: Int[np.ndarray, " detection"],
+) -> Iterator[Picture]:
+    """Yield each picture with the result of its frame.
 
     Args:
-        scene: The clip.
-        pictures: Its frames at `size_wh`.
+        pictures: The frames of the track, all of one size.
+        track: The two people, in pixels of the source video.
+        people: Everybody who was detected; None where that was not kept.
+        owner: Number of each detection's person, from `crowd.gather`.
     """
-    lettering = max(10, round(TEXT_SHARE * scene.size_wh[1]))
-    font = ImageFont.load_default(size=lettering)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow brings a scalable one
-    scale = np.array(scene.size_wh) / scene.track.size_wh
     for frame, picture in enumerate(pictures):
-        image = Image.fromarray(_with_masks(scene, frame, picture))
+        size_wh = picture.shape[1], picture.shape[0]
+        font = ImageFont.load_default(size=max(10, round(TEXT_SHARE * size_wh[1])))
+        assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow contains a scalable one
+        image = Image.fromarray(_with_masks(track, frame, picture))
         canvas = ImageDraw.Draw(image)
-        if scene.crowd is not None:
-            _draw_crowd(canvas, scene.crowd, frame, scene.crowd_scale * scale, font)
+        if people is not None:
+            _draw_letters(canvas, people, owner, frame, np.array(size_wh) / people.size_wh, font)
         for person in range(len(PERSON_COLOURS)):
-            _draw_person(canvas, scene.track, frame, person, scale, font)
-        _draw_heading(canvas, scene.track, frame, image.size, font)
+            _draw_person(canvas, track, frame, person, np.array(size_wh) / track.size_wh, font)
+        _draw_heading(canvas, track, frame, size_wh, font)
         yield np.asarray(image)
 
 
-def _with_masks(scene: Scene, frame: int, picture: Picture) -> Picture:
-    track = scene.track
-    layers: list[tuple[Bool[np.ndarray, "height width"], tuple[int, int, int]]] = []
+def _with_masks(track: Track, frame: int, picture: Picture) -> Picture:
+    layers = [(track.union_masks[frame], UNION_COLOUR)]
     if track.person_masks.shown.any():
         layers = list(zip(track.person_masks[frame], PERSON_COLOURS, strict=True))
-    else:
-        layers = [(track.union_masks[frame], UNION_COLOUR)]
+    size_wh = picture.shape[1], picture.shape[0]
     tinted = picture.astype(np.float32)
     for mask, colour in layers:
-        resized = np.asarray(Image.fromarray(mask).resize(scene.size_wh, Image.Resampling.NEAREST))
+        resized = np.asarray(Image.fromarray(mask).resize(size_wh, Image.Resampling.NEAREST))
         tinted[resized] += MASK_OPACITY * (np.array(colour, np.float32) - tinted[resized])
     return tinted.astype(np.uint8)
 
 
-def _draw_crowd(
+def _draw_letters(
     canvas: ImageDraw.ImageDraw,
-    crowd: Crowd,
+    people: DetectedPeople,
+    owner: Int[np.ndarray, " detection"],
     frame: int,
     scale: Float[np.ndarray, "2"],
     font: Font,
 ) -> None:
     """A thin box and a letter for everybody who was detected."""
-    for number in np.flatnonzero(crowd.sightings.frame == frame):
-        if crowd.owner[number] < 0:
-            continue
-        box = tuple(map(float, crowd.sightings.boxes_xyxy[number] * np.tile(scale, 2)))
+    for number in np.flatnonzero((people.frame == frame) & (owner >= 0)):
+        box = tuple(map(float, people.boxes_xyxy[number] * np.tile(scale, 2)))
         canvas.rectangle(box, outline=OTHER_COLOUR, width=1)
-        letter = crowd.letters[crowd.owner[number]]
         place = (box[2] - 3, box[3] - 3)
-        _write(canvas, place, letter, OTHER_COLOUR, font, anchor="rd")
+        _write(canvas, place, letter(int(owner[number])), OTHER_COLOUR, font, anchor="rd")
 
 
 def _draw_person(
@@ -150,7 +134,7 @@ def _draw_heading(
 ) -> None:
     """The frame's number and time; a red border where it is doubtful who is who."""
     known = track.seen[frame] | track.filled[frame]
-    doubtful = bool((known & (track.identity_confidence[frame] < DOUBTFUL)).any())
+    (doubtful,) = doubtful_frames(known[None], track.identity_confidence[frame][None])
     missing = [str(person) for person in np.flatnonzero(~known)]
     text = f"frame {frame}  {track.time_s[frame]:.2f} s"
     if doubtful:

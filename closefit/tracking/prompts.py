@@ -1,4 +1,4 @@
-"""Chooses the boxes that tell a video segmenter who is who."""
+"""Chooses the boxes with which a video segmenter is prompted."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -7,7 +7,7 @@ from closefit.tracking.detections import box_iou
 
 REMIND_EVERY_S = 1.0
 MAX_OVERLAP = 0.15
-"""Boxes that overlap more than this would show the segmenter a part of the other person."""
+"""Boxes that overlap more than this contain a part of the other person."""
 
 MIN_IDENTITY = 0.95
 
@@ -17,13 +17,13 @@ def choose_prompts(
     seen: Bool[np.ndarray, "frame 2"],
     identity_confidence: Float[np.ndarray, "frame 2"],
     fps: float,
-    stated: Bool[np.ndarray, "frame 2"] | None = None,
+    placed: Bool[np.ndarray, "frame 2"] | None = None,
 ) -> Float[np.ndarray, "frame 2 4"]:
     """Return the boxes to give to the segmenter, NaN elsewhere.
 
-    Each person's first box is always given; after that, about once a second, both boxes of the
-    frame in which the two overlap least, if they are hardly overlapping and their identity is sure.
-    Boxes that a correction has `stated` are given too.
+    These are each person's first box; about once a second, both boxes of the frame in which the two
+    overlap least, if they hardly overlap and their identity is certain; and boxes `placed` by a
+    correction.
     """
     prompted = np.zeros_like(seen)
     for person in np.flatnonzero(seen.any(axis=0)):
@@ -36,8 +36,8 @@ def choose_prompts(
         best = start + int(cost[start : start + step].argmin())
         if cost[best] <= MAX_OVERLAP:
             prompted[best] = True
-    if stated is not None:
-        prompted |= stated & seen
+    if placed is not None:
+        prompted |= placed & seen
     return np.where(prompted[..., None], boxes_xyxy, np.nan)
 
 
@@ -46,6 +46,6 @@ def sure_boxes(
     seen: Bool[np.ndarray, "frame 2"],
     identity_confidence: Float[np.ndarray, "frame 2"],
 ) -> Float[np.ndarray, "frame 2 4"]:
-    """Return the boxes of people who were seen and whose identity is sure, NaN elsewhere."""
+    """Return the boxes of people who were seen and whose identity is certain, NaN elsewhere."""
     sure = seen & (identity_confidence >= MIN_IDENTITY)
     return np.where(sure[..., None], boxes_xyxy, np.nan)

@@ -1,15 +1,14 @@
-"""Turns what was detected of two people into what is known of them, frame by frame."""
+"""From the detections of two people to two people who are told apart and followed."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from closefit.tracking.doubles import own_probability
 from closefit.tracking.gaps import fill_gaps
-from closefit.tracking.identity import Told, find_exchanged
-from closefit.tracking.joints import doubt_jumps, give_back_limbs
-from closefit.tracking.people import PairDetections, usual_height_px
+from closefit.tracking.joints import doubt_jumps, own_probability, swap_back_limbs
+from closefit.tracking.pair import Pair, usual_height_px
+from closefit.tracking.swaps import Constraints, find_swapped
 
 DOUBTFUL = 0.97
 """A person with a lower identity confidence in a frame is listed as doubtful.
@@ -19,93 +18,88 @@ Measured on simulated detections: nine tenths of the frames between 0.9 and 0.99
 
 
 @dataclass(frozen=True, eq=False)
-class RepairedPair:
-    """Two people, told apart and followed through short gaps.
+class IdentifiedPair:
+    """Two people, told apart and followed through short gaps, in pixels of the working size.
 
     Attributes:
-        boxes_xyxy: NaN where nothing is known.
-        keypoints: x, y in pixels and confidence, 0 where unknown.
-        seen: Detected in the frame.
-        filled: Interpolated over a short gap.
-        identity_confidence: How sure it is that this is this person; 0 where nothing is known.
-        exchanged: Frames in which the detections had the two people the other way round.
+        detected: What was detected of each of them.
+        boxes_xyxy: Detected or filled in; NaN where unknown.
+        keypoints: x, y and confidence, 0 where unknown; repaired, and filled in over short gaps.
+        filled: Frames in which the person was interpolated over a short gap.
+        identity_confidence: Probability that this is this person; 0 where nothing is known.
+        swapped: Frames in which the detections had the two people the other way round.
     """
 
+    detected: Pair
     boxes_xyxy: Float[np.ndarray, "frame person 4"]
     keypoints: Float[np.ndarray, "frame person keypoint 3"]
-    seen: Bool[np.ndarray, "frame person"]
     filled: Bool[np.ndarray, "frame person"]
     identity_confidence: Float[np.ndarray, "frame person"]
-    exchanged: Bool[np.ndarray, " frame"]
+    swapped: Bool[np.ndarray, " frame"]
+
+    @property
+    def seen(self) -> Bool[np.ndarray, "frame person"]:
+        """Frames in which each person was detected."""
+        return self.detected.seen
 
 
 def repair(
-    pair: PairDetections,
+    pair: Pair,
     time_s: Float[np.ndarray, " frame"],
     fps: float,
     max_gap_s: float,
-    told: Told | None = None,
+    known: Constraints | None = None,
     dropped: Bool[np.ndarray, "frame person"] | None = None,
-) -> RepairedPair:
-    """Undo exchanged identities and limbs, doubt keypoints that jump, fill short gaps.
+) -> IdentifiedPair:
+    """Undo swapped identities and limbs, doubt keypoints that jump, fill short gaps.
 
     Args:
         pair: What was detected.
         time_s: Time stamp of each frame.
         fps: Mean number of frames per second.
         max_gap_s: Longest gap to fill, from detection to detection.
-        told: Who is who in some frames, as somebody said who has looked.
-        dropped: False detections, by the person whom they would be taken for.
+        known: What the user or an import states about who is who.
+        dropped: False detections, by the person to whom they would be assigned.
     """
-    exchanged, confidence = find_exchanged(pair, fps, told)
-    pair = pair.exchanged(exchanged)
+    swapped, confidence = find_swapped(pair, fps, known)
+    pair = pair.swapped(swapped)
     if dropped is not None:
         pair = pair.without(dropped)
-    keypoints, _ = give_back_limbs(pair.keypoints, pair.height_px, fps)
-    certain = np.zeros(len(exchanged), dtype=bool)
-    if told is not None:
-        certain = (told.kept >= 0) | told.believed
-    own = np.where(certain[:, None], 1.0, own_probability(keypoints, pair.height_px, fps))
+    keypoints = swap_back_limbs(pair.keypoints, pair.height_px, fps)[0]
+    own = own_probability(keypoints, pair.height_px, fps)
+    if known is not None:
+        own[(known.order >= 0) | known.trusted] = 1.0
     keypoints = doubt_jumps(keypoints, pair.height_px, fps)
     boxes, keypoints, filled = fill_gaps(pair.boxes_xyxy, keypoints, time_s, max_gap_s)
-    known = pair.seen | filled
-    return RepairedPair(
+    return IdentifiedPair(
+        detected=pair,
         boxes_xyxy=boxes,
         keypoints=keypoints,
-        seen=pair.seen,
         filled=filled,
-        identity_confidence=np.where(known, confidence[:, None] * own, 0.0),
-        exchanged=exchanged,
+        identity_confidence=np.where(pair.seen | filled, confidence[:, None] * own, 0.0),
+        swapped=swapped,
     )
-
-
-def doubtful_frames(repaired: RepairedPair) -> Bool[np.ndarray, " frame"]:
-    """Frames in which a person who is known may be the other one."""
-    known = repaired.seen | repaired.filled
-    doubtful: Bool[np.ndarray, " frame"] = (known & (repaired.identity_confidence < DOUBTFUL)).any(
-        axis=1
-    )
-    return doubtful
 
 
 def with_keypoints(
-    repaired: RepairedPair,
+    found: IdentifiedPair,
     keypoints: Float[np.ndarray, "frame person keypoint 3"],
     time_s: Float[np.ndarray, " frame"],
     fps: float,
     max_gap_s: float,
-) -> RepairedPair:
-    """Return `repaired` with other keypoints of the same people, doubted and filled likewise.
+) -> IdentifiedPair:
+    """Return `found` with other keypoints of the same people, repaired as in `repair`.
 
-    Args:
-        repaired: Two people who are already told apart.
-        keypoints: x, y in pixels and confidence; 0 where the person is not seen.
-        time_s: Time stamp of each frame.
-        fps: Mean number of frames per second.
-        max_gap_s: Longest gap to fill, from detection to detection.
+    Confidence is 0 where a person is not seen.
     """
-    boxes = np.where(repaired.seen[..., None], repaired.boxes_xyxy, np.nan)
-    keypoints, _ = give_back_limbs(keypoints, usual_height_px(boxes), fps)
-    keypoints = doubt_jumps(keypoints, usual_height_px(boxes), fps)
-    _, keypoints, _ = fill_gaps(boxes, keypoints, time_s, max_gap_s)
-    return replace(repaired, keypoints=keypoints)
+    boxes = found.detected.boxes_xyxy
+    height_px = usual_height_px(boxes)
+    keypoints = doubt_jumps(swap_back_limbs(keypoints, height_px, fps)[0], height_px, fps)
+    return replace(found, keypoints=fill_gaps(boxes, keypoints, time_s, max_gap_s)[1])
+
+
+def doubtful_frames(
+    known: Bool[np.ndarray, "frame person"], identity_confidence: Float[np.ndarray, "frame person"]
+) -> Bool[np.ndarray, " frame"]:
+    """Frames in which a person of whom something is `known` may be the other one."""
+    return np.asarray((known & (identity_confidence < DOUBTFUL)).any(axis=1))

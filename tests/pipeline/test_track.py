@@ -311,7 +311,7 @@ class TestImport:
         people = walk(np.tile([200.0, 330.0], (FRAMES, 1)))
         frames = np.zeros(FRAMES, dtype=bool)
         frames[[5, 20, 21]] = True
-        wrong = people.exchanged(frames)
+        wrong = people.swapped(frames)
         wrong.keypoints[30, 0, 9, :2] = wrong.keypoints[30, 1, 9, :2]
         path = make_observations(
             tmp_path / "given.npz", boxes=wrong.boxes_xyxy, keypoints=wrong.keypoints

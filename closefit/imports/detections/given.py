@@ -12,8 +12,8 @@ from closefit.imports.detections.part import Part
 from closefit.imports.detections.pictures import resized
 from closefit.imports.detections.reading import read_all
 from closefit.mask_stack import MaskStack, deflate
+from closefit.records import DetectedPeople
 from closefit.tracking.detections import Detections
-from closefit.tracking.sightings import Sightings
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +68,11 @@ class Given:
         sure = np.ones(len(found.scores), dtype=bool)
         return combining.complete(self._in(frame), found, sure, self.part.size_wh).found
 
-    def identified(self, sightings: Sightings) -> Sightings:
-        """Add the imported numbers to sightings of all frames' `detections` or `complete`."""
+    def identified(self, people: DetectedPeople) -> DetectedPeople:
+        """Add the imported numbers to the `detections` or `complete` of all frames."""
         if not self.imported.tells_apart:
-            return sightings
-        return replace(sightings, identity=self.imported.identity)
+            return people
+        return replace(people, identity=self.imported.identity)
 
     def union_for(self, people: MaskStack) -> MaskStack:
         """Imported silhouettes at the size of these masks of single people.

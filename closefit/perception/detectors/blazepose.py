@@ -1,8 +1,8 @@
 """Keypoints, metric landmarks and mask of one person from BlazePose (a `.tflite` file).
 
-The network looks at a square that holds one upright person. It gives 33 landmarks and two points
-for the next picture's square: the hip centre and a point on the circle around the whole person,
-which lies above the head.
+The input is a square that holds one upright person. The output is 33 landmarks and two points for
+the square of the next picture: the hip centre, and a point above the head on the circle around the
+whole person.
 """
 
 from dataclasses import dataclass
@@ -45,8 +45,8 @@ NO_LOGIT = -20.0
 
 
 @dataclass(frozen=True, eq=False)
-class PoseEstimate:
-    """What BlazePose sees in a region; places in pixels of the picture.
+class BlazePoseResult:
+    """The result of BlazePose in a region, in pixels of the picture.
 
     Attributes:
         keypoints: COCO-17 x, y and confidence.
@@ -54,7 +54,7 @@ class PoseEstimate:
         presence: Confidence that there is a person.
         upright_rad: Angle of the region in which this person would be upright.
         segmentation: Logits of the person's pixels over the region.
-        region: Where it looked.
+        region: The square given to the network.
     """
 
     keypoints: Float[np.ndarray, "17 3"]
@@ -102,7 +102,7 @@ class BlazePose:
 
     def estimate(
         self, image: Pillow.Image, region: Region, window_xyxy: tuple[int, int, int, int]
-    ) -> PoseEstimate:
+    ) -> BlazePoseResult:
         """Estimate the person in a region of an RGB picture, of which only a window is shown."""
         crop = region.cut(image, NETWORK_SIZE_PX, window_xyxy)
         self._network.set_tensor(self._input, crop[None].astype(np.float32) / 255.0)
@@ -117,7 +117,7 @@ class BlazePose:
         world[:, :2] = world[:, :2] @ region.turn.T
         coco = list(COCO_LANDMARKS)
         outward = points[CIRCLE] - points[HIP_CENTRE]
-        return PoseEstimate(
+        return BlazePoseResult(
             keypoints=np.column_stack([points, confidence])[coco],
             landmarks_m=np.column_stack([world, confidence])[coco],
             presence=float(raw["presence"][0]),

@@ -1,9 +1,9 @@
 """Boxes from RTMDet-nano, keypoints, 3D landmarks and masks from BlazePose: quick on any CPU.
 
-BlazePose describes one person and likes to describe the nearest one, so it is shown the inside of
-that person's box only. How far the person is turned comes from their last pose. Of two poses that
-coincide all the same, the one that continues its own person's motion is kept. Measured on rendered
-clips (docs/perception.md).
+BlazePose describes one person, often the nearest one, so it receives only the inside of that
+person's box. The rotation of the square comes from the person's last pose. Of two poses that
+coincide, the one that continues its own person's motion is kept. Measured on rendered clips
+(docs/perception.md).
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image as Pillow
 from scipy.optimize import linear_sum_assignment
 
-from closefit.perception.detectors.blazepose import BlazePose, PoseEstimate
+from closefit.perception.detectors.blazepose import BlazePose, BlazePoseResult
 from closefit.perception.detectors.regions import Region
 from closefit.perception.detectors.rtmdet import RtmdetDetector
 from closefit.tracking.detections import Detections, box_iou
@@ -24,7 +24,7 @@ REGION_MARGIN = 1.15
 """Side of the region that BlazePose gets, in longer sides of the box."""
 
 WINDOW_MARGIN = 0.04
-"""It sees this much around the box, in longer sides of the box."""
+"""Visible margin around the box, in longer sides of the box."""
 
 SAME_PERSON = 0.5
 """A box belongs to the person whose last box it overlaps at least this much."""
@@ -35,30 +35,30 @@ SAME_POSE = 0.1
 MIN_PRESENCE = 0.5
 
 NEW_STRANGENESS = 0.1
-"""Somebody new continues nothing; this much deviation of a known person counts the same."""
+"""Strangeness of somebody new, who has no last pose."""
 
 Image = UInt8[np.ndarray, "height width 3"]
 
 
 @dataclass(frozen=True, eq=False)
 class _Candidate:
-    """Who may be in one of the boxes.
+    """A possible person in one of the boxes.
 
     Attributes:
-        pose: What BlazePose sees in the box.
+        pose: Result of BlazePose in the box.
         box_xyxy: From the detector.
         score: Confidence that this is a person.
         strangeness: How far the pose is from the person's last one, in box heights.
     """
 
-    pose: PoseEstimate
+    pose: BlazePoseResult
     box_xyxy: Float[np.ndarray, "4"]
     score: float
     strangeness: float
 
 
 class LiteDetector:
-    """Finds people picture by picture; it remembers the last one, so give them in order of time."""
+    """Finds people picture by picture, given in order of time: the last poses are kept."""
 
     batch_size = 1
 
@@ -91,7 +91,7 @@ class LiteDetector:
             for box, score, number in zip(boxes, scores, owner, strict=True)
         ]
         found = _distinct([c for c in candidates if c.pose.presence >= MIN_PRESENCE])
-        # Who is in a box but was mistaken for somebody else is remembered as seen before.
+        # A person whose box gave a duplicate pose is remembered with the pose before.
         missed = [
             replace(self._last[number], box_xyxy=candidate.box_xyxy)
             for candidate, number in zip(candidates, owner, strict=True)
@@ -107,7 +107,7 @@ class LiteDetector:
         score: float,
         last: _Candidate | None,
     ) -> _Candidate:
-        """Look at who is in a box, from the direction in which they were last upright."""
+        """Estimate the pose in a box, rotated so that the person was last upright."""
         turned = 0.0 if last is None else last.pose.upright_rad
         region = Region.around(box, REGION_MARGIN, turned)
         pose = self._pose.estimate(picture, region, _window(box, picture.size))
@@ -129,7 +129,7 @@ def _owners(
 
 
 def _window(box: Float[np.ndarray, "4"], size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The part of the picture that shows who is in a box."""
+    """The visible part of the picture for a box: left, top, right, bottom."""
     margin = WINDOW_MARGIN * float(max(box[2] - box[0], box[3] - box[1]))
     low = np.floor(box[:2] - margin).clip(0, np.array(size_wh) - 1)
     high = np.ceil(box[2:] + margin).clip(low + 1, np.array(size_wh))
@@ -137,7 +137,7 @@ def _window(box: Float[np.ndarray, "4"], size_wh: tuple[int, int]) -> tuple[int,
 
 
 def _distinct(candidates: Sequence[_Candidate]) -> list[_Candidate]:
-    """Drop the stranger of any two poses that coincide."""
+    """Drop the pose of larger strangeness of any two that coincide."""
     kept: list[_Candidate] = []
     for candidate in sorted(candidates, key=lambda candidate: candidate.strangeness):
         if all(_distance(candidate.pose, other) >= SAME_POSE for other in kept):
@@ -145,7 +145,7 @@ def _distinct(candidates: Sequence[_Candidate]) -> list[_Candidate]:
     return kept
 
 
-def _distance(pose: PoseEstimate, other: _Candidate) -> float:
+def _distance(pose: BlazePoseResult, other: _Candidate) -> float:
     """Mean distance of the keypoints of two poses, in heights of the other's box."""
     apart = pose.keypoints[:, :2] - other.pose.keypoints[:, :2]
     height = max(float(other.box_xyxy[3] - other.box_xyxy[1]), 1.0)
@@ -156,7 +156,7 @@ def _detections(people: Sequence[_Candidate], size_wh: tuple[int, int]) -> Detec
     masks = np.zeros((len(people), size_wh[1], size_wh[0]), dtype=bool)
     if people:
         logits = np.stack([person.pose.mask_logits(size_wh) for person in people])
-        # A pixel that two people claim belongs to who claims it most.
+        # A pixel belongs to the person with the largest logit.
         owner = logits.argmax(axis=0)
         masks = (logits > 0) & (owner == np.arange(len(people))[:, None, None])
     return Detections(

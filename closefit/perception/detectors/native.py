@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Send to nowhere what native code writes to the error stream of this process."""
+    """Discard what native code writes to the error stream of this process."""
     error_stream = os.dup(2)
     try:
         with open(os.devnull, "w") as nowhere:
@@ -19,5 +19,5 @@ def silent_stderr() -> Iterator[None]:
 
 
 def network_threads() -> int:
-    """Threads for a network of a few milliseconds: more than two cost more than they bring."""
+    """Threads for a network of a few milliseconds, which is slower with more than two."""
     return min(2, os.cpu_count() or 1)

@@ -1,4 +1,4 @@
-"""Turned squares of a picture, cut out for networks that look at one person."""
+"""Rotated squares of a picture, cut out for networks that process one person."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Region:
         centre_x: Its middle.
         centre_y: Its middle.
         side: Length of its sides.
-        angle_rad: How far its upper side is turned clockwise on the screen.
+        angle_rad: Clockwise rotation of its upper side on the screen.
     """
 
     centre_x: float

@@ -1,18 +1,19 @@
-"""Where a segmenter has lost a person whom the detector sees, and when to tell it again."""
+"""Finds where a segmenter has lost a person whom the detector sees, and new boxes for it."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from closefit.tracking.detections import box_iou
+from closefit.tracking.gaps import runs_of
 
 MIN_AGREEMENT = 0.5
-"""IoU of a mask's box and the tracked box below which the two mean different things."""
+"""Below this IoU a mask's box and the tracked box count as different."""
 
 MIN_FRAMES = 3
-"""Fewer frames in a row than this are a passing slip."""
+"""Fewer frames in a row than this are ignored."""
 
 MAX_OVERLAP = 0.4
-"""A box that overlaps the other person's more than this would do more harm than good."""
+"""No box is given that overlaps the other person's more than this."""
 
 
 def boxes_of(
@@ -35,40 +36,35 @@ def boxes_of(
 def disagreeing(
     mask_xyxy: Float[np.ndarray, "frame 2 4"], tracked_xyxy: Float[np.ndarray, "frame 2 4"]
 ) -> Bool[np.ndarray, "frame 2"]:
-    """Where a mask is elsewhere than its person, and the other person does not explain it.
+    """Where a mask differs from the person's box, and occlusion does not explain it.
 
-    The part of a person's box that the other's box covers may be hidden: the mask may lack it.
+    The part of a person's box that the other box covers may be hidden, so a mask may lack it.
 
     Args:
         mask_xyxy: Boxes around the masks; NaN where there is none.
-        tracked_xyxy: Where the people are; NaN where that is not known, which settles nothing.
+        tracked_xyxy: Boxes of the people; NaN where unknown, which never disagrees.
     """
     other = tracked_xyxy[:, ::-1]
     low = np.maximum(tracked_xyxy[..., :2], other[..., :2])
     high = np.minimum(tracked_xyxy[..., 2:], other[..., 2:])
     hidden = np.concatenate([low, high], axis=-1)
     hidden[~(low < high).all(axis=-1)] = np.nan
-    completed = np.concatenate(
-        [
-            np.fmin(mask_xyxy[..., :2], hidden[..., :2]),
-            np.fmax(mask_xyxy[..., 2:], hidden[..., 2:]),
-        ],
-        axis=-1,
-    )
+    low = np.fmin(mask_xyxy[..., :2], hidden[..., :2])
+    high = np.fmax(mask_xyxy[..., 2:], hidden[..., 2:])
+    completed = np.concatenate([low, high], axis=-1)
     agreement = np.fmax(_iou(mask_xyxy, tracked_xyxy), _iou(completed, tracked_xyxy))
     known = np.isfinite(tracked_xyxy).all(axis=-1)
-    wrong: Bool[np.ndarray, "frame 2"] = known & (agreement < MIN_AGREEMENT)
-    return wrong
+    return np.asarray(known & (agreement < MIN_AGREEMENT))
 
 
 def choose_reprompts(
     wrong: Bool[np.ndarray, "frame 2"], tracked_xyxy: Float[np.ndarray, "frame 2 4"]
 ) -> Bool[np.ndarray, "frame 2"]:
-    """Frames in which to give a person's tracked box: the clearest one of each `wrong` run."""
+    """Frames in which to give a person's tracked box: that of least overlap in each `wrong` run."""
     overlap = _iou(tracked_xyxy, tracked_xyxy[:, ::-1])
     chosen = np.zeros_like(wrong)
     for person in range(wrong.shape[1]):
-        for run in _runs(wrong[:, person]):
+        for run in runs_of(wrong[:, person]):
             clearest = run[overlap[run, person].argmin()]
             if len(run) >= MIN_FRAMES and overlap[clearest, person] <= MAX_OVERLAP:
                 chosen[clearest, person] = True
@@ -79,14 +75,4 @@ def _iou(
     boxes: Float[np.ndarray, "frame 2 4"], others: Float[np.ndarray, "frame 2 4"]
 ) -> Float[np.ndarray, "frame 2"]:
     """Overlap of each box with its counterpart; 0 where either is unknown."""
-    overlap: Float[np.ndarray, "frame 2"] = np.nan_to_num(
-        box_iou(boxes[..., None, :], others[..., None, :])[..., 0, 0]
-    )
-    return overlap
-
-
-def _runs(chosen: Bool[np.ndarray, " frame"]) -> list[Int[np.ndarray, " number"]]:
-    """Numbers of the chosen frames, one array for each unbroken run."""
-    numbers = np.flatnonzero(chosen)
-    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    return [run for run in runs if len(run)]
+    return np.nan_to_num(box_iou(boxes[..., None, :], others[..., None, :])[..., 0, 0])

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image as Pillow
 
-# Read when it is imported. Without it, it sends usage data to its makers, even with `--offline`.
+# Read on import. Otherwise onnxruntime sends usage data to its makers, even with `--offline`.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
@@ -21,7 +21,7 @@ PERSON_CLASS = 0
 MEAN_BGR = np.array([103.53, 116.28, 123.675], dtype=np.float32)
 DEVIATION_BGR = np.array([57.375, 57.12, 58.395], dtype=np.float32)
 PADDING = 114
-"""What the network was trained with."""
+"""As in the training of the network."""
 
 LOAD_ERRORS = (
     *(failures.Fail, failures.InvalidProtobuf, failures.InvalidGraph, failures.InvalidArgument),
@@ -30,7 +30,7 @@ LOAD_ERRORS = (
 
 
 class RtmdetDetector:
-    """Finds people; suppression of doubles is part of the network."""
+    """Finds people; non-maximum suppression is part of the network."""
 
     def __init__(self, path: Path) -> None:
         """Load the network from an `.onnx` file.
@@ -40,7 +40,7 @@ class RtmdetDetector:
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = network_threads()
-        # Waiting threads would spin and starve what runs between two pictures.
+        # Waiting threads would spin and slow down the work between two pictures.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
         blank = np.zeros((NETWORK_SIZE_PX, NETWORK_SIZE_PX, 3), dtype=np.uint8)

@@ -1,9 +1,9 @@
 """Masks of people through a video, from SAM 2.1 as `transformers` has it.
 
-The video goes through in chunks, so memory does not grow with its length. Within a chunk all boxes
-are given first; then each person is followed forwards from their first box and backwards from it.
-Where masks and tracked boxes disagree, that person is followed once more with more boxes. The next
-chunk is told by the last good masks who is who.
+The video is processed in chunks, so memory does not grow with its length. In each chunk all boxes
+are given first; then each person is followed forwards from the first box and backwards from it.
+Where masks and tracked boxes disagree, the person is followed once more with an additional box. The
+next chunk starts from the last good masks.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,28 +24,28 @@ CHUNK_FRAMES = 64
 """Pictures held at once: about two seconds."""
 
 OVERLAP_FRAMES = 4
-"""Pictures that a chunk shares with the next one."""
+"""Pictures shared by a chunk and the next one."""
 
 CARRIED_MASKS = 4
-"""The last good masks of a person, which begin the next chunk."""
+"""Number of good masks of a person with which the next chunk starts."""
 
 ABSENT = -1.0
-"""Logit of pixels of whoever is hidden or unknown."""
+"""Logit of all pixels of a person who is hidden or unknown."""
 
 Image = UInt8[np.ndarray, "height width 3"]
 
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """Where a person is in one picture.
+    """The location of a person in one picture.
 
     Attributes:
         image: RGB picture.
-        place: Box (left, top, right, bottom) in its pixels, or a mask in pixels of the network.
+        location: Box (left, top, right, bottom) in its pixels, or a mask in pixels of the network.
     """
 
     image: Image
-    place: Float[np.ndarray, "4"] | Bool[Tensor, "row column"]
+    location: Float[np.ndarray, "4"] | Bool[Tensor, "row column"]
 
 
 Prompts = Mapping[int, Mapping[int, Prompt]]
@@ -53,26 +53,26 @@ Prompts = Mapping[int, Mapping[int, Prompt]]
 
 
 @dataclass(frozen=True, eq=False)
-class View:
-    """What the network sees in one picture; shared by the people in it."""
+class EncodedPicture:
+    """Image features of one picture; shared by the people in it."""
 
     pixels: Float[Tensor, "1 3 side side"]
     features: dict[str, list[Tensor]]
 
 
 def chunks(num_frames: int, length: int, overlap: int) -> list[range]:
-    """Ranges of at most `length` frames that cover all; neighbours share `overlap` frames."""
+    """Ranges of at most `length` frames that cover all; adjacent ones share `overlap` frames."""
     starts = range(0, max(1, num_frames - overlap), length - overlap)
     return [range(start, min(start + length, num_frames)) for start in starts]
 
 
 class Sam2Segmenter:
-    """Follows people through a video, told by a box here and there who is who."""
+    """Follows people through a video, prompted by boxes in some frames."""
 
     def __init__(self, folder: Path, device: str, chunk_frames: int = CHUNK_FRAMES) -> None:
         """Load the model from a snapshot `folder`.
 
-        On CUDA it works in half precision (bfloat16, as its authors run it) and looks at several
+        On CUDA it works in half precision (bfloat16, as its authors run it) and encodes several
         pictures at once.
 
         Raises:
@@ -97,9 +97,9 @@ class Sam2Segmenter:
 
         Args:
             images: RGB pictures of one size.
-            prompts_xyxy: Boxes to start from or to be reminded by, in pixels; NaN elsewhere.
-                Before a person's first box, their mask reaches back to the start of its chunk.
-            tracked_xyxy: Boxes to compare the masks with; NaN where they are not sure.
+            prompts_xyxy: Boxes to follow people from, in pixels; NaN elsewhere. A person's masks
+                reach back to the start of the chunk of the first box.
+            tracked_xyxy: Boxes to compare the masks with; NaN where they are not certain.
         """
         stream, held = iter(images), dict[int, Image]()
         carried: dict[int, dict[int, Prompt]] = {}
@@ -132,7 +132,7 @@ class Sam2Segmenter:
     ) -> tuple[Float[Tensor, "2 frame row column"], Bool[np.ndarray, "frame 2"]]:
         """Logits of both people, and where they disagree with the tracked boxes.
 
-        Whoever disagrees is followed again with more boxes; that counts if it mends something.
+        A person who disagrees is followed again with another box; kept if fewer frames disagree.
         """
         height, width = images[min(images)].shape[:2]
         logits = self._propagate(images, prompts)
@@ -144,11 +144,11 @@ class Sam2Segmenter:
             return logits, wrong
         second = self._propagate(images, more)
         for person in more:
-            mended = logits.clone()
-            mended[person] = second[person]
-            still_wrong = disagreeing(_boxes(mended, (width, height)), tracked_xyxy)
+            improved = logits.clone()
+            improved[person] = second[person]
+            still_wrong = disagreeing(_boxes(improved, (width, height)), tracked_xyxy)
             if still_wrong.sum() < wrong.sum():
-                logits, wrong = mended, still_wrong
+                logits, wrong = improved, still_wrong
         return logits, wrong
 
     def _propagate(
@@ -162,10 +162,10 @@ class Sam2Segmenter:
             for person in prompts
         }
         given = {frame: prompt.image for own in prompts.values() for frame, prompt in own.items()}
-        for frame, view in self._views(given, sorted(given)):
+        for frame, encoded in self._encode(given, sorted(given)):
             for person, own in prompts.items():
                 if frame in own:
-                    found = followers[person].prompt(frame, view, own[frame])
+                    found = followers[person].prompt(frame, encoded, own[frame])
                     if frame in images:
                         logits[person, frame - start] = found
         for reverse in (False, True):
@@ -177,18 +177,20 @@ class Sam2Segmenter:
                 ]
                 for frame in sorted(images, reverse=reverse)
             }
-            for frame, view in self._views(images, [f for f, people in wanted.items() if people]):
+            for frame, encoded in self._encode(
+                images, [f for f, people in wanted.items() if people]
+            ):
                 for person in wanted[frame]:
-                    found = followers[person].step(frame, view, reverse=reverse)
+                    found = followers[person].step(frame, encoded, reverse=reverse)
                     logits[person, frame - start] = found
             for follower in followers.values():
                 follower.turn()
         return logits
 
-    def _views(
+    def _encode(
         self, images: Mapping[int, Image], frames: Sequence[int]
-    ) -> Iterator[tuple[int, View]]:
-        """Look at pictures in the given order, several at once."""
+    ) -> Iterator[tuple[int, EncodedPicture]]:
+        """Encode pictures in the given order, several at once."""
         for start in range(0, len(frames), self.batch_size):
             batch = frames[start : start + self.batch_size]
             pixels = self._processor(
@@ -203,12 +205,12 @@ class Sam2Segmenter:
                     "vision_feats": [level[:, one] for level in seen.fpn_hidden_states],
                     "vision_pos_embeds": [level[:, one] for level in seen.fpn_position_encoding],
                 }
-                yield frame, View(pixels[one], features)
+                yield frame, EncodedPicture(pixels[one], features)
 
     def _enlarge(
         self, logits: Float[Tensor, "2 row column"], size: tuple[int, int]
     ) -> Float[Tensor, "2 height width"]:
-        """Logits at the size of the picture."""
+        """Logits at the size (height, width) of the picture."""
         enlarged: Tensor = self._processor.post_process_masks(
             [logits[:, None]], [size], binarize=False
         )[0][:, 0]
@@ -223,43 +225,49 @@ class _Follower:
         self._reach = max(model.config.num_maskmem, model.config.max_object_pointers_in_encoder)
         self.session: Any = processor.init_video_session(inference_device=device, dtype=precision)
 
-    def prompt(self, frame: int, view: View, prompt: Prompt) -> Float[Tensor, "row column"]:
-        """Say where the person is in one frame; returns the logits there.
+    def prompt(
+        self, frame: int, encoded: EncodedPicture, prompt: Prompt
+    ) -> Float[Tensor, "row column"]:
+        """Add the location of the person in one frame; returns the logits there.
 
         All prompts come before the first step.
         """
-        if isinstance(prompt.place, Tensor):
-            place: dict[str, Any] = {"input_masks": [prompt.place]}
+        if isinstance(prompt.location, Tensor):
+            location: dict[str, Any] = {"input_masks": [prompt.location]}
         else:
-            place = {"input_boxes": [[prompt.place.tolist()]]}
+            location = {"input_boxes": [[prompt.location.tolist()]]}
         self._processor.add_inputs_to_inference_session(
             self.session,
             frame_idx=frame,
             obj_ids=[0],
             original_size=prompt.image.shape[:2],
-            **place,
+            **location,
         )
-        found = self._run(frame, view, reverse=False)
+        found = self._run(frame, encoded, reverse=False)
         self.session.point_inputs_per_obj[0].clear()
         self.session.mask_inputs_per_obj[0].clear()
         return found
 
-    def step(self, frame: int, view: View, *, reverse: bool) -> Float[Tensor, "row column"]:
+    def step(
+        self, frame: int, encoded: EncodedPicture, *, reverse: bool
+    ) -> Float[Tensor, "row column"]:
         """Logits in the next frame, or in the one before if `reverse`."""
-        found = self._run(frame, view, reverse=reverse)
+        found = self._run(frame, encoded, reverse=reverse)
         recent = self.session.output_dict_per_obj[0]["non_cond_frame_outputs"]
         self._forget([old for old in recent if abs(old - frame) >= self._reach])
         return found
 
     def turn(self) -> None:
-        """Forget everything but the prompts."""
+        """Forget everything except the prompts."""
         self._forget(list(self.session.output_dict_per_obj[0]["non_cond_frame_outputs"]))
 
-    def _run(self, frame: int, view: View, *, reverse: bool) -> Float[Tensor, "row column"]:
+    def _run(
+        self, frame: int, encoded: EncodedPicture, *, reverse: bool
+    ) -> Float[Tensor, "row column"]:
         session = self.session
-        session.cache.cache_vision_features(frame, view.features)
+        session.cache.cache_vision_features(frame, encoded.features)
         output = self._model(
-            inference_session=session, frame_idx=frame, frame=view.pixels, reverse=reverse
+            inference_session=session, frame_idx=frame, frame=encoded.pixels, reverse=reverse
         )
         session.cache.clear_all()
         session.processed_frames.clear()
@@ -271,7 +279,7 @@ class _Follower:
         return logits if visible else torch.full_like(logits, ABSENT)
 
     def _forget(self, frames: Iterable[int]) -> None:
-        """Drop from the session what the model will not look back to."""
+        """Remove frames from the session that the model no longer uses."""
         for frame in frames:
             del self.session.output_dict_per_obj[0]["non_cond_frame_outputs"][frame]
             del self.session.frames_tracked_per_obj[0][frame]
@@ -282,13 +290,13 @@ def _prompts(
     prompts_xyxy: Float[np.ndarray, "frame 2 4"],
     carried: Prompts,
 ) -> dict[int, dict[int, Prompt]]:
-    """Boxes of this chunk and good masks of the one before, for everybody who has any."""
+    """Boxes of this chunk and good masks of the one before, by person."""
     prompts: dict[int, dict[int, Prompt]] = {p: dict(own) for p, own in carried.items()}
     given = np.isfinite(prompts_xyxy).all(axis=-1)
     for number, person in np.argwhere(given).tolist():
         frame = min(images) + number
-        place = prompts_xyxy[number, person]
-        prompts.setdefault(person, {})[frame] = Prompt(images[frame], place)
+        location = prompts_xyxy[number, person]
+        prompts.setdefault(person, {})[frame] = Prompt(images[frame], location)
     return prompts
 
 
@@ -319,7 +327,7 @@ def _boxes(
 
 
 def _exclusive(logits: Float[Tensor, "2 *pixel"]) -> Bool[np.ndarray, "2 *pixel"]:
-    """Give each pixel to the person who claims it most, if anyone does."""
+    """Give each pixel to the person with the largest logit, if it is positive."""
     owner = logits.argmax(dim=0, keepdim=True)
     people = torch.arange(len(logits)).reshape(-1, *[1] * (logits.ndim - 1))
     return np.asarray((owner == people) & (logits > 0))

@@ -18,7 +18,7 @@ def from_snapshot(load: Callable[..., T], folder: Path) -> T:
     Raises:
         WeightsDamagedError: The folder does not hold that kind of model.
     """
-    # The console shows progress, not the library that reads a file.
+    # Progress is shown by the console, not by the library.
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         return load(str(folder), local_files_only=True)

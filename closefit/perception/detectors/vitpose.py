@@ -13,7 +13,7 @@ from transformers import VitPoseForPoseEstimation, VitPoseImageProcessor
 from closefit.perception.detectors.snapshots import from_snapshot
 
 COCO_EXPERT = 0
-"""ViTPose++ has one expert per data set; the first one speaks COCO-17."""
+"""ViTPose++ has one expert per data set; the first one is that of COCO."""
 
 PIXEL_CENTRE = 0.5
 """ViTPose counts from the centre of the first pixel, closefit from its corner."""
@@ -25,7 +25,7 @@ Image = UInt8[np.ndarray, "height width 3"]
 
 
 class VitPoseEstimator:
-    """Estimates COCO-17 keypoints, and keeps the backbone's view of each person.
+    """Estimates COCO-17 keypoints and an image feature of each person.
 
     Heat maps are averaged with those of the mirrored person, as the published figures are. Crops,
     and the step from heat maps to fractions of a pixel (unbiased, DARK), are the library's.
@@ -46,10 +46,10 @@ class VitPoseEstimator:
         self._mirrored = torch.tensor(MIRRORED, device=device)
         self.feature_size: int = self._model.config.backbone_config.hidden_size
         self.batch_size = 16 if device == "cuda" else 1
-        # The forward pass returns heat maps only; the features pass by on the way to its head.
-        self._view: list[Tensor] = []
+        # The forward pass returns heat maps only; a hook keeps the features.
+        self._features: list[Tensor] = []
         self._model.backbone.register_forward_hook(
-            lambda _module, _inputs, output: self._view.append(output.feature_maps[-1])
+            lambda _module, _inputs, output: self._features.append(output.feature_maps[-1])
         )
 
     @torch.inference_mode()
@@ -71,10 +71,10 @@ class VitPoseEstimator:
         pixels = self._processor(
             images=[images[number] for number in shown], boxes=wanted, return_tensors="pt"
         )["pixel_values"].to(self._device, self._precision)
-        outputs, view = self._forward(pixels, None)
+        outputs, patches = self._forward(pixels, None)
         mirrored, _ = self._forward(pixels.flip(-1), self._mirrored)
         outputs.heatmaps = 0.5 * (outputs.heatmaps.float() + mirrored.heatmaps.float())
-        features = view.float().mean(dim=1).cpu().numpy().astype(np.float64)
+        features = patches.float().mean(dim=1).cpu().numpy().astype(np.float64)
         people = self._processor.post_process_pose_estimation(outputs, boxes=wanted)
         starts = np.cumsum([len(boxes) for boxes in wanted])[:-1]
         for number, found, feature in zip(shown, people, np.split(features, starts), strict=True):
@@ -94,11 +94,11 @@ class VitPoseEstimator:
                 (len(pixels),), COCO_EXPERT, device=self._device
             )
         outputs = self._model(**arguments)
-        return outputs, self._view.pop()
+        return outputs, self._features.pop()
 
 
 def _corner_and_size(boxes_xyxy: Float[np.ndarray, "person 4"]) -> Float[np.ndarray, "person 4"]:
-    """Left, top, width and height, as the library wants them, counted from pixel centres."""
+    """Left, top, width and height, as the library requires them, counted from pixel centres."""
     boxes = boxes_xyxy - PIXEL_CENTRE
     boxes[:, 2:] -= boxes[:, :2]
     return boxes

@@ -1,7 +1,7 @@
 """Boxes, keypoints and masks from Ultralytics' YOLO: the only module that imports it.
 
-Ultralytics is AGPL-3.0. It is kept from the network, from installing packages, from the user's
-settings, and from changing the number of threads of this process.
+Ultralytics is AGPL-3.0. Its access to the network, installation of packages, use of the user's
+settings and change of the number of threads of this process are disabled.
 """
 
 import os
@@ -26,10 +26,10 @@ PERSON_CLASS = 0
 NETWORK_SIZE_PX = 640
 
 BOX_OVERLAP = 0.85
-"""Two boxes that overlap more than this are taken for one person, at first.
+"""Two boxes that overlap more than this (IoU) are one person.
 
-People who embrace have boxes that are nearly the same, so this is far above the usual 0.7; what is
-found twice is then told by the keypoints.
+Boxes of people who embrace nearly coincide, so this is far above the usual 0.7. Duplicates that
+remain are found by their keypoints.
 """
 
 SAME_POSE = 0.06
@@ -42,7 +42,7 @@ Image = UInt8[np.ndarray, "height width 3"]
 
 
 class YoloDetector:
-    """A pose network and, where masks are wanted, a segmentation network."""
+    """A pose network and, if masks are needed, a segmentation network."""
 
     def __init__(
         self, pose: Path, segmentation: Path | None, device: str, confidence: float
@@ -109,7 +109,7 @@ class YoloDetector:
 
 
 def _merge(pose: Any, segmentation: Any) -> Detections:
-    """Give each pose the mask whose box fits best; drop poses found twice."""
+    """Give each pose the mask with the best matching box; drop duplicate poses."""
     height, width = pose.orig_shape
     boxes = pose.boxes.xyxy.cpu().numpy().astype(np.float64)
     scores = pose.boxes.conf.cpu().numpy().astype(np.float64)
@@ -139,16 +139,15 @@ def _distinct(
     mean = (weight * distance).sum(axis=-1) / weight.sum(axis=-1)
     same = mean < SAME_POSE * (boxes[:, 3] - boxes[:, 1])[:, None]
     better = scores[None] > scores[:, None]
-    distinct: Bool[np.ndarray, " person"] = ~(same & better).any(axis=1)
-    return distinct
+    return np.asarray(~(same & better).any(axis=1))
 
 
 @contextmanager
 def _contained() -> Iterator[None]:
     """Import and set up Ultralytics without its side effects.
 
-    It reads these variables when it is imported. It also sets the number of threads of the whole
-    process, and its native runtime greets on the terminal.
+    It reads these variables on import. It also sets the number of threads of the whole process, and
+    its native runtime writes to the terminal.
     """
     threads, variables = torch.get_num_threads(), dict(os.environ)
     printing = np.get_printoptions()

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from closefit.tracking.detections import Detections
-from closefit.tracking.people import PairDetections
-from closefit.tracking.sightings import Sightings, SightingsBuilder
+from closefit.mask_stack import join
+from closefit.records import DetectedPeople
+from closefit.tracking.detections import DetectionCollector, Detections
+from closefit.tracking.mask_crops import MaskCrop
+from closefit.tracking.pair import Pair
 
 HEIGHT_PX = 200.0
 IMAGE_WH = (640, 360)
@@ -19,7 +21,7 @@ POSE = np.array(
 )
 
 
-def walk(centres_px: np.ndarray, fps: float = 30.0, noise_px: float = 1.0) -> PairDetections:
+def walk(centres_px: np.ndarray, fps: float = 30.0, noise_px: float = 1.0) -> Pair:
     """People whose bodies are around `centres_px` (frame, 2), swinging arms and legs."""
     generator = np.random.default_rng(0)
     frames = len(centres_px)
@@ -34,20 +36,20 @@ def walk(centres_px: np.ndarray, fps: float = 30.0, noise_px: float = 1.0) -> Pa
     low, high = points.min(axis=2) - 8.0, points.max(axis=2) + 8.0
     points = points + generator.normal(size=points.shape) * noise_px
     confidence = generator.uniform(0.7, 0.95, points.shape[:3])
-    return PairDetections(
+    return Pair(
         boxes_xyxy=np.concatenate([low, high], axis=-1),
         keypoints=np.concatenate([points, confidence[..., None]], axis=-1),
         colours=np.full((frames, 2, 4), np.nan),
     )
 
 
-def crossing(frames: int = 60, fps: float = 30.0) -> PairDetections:
+def crossing(frames: int = 60, fps: float = 30.0) -> Pair:
     """Two people who walk past each other, at the same height in the picture."""
     way = np.linspace(0.0, 1.0, frames)
     return walk(np.stack([120 + 400 * way, 520 - 400 * way], axis=1), fps)
 
 
-def see(people: list[PairDetections], hidden: np.ndarray | None = None) -> Sightings:
+def see(people: list[Pair], hidden: np.ndarray | None = None) -> DetectedPeople:
     """Detections of all people in several pairs; their order changes from frame to frame.
 
     Args:
@@ -57,7 +59,7 @@ def see(people: list[PairDetections], hidden: np.ndarray | None = None) -> Sight
     generator = np.random.default_rng(1)
     boxes = np.concatenate([pair.boxes_xyxy for pair in people], axis=1)
     keypoints = np.concatenate([pair.keypoints for pair in people], axis=1)
-    builder = SightingsBuilder()
+    collector = DetectionCollector()
     width, height = IMAGE_WH
     colours = generator.integers(0, 255, (boxes.shape[1], 3))
     for frame in range(len(boxes)):
@@ -71,7 +73,7 @@ def see(people: list[PairDetections], hidden: np.ndarray | None = None) -> Sight
             image[y0:y1, x0:x1] = colours[person]
             masks[:, y0:y1, x0:x1] = False  # whoever comes later stands in front
             masks[number, y0:y1, x0:x1] = True
-        builder.add(
+        collector.add(
             image,
             Detections(
                 boxes_xyxy=boxes[frame, order],
@@ -80,4 +82,27 @@ def see(people: list[PairDetections], hidden: np.ndarray | None = None) -> Sight
                 masks=masks,
             ),
         )
-    return builder.finish()
+    return collector.finish(np.arange(len(boxes)) / 30.0)
+
+
+def import_pair(pair: Pair) -> DetectedPeople:
+    """The detections of two people, with their columns as imported identities."""
+    frame, person = np.nonzero(pair.seen)
+    crops = [MaskCrop.empty()] * len(frame)
+    if pair.masks is not None:
+        crops = list(pair.masks[frame, person])
+    mask_bytes, mask_ends = join(crop.deflated for crop in crops)
+    return DetectedPeople(
+        time_s=np.arange(len(pair.seen)) / 30.0,
+        size_wh=np.array(IMAGE_WH),
+        frame=frame,
+        boxes_xyxy=pair.boxes_xyxy[frame, person],
+        scores=np.ones(len(frame)),
+        keypoints=pair.keypoints[frame, person],
+        landmarks_3d_m=np.zeros((len(frame), 0, 4)),
+        colours=pair.colours[frame, person],
+        identity=person,
+        mask_corners=np.array([crop.corners for crop in crops]),
+        mask_bytes=mask_bytes,
+        mask_ends=mask_ends,
+    )

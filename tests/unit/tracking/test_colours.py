@@ -54,9 +54,13 @@ def test_without_masks_a_covered_trunk_describes_nothing() -> None:
     assert np.isnan(describe_clothes(picture(RED, RED)[0], keypoints)).all()
 
 
-def test_people_partly_outside_the_picture() -> None:
-    keypoints = PEOPLE.keypoints[0] - (230.0, 0.0, 0.0)
-    assert describe_clothes(picture(RED, RED)[0], keypoints).shape == (2, COLOUR_SIZE)
+def test_a_person_outside_the_picture_does_not_change_the_other() -> None:
+    image, keypoints = picture(RED, GREEN)[0], PEOPLE.keypoints[0].copy()
+    inside = describe_clothes(image, keypoints)
+    keypoints[0, :, 0] -= 230.0
+    outside = describe_clothes(image, keypoints)
+    np.testing.assert_allclose(outside[1], inside[1])
+    assert colour_distance(outside[0], inside[0], np.nan) > 0.5
 
 
 def test_nobody() -> None:

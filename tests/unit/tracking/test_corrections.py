@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from closefit.errors import CorrectionsError, FileMissingError
-from closefit.tracking.corrections import Corrections, Drop, Place, find, read
+from closefit.tracking.corrections import Corrections, Drop, PlacedPerson, find, read
 
 EXAMPLE = {
     "swap": [133, 120],
@@ -31,8 +31,8 @@ def test_every_kind_of_correction(path: Path) -> None:
     assert corrections == Corrections(
         swaps=(120, 133),
         places=(
-            Place(person=1, frame=97, pixels=(310.0, 80.0, 420.0, 300.0)),
-            Place(person=0, frame=40, pixels=(212.0, 260.0)),
+            PlacedPerson(person=1, frame=97, pixels=(310.0, 80.0, 420.0, 300.0)),
+            PlacedPerson(person=0, frame=40, pixels=(212.0, 260.0)),
         ),
         ignored=((150, 158),),
         drops=(Drop(person=1, frames=(88, 88)), Drop(person=1, frames=(90, 95))),

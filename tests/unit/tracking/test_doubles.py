@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from closefit.tracking.doubles import own_probability
+from closefit.tracking.joints import own_probability
 from closefit.tracking.repair import doubtful_frames, repair
 from tests.unit.tracking.scenes import HEIGHT_PX, walk
 
@@ -38,7 +38,7 @@ def test_people_in_one_place_are_undecided() -> None:
     np.testing.assert_allclose(probability, 0.5, atol=1e-6)
 
 
-def test_nothing_is_said_without_a_path() -> None:
+def test_nobody_is_doubted_without_a_path() -> None:
     keypoints = close()
     keypoints[:, 1] = 0.0
     assert (own_probability(keypoints, np.full(2, HEIGHT_PX), FPS) == 1.0).all()
@@ -49,5 +49,6 @@ def test_it_is_listed_as_doubtful() -> None:
     for values in (pair.keypoints, pair.boxes_xyxy):
         values[DOUBLE, 1] = values[DOUBLE, 0]
     repaired = repair(pair, TIME_S, FPS, 0.5)
-    assert doubtful_frames(repaired).nonzero()[0].tolist() == [DOUBLE]
+    doubtful = doubtful_frames(repaired.seen, repaired.identity_confidence)
+    assert doubtful.nonzero()[0].tolist() == [DOUBLE]
     assert repaired.identity_confidence[DOUBLE, 0] > 0.97

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from closefit.tracking.joints import doubt_jumps, give_back_limbs
+from closefit.tracking.joints import doubt_jumps, swap_back_limbs
 from tests.unit.tracking.scenes import HEIGHT_PX, crossing, walk
 
 FPS = 30.0
@@ -14,7 +14,7 @@ def kept(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return after[..., 2] / before[..., 2]
 
 
-def test_people_who_walk_are_believed() -> None:
+def test_people_who_walk_are_not_doubted() -> None:
     keypoints = crossing().keypoints
     after = doubt_jumps(keypoints, HEIGHTS, FPS)
     assert kept(keypoints, after).mean() > 0.98
@@ -61,8 +61,8 @@ def test_weighted_error_falls_on_rendered_clips(shared: Path) -> None:
         given, truth = np.load(folder / "observations.npz"), np.load(folder / "truth.npz")
         keypoints, true = given["keypoints"].astype(float), truth["keypoints2d"]
         direct = np.linalg.norm(keypoints[..., :2] - true, axis=-1)
-        exchanged = np.linalg.norm(keypoints[:, ::-1, :, :2] - true, axis=-1)
-        swapped = np.median(exchanged, axis=2).sum(axis=1) < np.median(direct, axis=2).sum(axis=1)
+        other = np.linalg.norm(keypoints[:, ::-1, :, :2] - true, axis=-1)
+        swapped = np.median(other, axis=2).sum(axis=1) < np.median(direct, axis=2).sum(axis=1)
         keypoints[swapped] = keypoints[swapped, ::-1]
         error = np.linalg.norm(keypoints[..., :2] - true, axis=-1)
         heights = np.percentile(np.ptp(true[..., 1], axis=2), 75, axis=0)
@@ -72,27 +72,27 @@ def test_weighted_error_falls_on_rendered_clips(shared: Path) -> None:
         assert after[..., 2].sum() > 0.85 * keypoints[..., 2].sum()
 
 
-def test_exchanged_legs_are_given_back() -> None:
+def test_swapped_legs_are_given_back() -> None:
     legs = [11, 12, 13, 14, 15, 16]
     wrong = APART.keypoints.copy()
     wrong[18:21, :, legs] = wrong[18:21, ::-1, legs]
-    found, exchanged = give_back_limbs(wrong, HEIGHTS, FPS)
+    found, swapped_points = swap_back_limbs(wrong, HEIGHTS, FPS)
     np.testing.assert_array_equal(found, APART.keypoints)
-    expected = np.zeros_like(exchanged)
+    expected = np.zeros_like(swapped_points)
     expected[18:21, legs] = True
-    np.testing.assert_array_equal(exchanged, expected)
+    np.testing.assert_array_equal(swapped_points, expected)
 
 
 def test_giving_back_twice_changes_nothing_more() -> None:
     wrong = crossing().keypoints.copy()
     wrong[12:14, :, [5, 7, 9]] = wrong[12:14, ::-1, [5, 7, 9]]
-    once, _ = give_back_limbs(wrong, HEIGHTS, FPS)
-    twice, again = give_back_limbs(once, HEIGHTS, FPS)
+    once, _ = swap_back_limbs(wrong, HEIGHTS, FPS)
+    twice, again = swap_back_limbs(once, HEIGHTS, FPS)
     np.testing.assert_array_equal(once, twice)
     assert not again.any()
 
 
-def test_nothing_is_exchanged_without_need() -> None:
+def test_nothing_is_swapped_without_need() -> None:
     """Neither walking past each other, nor one keypoint, nor what only one person lost."""
     crossed = crossing().keypoints
     one = APART.keypoints.copy()
@@ -100,14 +100,14 @@ def test_nothing_is_exchanged_without_need() -> None:
     onto_other = APART.keypoints.copy()
     onto_other[20:22, 0, 13:16] = onto_other[20:22, 1, 13:16]
     for keypoints in (crossed, one, onto_other):
-        found, exchanged = give_back_limbs(keypoints, HEIGHTS, FPS)
+        found, swapped_points = swap_back_limbs(keypoints, HEIGHTS, FPS)
         np.testing.assert_array_equal(found, keypoints)
-        assert not exchanged.any()
+        assert not swapped_points.any()
 
 
-def test_the_order_of_the_two_people_means_nothing() -> None:
+def test_the_order_of_the_two_people_does_not_matter() -> None:
     wrong = APART.keypoints.copy()
     wrong[18:21, :, 11:17] = wrong[18:21, ::-1, 11:17]
-    found, _ = give_back_limbs(wrong, HEIGHTS, FPS)
-    reverse, _ = give_back_limbs(wrong[:, ::-1], HEIGHTS, FPS)
+    found, _ = swap_back_limbs(wrong, HEIGHTS, FPS)
+    reverse, _ = swap_back_limbs(wrong[:, ::-1], HEIGHTS, FPS)
     np.testing.assert_array_equal(found, reverse[:, ::-1])

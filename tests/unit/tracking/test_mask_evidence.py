@@ -1,25 +1,24 @@
-"""Masks tell people apart where nothing else does, and say nothing where they are missing."""
+"""Masks separate people where nothing else does, and have no effect where they are missing."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from closefit.records import DetectedPeople
 from closefit.tracking.association import link
-from closefit.tracking.identity import find_exchanged
 from closefit.tracking.mask_crops import MaskCrop
 from closefit.tracking.mask_evidence import UNKNOWN_IOU, continued_iou, newest_iou
-from closefit.tracking.pair import pair_detections
-from closefit.tracking.people import PairDetections
-from closefit.tracking.sightings import Sightings
-from tests.unit.tracking.scenes import crossing, see
+from closefit.tracking.pair import Pair
+from closefit.tracking.swaps import find_swapped
+from tests.unit.tracking.scenes import crossing, import_pair, see
 
 FPS = 30.0
 FRAMES = 40
 SIDE_PX = 100
 
 
-def clinch() -> PairDetections:
+def clinch() -> Pair:
     """Two people in one box that wanders: same clothes, no keypoints, other outlines."""
     left_top = 20.0 + np.arange(FRAMES)[:, None] * (2.0, 1.0)
     box = np.concatenate([left_top, left_top + SIDE_PX], axis=1)
@@ -30,7 +29,7 @@ def clinch() -> PairDetections:
             picture = np.zeros((300, 300), dtype=bool)
             picture[top : top + SIDE_PX, left : left + SIDE_PX] = outline
             masks[frame, person] = MaskCrop.of(picture)
-    return PairDetections(
+    return Pair(
         boxes_xyxy=np.stack([box, box], axis=1),
         keypoints=np.zeros((FRAMES, 2, 17, 3)),
         colours=np.full((FRAMES, 2, 4), np.nan),
@@ -44,23 +43,18 @@ def of_frames(*numbers: int) -> np.ndarray:
     return chosen
 
 
-def sightings_of(pair: PairDetections) -> Sightings:
-    masks = None if pair.masks is None else list(pair.masks[pair.seen])
-    found = Sightings.of_pair(pair)
-    return replace(
-        found,
-        identity=np.full(len(found.frame), -1),
-        masks=found.masks if masks is None else masks,
-    )
+def people_of(pair: Pair) -> DetectedPeople:
+    people = import_pair(pair)
+    return replace(people, identity=np.full(len(people.frame), -1))
 
 
 @pytest.mark.parametrize("numbers", [(), (7,), (10, 11, 12, 30), tuple(range(25, 40))])
-def test_masks_alone_tell_who_is_who(numbers: tuple[int, ...]) -> None:
-    exchanged = of_frames(*numbers)
-    found, confidence = find_exchanged(clinch().exchanged(exchanged), FPS)
-    np.testing.assert_array_equal(found, exchanged)
+def test_masks_alone_find_the_swapped_frames(numbers: tuple[int, ...]) -> None:
+    swapped = of_frames(*numbers)
+    found, confidence = find_swapped(clinch().swapped(swapped), FPS)
+    np.testing.assert_array_equal(found, swapped)
     assert confidence.min() > 0.7
-    blind, unsure = find_exchanged(replace(clinch(), masks=None).exchanged(exchanged), FPS)
+    blind, unsure = find_swapped(replace(clinch(), masks=None).swapped(swapped), FPS)
     assert not blind.any()
     assert unsure.min() < 0.6
 
@@ -69,32 +63,32 @@ def test_masks_outlast_a_frame_without_them() -> None:
     pair = clinch()
     assert pair.masks is not None
     pair.masks[18] = MaskCrop.empty()
-    exchanged = np.arange(FRAMES) > 18
-    found, _ = find_exchanged(pair.exchanged(exchanged), FPS)
+    swapped = np.arange(FRAMES) > 18
+    found, _ = find_swapped(pair.swapped(swapped), FPS)
     known = ~of_frames(18)
-    agreed = found[known] == exchanged[known]
+    agreed = found[known] == swapped[known]
     assert agreed.all() or not agreed.any()
 
 
 def test_masks_alone_make_a_tracklet_of_each_person() -> None:
-    linked = link(sightings_of(clinch()), FPS)
+    linked = link(people_of(clinch()), FPS)
     assert [len(tracklet.detections) for tracklet in linked] == [FRAMES, FRAMES]
-    assert len(link(sightings_of(replace(clinch(), masks=None)), FPS)) > 2
+    assert len(link(people_of(replace(clinch(), masks=None)), FPS)) > 2
 
 
-def test_without_masks_nothing_is_said() -> None:
+def test_empty_masks_have_no_effect() -> None:
     """Empty masks and no masks at all are the same to every step."""
-    plain = crossing().exchanged(np.isin(np.arange(60), (7, 30, 31)))
+    plain = crossing().swapped(np.isin(np.arange(60), (7, 30, 31)))
     empty = replace(plain, masks=np.full((60, 2), MaskCrop.empty(), dtype=object))
-    found, confidence = find_exchanged(plain, FPS)
-    of_empty, confidence_of_empty = find_exchanged(empty, FPS)
+    found, confidence = find_swapped(plain, FPS)
+    of_empty, confidence_of_empty = find_swapped(empty, FPS)
     np.testing.assert_array_equal(found, of_empty)
     np.testing.assert_allclose(confidence, confidence_of_empty, atol=1e-9)
     seen = see([crossing()])
-    bare = replace(seen, masks=[MaskCrop.empty()] * len(seen.masks))
+    bare = replace(seen, mask_bytes=seen.mask_bytes[:0], mask_ends=np.zeros_like(seen.mask_ends))
     chosen = np.arange(120).reshape(60, 2)
-    assert pair_detections(bare, chosen).masks is None
-    assert pair_detections(seen, chosen).masks is not None
+    assert Pair.of(bare, chosen).masks is None
+    assert Pair.of(seen, chosen).masks is not None
 
 
 def test_overlap_is_that_of_whole_pictures() -> None:
@@ -120,7 +114,7 @@ def test_a_moving_mask_overlaps_itself() -> None:
         assert not newest_iou(overlaps, [person, 0])[1:, 1 - person].any()
 
 
-def test_old_masks_say_less_and_missing_ones_nothing() -> None:
+def test_old_masks_count_less_and_missing_ones_not_at_all() -> None:
     pair = clinch()
     assert pair.masks is not None
     pair.masks[19] = MaskCrop.empty()

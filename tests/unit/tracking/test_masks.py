@@ -1,8 +1,9 @@
 import numpy as np
 
 from closefit.tracking.mask_crops import MaskCrop
-from closefit.tracking.masks import COVERED_TRUST, chosen_masks, stack_pairs
-from closefit.tracking.pair import choose_pair
+from closefit.tracking.masks import COVERED_TRUST, detected_masks, stack_pairs
+from closefit.tracking.pair import Pair
+from closefit.tracking.pair_search import choose_pair
 from closefit.tracking.prompts import choose_prompts, sure_boxes
 from tests.unit.tracking.scenes import IMAGE_WH, see, walk
 
@@ -35,32 +36,31 @@ def test_a_crop_adds_to_what_is_there() -> None:
 
 
 def test_union_and_people() -> None:
-    stacked = stack_pairs([np.stack([LEFT, RIGHT])], SIZE_WH, BOXES, POINTS)
-    np.testing.assert_array_equal(stacked.union[0], LEFT | RIGHT)
-    np.testing.assert_array_equal(stacked.people[0], [LEFT, RIGHT])
+    union, people, _ = stack_pairs([np.stack([LEFT, RIGHT])], SIZE_WH, BOXES, POINTS)
+    np.testing.assert_array_equal(union[0], LEFT | RIGHT)
+    np.testing.assert_array_equal(people[0], [LEFT, RIGHT])
 
 
 def test_the_union_is_unknown_where_a_visible_person_has_no_mask() -> None:
-    stacked = stack_pairs([np.stack([LEFT, NOTHING])], SIZE_WH, BOXES, POINTS)
-    assert not stacked.union.shown.any()
-    np.testing.assert_array_equal(stacked.people[0, 0], LEFT)
+    union, people, _ = stack_pairs([np.stack([LEFT, NOTHING])], SIZE_WH, BOXES, POINTS)
+    assert not union.shown.any()
+    np.testing.assert_array_equal(people[0, 0], LEFT)
 
 
 def test_the_union_is_one_person_where_the_other_is_behind_or_away() -> None:
     behind = np.array([[[5.0, 5.0, 15.0, 25.0], [8.0, 6.0, 17.0, 24.0]]])
     away = np.array([[[5.0, 5.0, 15.0, 25.0], [np.nan] * 4]])
     for boxes in (behind, away):
-        stacked = stack_pairs([np.stack([LEFT, NOTHING])], SIZE_WH, boxes, POINTS)
-        np.testing.assert_array_equal(stacked.union[0], LEFT)
+        union = stack_pairs([np.stack([LEFT, NOTHING])], SIZE_WH, boxes, POINTS)[0]
+        np.testing.assert_array_equal(union[0], LEFT)
 
 
 def test_keypoints_on_the_other_person_are_doubted() -> None:
     keypoints = np.zeros((1, 2, 4, 3))
     keypoints[0, 0, :, :2] = [(10, 10), (25, 10), (37, 10), (25, 12)]
     keypoints[0, 0, :, 2] = 0.8, 0.8, 0.8, 0.0
-    stacked = stack_pairs([np.stack([LEFT, RIGHT])], SIZE_WH, BOXES, keypoints)
-    assert stacked.covered[0].tolist() == [[False, True, False, False], [False] * 4]
-    doubted = stacked.doubted(keypoints)
+    doubted = stack_pairs([np.stack([LEFT, RIGHT])], SIZE_WH, BOXES, keypoints)[2]
+    np.testing.assert_array_equal(doubted[0, 1], keypoints[0, 1])
     np.testing.assert_allclose(doubted[0, 0, :, 2], [0.8, 0.8 * COVERED_TRUST, 0.8, 0.0])
     np.testing.assert_array_equal(doubted[..., :2], keypoints[..., :2])
 
@@ -69,8 +69,8 @@ def test_masks_of_the_chosen_detections() -> None:
     people = walk(np.tile([200.0, 330.0], (5, 1)))
     hidden = np.zeros((5, 2), dtype=bool)
     hidden[2, 1] = True
-    sightings = see([people], hidden)
-    masks = list(chosen_masks(sightings, choose_pair(sightings, 30.0), IMAGE_WH))
+    found = see([people], hidden)
+    masks = list(detected_masks(Pair.of(found, choose_pair(found, 30.0)), IMAGE_WH))
     assert all(mask.shape == (2, IMAGE_WH[1], IMAGE_WH[0]) for mask in masks)
     assert not masks[2][1].any()
     columns = np.flatnonzero(masks[2][0].any(axis=0))

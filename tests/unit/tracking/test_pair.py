@@ -1,144 +1,83 @@
+"""Two people's detections, gathered from those of everybody."""
+
 import numpy as np
 import pytest
 
-from closefit.errors import NeverTogetherError, NobodyError, OnePersonError
-from closefit.tracking.association import link
-from closefit.tracking.pair import choose_pair, pair_detections, require_pair
-from closefit.tracking.people import PairDetections
-from closefit.tracking.repair import repair
-from closefit.tracking.sightings import Sightings
-from tests.unit.tracking.scenes import crossing, see, walk
+from closefit.tracking.detections import DetectionCollector, Detections
+from closefit.tracking.pair import Pair
+from closefit.tracking.pair_search import columns_of
+from tests.unit.tracking.scenes import crossing, import_pair, see, walk
 
-FPS = 30.0
 FRAMES = 60
+FIELDS = ("boxes_xyxy", "keypoints", "colours", "landmarks_3d_m")
 
 
-def standing(*centres_px: float, frames: int = FRAMES) -> PairDetections:
-    return walk(np.tile(np.array(centres_px), (frames, 1)))
+@pytest.fixture
+def pair() -> Pair:
+    people = see([crossing()])
+    return Pair.of(people, columns_of(people, np.arange(2 * FRAMES) % 2, (0, 1)))
 
 
-def centres(sightings: Sightings, chosen: np.ndarray) -> np.ndarray:
-    """Where each chosen person is, across; NaN where there is none."""
-    boxes = pair_detections(sightings, chosen).boxes_xyxy
-    return (boxes[..., 0] + boxes[..., 2]) / 2.0
+def assert_equal(one: Pair, two: Pair) -> None:
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    assert one.masks is not None
+    assert two.masks is not None
+    for crop, other in zip(one.masks.ravel(), two.masks.ravel(), strict=True):
+        assert (crop.corners, crop.deflated) == (other.corners, other.deflated)
 
 
-def test_two_people_are_followed_whatever_their_order() -> None:
-    people = standing(200.0, 320.0)
-    sightings = see([people])
-    found = centres(sightings, choose_pair(sightings, FPS))
-    assert np.abs(found - (200.0, 320.0)).max() < 20.0
+def test_imported_columns_are_found_again() -> None:
+    hidden = crossing().without(np.arange(2 * FRAMES).reshape(FRAMES, 2) % 7 == 0)
+    people = import_pair(hidden)
+    found = Pair.of(people, columns_of(people, people.identity, (0, 1)))
+    np.testing.assert_array_equal(found.boxes_xyxy, hidden.boxes_xyxy)
+    np.testing.assert_array_equal(found.keypoints, hidden.keypoints)
+    assert found.masks is None
 
 
-def test_the_left_one_comes_first() -> None:
-    sightings = see([standing(320.0, 200.0)])
-    assert centres(sightings, choose_pair(sightings, FPS))[0].argmin() == 0
+def test_swapping_twice_changes_nothing(pair: Pair) -> None:
+    frames = np.arange(FRAMES) % 3 == 0
+    once = pair.swapped(frames)
+    np.testing.assert_array_equal(once.boxes_xyxy[frames], pair.boxes_xyxy[frames, ::-1])
+    np.testing.assert_array_equal(once.boxes_xyxy[~frames], pair.boxes_xyxy[~frames])
+    assert_equal(once.swapped(frames), pair)
 
 
-def test_every_detection_is_in_one_tracklet() -> None:
-    sightings = see([crossing(), standing(60.0, 600.0)])
-    members = np.concatenate([tracklet.detections for tracklet in link(sightings, FPS)])
-    np.testing.assert_array_equal(np.sort(members), np.arange(len(sightings.frame)))
+def test_frames_and_people_are_independent(pair: Pair) -> None:
+    """Swapping and dropping commute with choosing frames."""
+    chosen = np.array([3, 4, 30])
+    swapped = np.arange(FRAMES) % 2 == 0
+    dropped = np.zeros((FRAMES, 2), dtype=bool)
+    dropped[4, 0] = dropped[50, 1] = True
+    assert_equal(pair.swapped(swapped).at(chosen), pair.at(chosen).swapped(swapped[chosen]))
+    assert_equal(pair.without(dropped).at(chosen), pair.at(chosen).without(dropped[chosen]))
 
 
-def test_a_tracklet_holds_one_detection_per_frame() -> None:
-    sightings = see([crossing(), standing(60.0, 600.0)])
-    for tracklet in link(sightings, FPS):
-        frames = sightings.frame[tracklet.detections]
-        assert (np.diff(frames) > 0).all()
-        assert (tracklet.start, tracklet.end) == (frames[0], frames[-1])
+def test_what_is_dropped_is_unknown(pair: Pair) -> None:
+    dropped = np.zeros((FRAMES, 2), dtype=bool)
+    dropped[10:20, 1] = True
+    left = pair.without(dropped)
+    np.testing.assert_array_equal(left.seen, ~dropped)
+    assert not left.keypoints[dropped].any()
+    assert np.isnan(left.colours[dropped]).all()
+    assert left.masks is not None
+    assert all(mask.is_empty for mask in left.masks[dropped])
+    assert pair.seen.all()  # the original is not changed
 
 
-def test_people_who_cross_keep_their_identity() -> None:
-    """Person 1 is hidden behind person 0 while they pass."""
-    hidden = np.zeros((FRAMES, 2), dtype=bool)
-    hidden[26:34, 1] = True
-    sightings = see([crossing()], hidden)
-    chosen = choose_pair(sightings, FPS)
-    repaired = repair(
-        pair_detections(sightings, chosen), np.arange(FRAMES) / FPS, FPS, max_gap_s=0.5
-    )
-    across = (repaired.boxes_xyxy[..., 0] + repaired.boxes_xyxy[..., 2]) / 2.0
-    way = np.linspace(0.0, 1.0, FRAMES)
-    expected = np.stack([120 + 400 * way, 520 - 400 * way], axis=1)
-    assert np.abs(across - expected).max() < 25.0
-    assert repaired.filled[26:34, 1].all()
-    assert repaired.seen.sum() == 2 * FRAMES - 8
-
-
-def test_both_hidden_in_turn() -> None:
-    hidden = np.zeros((FRAMES, 2), dtype=bool)
-    hidden[24:30, 1] = True
-    hidden[30:36, 0] = True
-    sightings = see([crossing()], hidden)
-    repaired = repair(
-        pair_detections(sightings, choose_pair(sightings, FPS)),
-        np.arange(FRAMES) / FPS,
-        FPS,
-        max_gap_s=0.5,
-    )
-    across = (repaired.boxes_xyxy[..., 0] + repaired.boxes_xyxy[..., 2]) / 2.0
-    assert across[-1, 0] > across[-1, 1]
-
-
-def test_the_pair_that_is_near_is_chosen_among_five_people() -> None:
-    couple = standing(280.0, 360.0)
-    bystanders = [standing(40.0, 600.0), standing(500.0, 150.0)]
-    sightings = see([bystanders[0], couple, bystanders[1]])
-    found = centres(sightings, choose_pair(sightings, FPS))
-    assert np.abs(found - (280.0, 360.0)).max() < 20.0
-
-
-def test_the_pair_that_is_together_longest_is_chosen() -> None:
-    """A third person stands nearer, but only for a third of the time."""
-    hidden = np.zeros((FRAMES, 4), dtype=bool)
-    hidden[20:, 2] = True
-    hidden[:, 3] = True
-    sightings = see([standing(200.0, 330.0), standing(240.0, 0.0)], hidden)
-    found = centres(sightings, choose_pair(sightings, FPS))
-    assert np.abs(found - (200.0, 330.0)).max() < 20.0
-
-
-def test_a_person_who_returns_is_the_same_one() -> None:
-    hidden = np.zeros((90, 2), dtype=bool)
-    hidden[30:60, 1] = True
-    sightings = see([standing(200.0, 330.0, frames=90)], hidden)
-    chosen = choose_pair(sightings, FPS)
-    assert ((chosen[:, 1] >= 0) == ~hidden[:, 1]).all()
-
-
-def test_no_detection_at_all() -> None:
-    sightings = see([standing(200.0, 330.0)], np.ones((FRAMES, 2), dtype=bool))
-    chosen = choose_pair(sightings, FPS)
-    with pytest.raises(NobodyError, match=r"nobody was found in `clip\.mp4`"):
-        require_pair(chosen >= 0, FPS, "clip.mp4")
-
-
-def test_one_person() -> None:
-    hidden = np.zeros((FRAMES, 2), dtype=bool)
-    hidden[:, 1] = True
-    sightings = see([standing(200.0, 330.0)], hidden)
-    chosen = choose_pair(sightings, FPS)
-    with pytest.raises(OnePersonError, match=r"only one person was found in `clip\.mp4`"):
-        require_pair(chosen >= 0, FPS, "clip.mp4")
-
-
-def test_a_false_detection_is_not_a_second_person() -> None:
-    hidden = np.zeros((FRAMES, 2), dtype=bool)
-    hidden[:, 1] = True
-    hidden[17, 1] = False
-    sightings = see([standing(200.0, 330.0)], hidden)
-    chosen = choose_pair(sightings, FPS)
-    with pytest.raises(OnePersonError, match="only one person"):
-        require_pair(chosen >= 0, FPS, "clip.mp4")
-
-
-def test_two_people_who_never_meet() -> None:
-    """One leaves; later another, in other clothes and elsewhere, comes."""
-    hidden = np.zeros((FRAMES, 2), dtype=bool)
-    hidden[25:, 0] = True
-    hidden[:35, 1] = True
-    sightings = see([standing(60.0, 580.0)], hidden)
-    chosen = choose_pair(sightings, FPS)
-    with pytest.raises(NeverTogetherError, match=r"no frame of `clip\.mp4` shows two people"):
-        require_pair(chosen >= 0, FPS, "clip.mp4")
+@pytest.mark.parametrize("missing", [False, True])
+def test_landmarks_count_only_if_everybody_has_them(missing: bool) -> None:
+    people = walk(np.array([[200.0, 400.0]] * 3))
+    collector = DetectionCollector()
+    for frame in range(3):
+        landmarks = None if missing and frame == 1 else np.full((2, 17, 4), float(frame))
+        masks = np.zeros((2, 360, 640), dtype=bool)
+        boxes, keypoints = people.boxes_xyxy[frame], people.keypoints[frame]
+        found = Detections(boxes, np.ones(2), keypoints, masks, landmarks)
+        collector.add(np.zeros((360, 640, 3), dtype=np.uint8), found)
+    record = collector.finish(np.arange(3.0))
+    assert record.size_wh.tolist() == [640, 360]
+    assert record.landmarks_3d_m.shape == (6, 0 if missing else 17, 4)
+    if not missing:
+        np.testing.assert_array_equal(record.landmarks_3d_m[:, 0, 0], record.frame)

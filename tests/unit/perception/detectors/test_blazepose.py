@@ -6,7 +6,7 @@ from PIL import Image as Pillow
 
 from closefit import video
 from closefit.errors import WeightsDamagedError
-from closefit.perception.detectors.blazepose import BlazePose, PoseEstimate, _to_heat
+from closefit.perception.detectors.blazepose import BlazePose, BlazePoseResult, _to_heat
 from closefit.perception.detectors.regions import Region
 
 HIPS = [11, 12]
@@ -28,7 +28,7 @@ def scene(shared: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 def look(
     network: BlazePose, image: np.ndarray, box: np.ndarray, angle: float = 0.0
-) -> PoseEstimate:
+) -> BlazePoseResult:
     whole = (0, 0, image.shape[1], image.shape[0])
     return network.estimate(Pillow.fromarray(image), Region.around(box, 1.15, angle), whole)
 

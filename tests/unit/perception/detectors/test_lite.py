@@ -7,7 +7,7 @@ from PIL import Image as Pillow
 
 from closefit import video
 from closefit.perception.detectors import lite
-from closefit.perception.detectors.blazepose import PoseEstimate
+from closefit.perception.detectors.blazepose import BlazePoseResult
 from closefit.perception.detectors.lite import LiteDetector
 from closefit.perception.detectors.regions import Region
 
@@ -31,7 +31,7 @@ class Networks:
 
     def estimate(
         self, _picture: Pillow.Image, region: Region, window: tuple[int, int, int, int]
-    ) -> PoseEstimate:
+    ) -> BlazePoseResult:
         self.asked.append((region, window))
         centre = np.array([region.centre_x, region.centre_y])
         number = int(np.abs(self.boxes[:, [0, 2]].mean(axis=1) - region.centre_x).argmin())
@@ -39,7 +39,7 @@ class Networks:
         spread = np.linspace(-1.0, 1.0, 17)[:, None] * np.array([10.0, 40.0])
         segmentation = np.full((256, 256), -1.0 - number)
         segmentation[:, 64:192] = 1.0 + number
-        return PoseEstimate(
+        return BlazePoseResult(
             keypoints=np.column_stack([centre + spread, np.ones(17)]),
             landmarks_m=np.column_stack([np.full((17, 3), float(number)), np.ones(17)]),
             presence=self.presence,

@@ -123,7 +123,9 @@ class TestOneChunk:
         expected = torch.stack(
             [
                 torch.stack(
-                    direct_logits(segmenter, {f: p.place for f, p in given[person].items()}, frames)
+                    direct_logits(
+                        segmenter, {f: p.location for f, p in given[person].items()}, frames
+                    )
                 )
                 for person in range(2)
             ]

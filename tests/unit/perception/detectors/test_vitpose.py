@@ -81,7 +81,7 @@ def test_the_same_as_the_library_on_the_same_pixels(estimator: VitPoseEstimator)
         flipped = model(pixel_values=pixels.flip(-1), **experts).heatmaps.flip(-1)
         order = [0, *(number for left in range(1, 17, 2) for number in (left + 1, left))]
         plain.heatmaps = (plain.heatmaps + flipped[:, order]) / 2
-    estimator._view.clear()
+    estimator._features.clear()
     expected = processor.post_process_pose_estimation(plain, boxes=boxes)[0]
     ((keypoints, _),) = estimator.estimate([IMAGE], [BOXES])
     for found, person in zip(keypoints, expected, strict=True):

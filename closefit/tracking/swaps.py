@@ -1,10 +1,10 @@
-"""Finds the frames in which a detector exchanged two people, over the whole clip at once.
+"""Finds the frames in which a detector swapped two people, over the whole clip at once.
 
-Each frame is either kept or exchanged. Where a person goes next is predicted from the last
-`MEMORY` frames, so the state of the exact search (Viterbi) is kept/exchanged for each of those:
-2^MEMORY states. What a choice costs: how far keypoints and box lie from the prediction, how
-unusual the clothes' colours would be, and a price for every change between kept and exchanged.
-The same sums, forwards and backwards, give the probability of each choice.
+Each frame is either kept or swapped. A person's next position is predicted from the last `MEMORY`
+frames, so a state of the exact search (Viterbi) is the choice in each of these: 2^MEMORY states.
+The cost of a choice is the sum of three terms: the distance of keypoints and box from the
+prediction, the improbability of the clothes' colours, and a price for each change between kept and
+swapped. The forward-backward algorithm on the same costs gives the probability of each choice.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import logsumexp
 
 from closefit.tracking.mask_evidence import continued_iou, newest_iou
-from closefit.tracking.people import PairDetections
+from closefit.tracking.pair import Pair
 
 MEMORY = 4
 STATES = 2**MEMORY
@@ -25,28 +25,28 @@ CHANGE_COST = 3.0
 """Price of a change, as a negative log likelihood: about one frame in twenty."""
 
 CORRELATION = 0.3
-"""Keypoints err together, so each counts as this share of an independent witness."""
+"""Errors of keypoints are correlated: each counts as this share of an independent observation."""
 
 PREDICTION_NOISE = 0.03
 """Noise of a predicted keypoint without motion, in person heights."""
 
 UNFORESEEN_SPEED = 0.6
-"""Motion that no prediction knows of, in person heights per second."""
+"""Motion that the prediction does not contain, in person heights per second."""
 
 UNKNOWN_COST = float(np.log1p(3.0**2))
-"""Cost of a keypoint where nothing can be predicted: as much as at three standard deviations."""
+"""Cost of a keypoint that cannot be predicted: as much as at three standard deviations."""
 
 CLOTHES_CORRELATION = 0.25
-"""Successive frames show much the same colours: each counts as this share of a witness."""
+"""Colours in successive frames are correlated: each frame counts as this share of one."""
 
 MAX_COLOUR_EVIDENCE = 0.5
-"""Shadows mislead for many frames in a row, so one frame's colours never count for more."""
+"""Limit for one frame's colours, because shadows can mislead for many frames in a row."""
 
 MASK_COST = 4.0
 """Cost of a mask that shares no pixel with the person's mask in the frame before.
 
-Measured on real detections that were exchanged, lost and blurred: the more, up to this, the better,
-and nothing is worse than without masks (benchmarks/mask_cue.py).
+Measured on real detections that were swapped, removed and blurred: results improve with the cost up
+to this value, and none is worse than without masks (benchmarks/mask_cue.py).
 """
 
 FORGETTING_FRAMES = 5.0
@@ -56,103 +56,101 @@ MAX_AHEAD_FRAMES = 3.0
 """A motion is extrapolated over so many frames at most."""
 
 FORBIDDEN = 1e4
-"""Cost of contradicting what was told."""
+"""Cost of contradicting a constraint."""
 
 Costs = Float[np.ndarray, "frame state choice"]
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
-    """What a person who has looked at the clip says about the two people.
+class Constraints:
+    """What the user or an import states about the two people.
 
     Attributes:
-        kept: 0 where the detections are the right way round, 1 where they are exchanged, -1 where
-            nothing is said.
-        swapped: From these frames on, until the next one, the two are to be exchanged against
-            what is found here.
+        order: 0 where the columns are right, 1 where they are swapped, -1 where nothing is stated.
+        swap_starts: From each of these frames on, until the next one, the result is swapped.
         reversed: The two are numbered the other way round in all frames.
-        believed: Somebody else has told the two apart, and is right except where `kept` says no.
+        trusted: The columns are right except where `order` differs.
     """
 
-    kept: Int[np.ndarray, " frame"]
-    swapped: Bool[np.ndarray, " frame"]
+    order: Int[np.ndarray, " frame"]
+    swap_starts: Bool[np.ndarray, " frame"]
     reversed: bool = False
-    believed: bool = False
+    trusted: bool = False
 
     @classmethod
-    def nothing(cls, frames: int, swaps: Iterable[int] = ()) -> "Told":
-        """Nothing is said but that there are swaps in these frames."""
-        swapped = np.zeros(frames, dtype=bool)
-        swapped[list(swaps)] = True
-        return cls(np.full(frames, -1), swapped)
+    def none(
+        cls, frames: int, swaps: Iterable[int] = (), *, trusted: bool = False
+    ) -> "Constraints":
+        """Nothing is stated except swaps from these frames on."""
+        swap_starts = np.zeros(frames, dtype=bool)
+        swap_starts[list(swaps)] = True
+        return cls(np.full(frames, -1), swap_starts, trusted=trusted)
 
-    def of(self, frames: Int[np.ndarray, " chosen"]) -> "Told":
-        """What this says about some of the frames."""
-        swapped = np.diff(self.toggled[frames].astype(int), prepend=0) != 0
-        return replace(self, kept=self.kept[frames], swapped=swapped)
+    def at(self, frames: Int[np.ndarray, " chosen"]) -> "Constraints":
+        """Constraints for some of the frames."""
+        starts = np.diff(self.after_swaps[frames].astype(int), prepend=0) != 0
+        return replace(self, order=self.order[frames], swap_starts=starts)
 
     @property
-    def toggled(self) -> Bool[np.ndarray, " frame"]:
-        """Frames in which an odd number of swaps is in force."""
-        toggled: Bool[np.ndarray, " frame"] = np.cumsum(self.swapped) % 2 == 1
-        return toggled
+    def after_swaps(self) -> Bool[np.ndarray, " frame"]:
+        """Frames in which the result is swapped."""
+        return np.asarray(np.cumsum(self.swap_starts) % 2 == 1)
 
 
-def find_exchanged(
-    pair: PairDetections, fps: float, told: Told | None = None
+def find_swapped(
+    pair: Pair, fps: float, known: Constraints | None = None
 ) -> tuple[Bool[np.ndarray, " frame"], Float[np.ndarray, " frame"]]:
-    """Tell in which frames the two people are exchanged, and how sure that is.
+    """Find the frames in which the two people are swapped.
 
     Args:
         pair: Detections whose order of people may be wrong in some frames.
         fps: Frames per second.
-        told: What is known for certain.
+        known: What is certain.
 
     Returns:
-        Frames to exchange, never more than half of them unless it was told so; and the probability
-        per frame that, once this is done, each person is the one of that number in the frames that
-        were told, or else in the clearest one.
+        Frames to swap, never more than half of them unless constraints require it; and the
+        probability per frame that, after this, each person is the one of that number in the
+        constrained frames, or else in the frame where the two are farthest apart.
     """
-    told = told or Told.nothing(len(pair.boxes_xyxy))
-    if told.believed and not (told.kept >= 0).any():
-        return told.toggled ^ told.reversed, np.ones(len(told.kept))
-    # Frames in which nobody is detected say nothing; the search remembers those before them.
-    known = np.flatnonzero(pair.seen.any(axis=1))
-    if len(known) == 0:
-        return told.toggled ^ told.reversed, np.ones(len(told.kept))
-    exchanged, confidence = _solve(pair.of(known), known, fps, told.of(known))
-    nearest = np.searchsorted(known, np.arange(len(told.kept)), side="right") - 1
+    known = known or Constraints.none(len(pair.boxes_xyxy))
+    stated = known.after_swaps ^ known.reversed
+    # Frames without detections hold no information; the search skips them.
+    frames = np.flatnonzero(pair.seen.any(axis=1))
+    if len(frames) == 0 or (known.trusted and not (known.order >= 0).any()):
+        return stated, np.ones(len(stated))
+    swapped, confidence = _solve(pair.at(frames), frames, fps, known.at(frames))
+    nearest = np.searchsorted(frames, np.arange(len(stated)), side="right") - 1
     nearest = nearest.clip(0)
-    return exchanged[nearest] ^ told.toggled ^ told.reversed, confidence[nearest]
+    return swapped[nearest] ^ stated, confidence[nearest]
 
 
 def _solve(
-    pair: PairDetections, frames: Int[np.ndarray, " frame"], fps: float, told: Told
+    pair: Pair, frames: Int[np.ndarray, " frame"], fps: float, known: Constraints
 ) -> tuple[Bool[np.ndarray, " frame"], Float[np.ndarray, " frame"]]:
-    """As `find_exchanged`, before swaps; `frames` are the numbers of the frames in the clip."""
+    """As `find_swapped`, before swaps; `frames` are the numbers of the frames in the clip."""
     costs = _motion_costs(pair, frames, fps)
-    stated = told.kept >= 0
-    choice = (told.kept == 1) ^ told.toggled ^ told.reversed
+    stated = known.order >= 0
+    choice = (known.order == 1) ^ known.after_swaps ^ known.reversed
     costs[stated, :, np.where(choice, 0, 1)[stated]] += FORBIDDEN
-    exchanged = _cheapest(costs)
-    evidence = _colour_evidence(pair.colours, exchanged)
+    swapped = _cheapest(costs)
+    evidence = _colour_evidence(pair.colours, swapped)
     if evidence.any():
         costs[:, :, 1] += evidence[:, None]
-        exchanged = _cheapest(costs)
-    confidence = _confidence(costs, exchanged, told, _clearest_frame(pair))
-    if exchanged.mean() > 0.5 and not stated.any():
-        exchanged = ~exchanged
-    return exchanged, confidence
+        swapped = _cheapest(costs)
+    confidence = _confidence(costs, swapped, known, _clearest_frame(pair))
+    if swapped.mean() > 0.5 and not stated.any():
+        swapped = ~swapped
+    return swapped, confidence
 
 
-def _motion_costs(pair: PairDetections, frames: Int[np.ndarray, " frame"], fps: float) -> Costs:
-    """Cost of keeping (0) or exchanging (1) each frame, given the choices in the frames before.
+def _motion_costs(pair: Pair, frames: Int[np.ndarray, " frame"], fps: float) -> Costs:
+    """Cost of keeping (0) or swapping (1) each frame, given the choices in the frames before.
 
     Bit j of a state is the choice j + 1 frames ago.
     """
     points, weight = _points(pair)
     ages = np.stack([_ages(frames, bit + 1) for bit in range(MEMORY)])
-    # Cost of finding in column `choice` the person who was in the columns that the state says.
+    # Cost of finding in column `choice` the person who was in the columns given by the state.
     height_px = float(pair.height_px.mean())
     fits: Costs = np.stack(
         [_misfit(points, weight, ages, state, height_px, fps) for state in range(STATES)], axis=1
@@ -166,19 +164,18 @@ def _motion_costs(pair: PairDetections, frames: Int[np.ndarray, " frame"], fps: 
     before = np.arange(STATES) & 1
     price = CHANGE_COST / (1.0 + (ages[0] - 1) / FORGETTING_FRAMES)
     change = price[:, None, None] * (before[:, None] != np.arange(2)[None, :])
-    costs: Costs = fits + other + change
-    return costs
+    return np.asarray(fits + other + change)
 
 
 def _ages(frames: Int[np.ndarray, " frame"], back: int) -> Int[np.ndarray, " frame"]:
-    """How many frames of the clip the frame `back` places earlier lies behind; at least `back`."""
+    """Distance in the clip from each frame to the one `back` places earlier; at least `back`."""
     ages = np.full(len(frames), back)
     ages[back:] = frames[back:] - frames[:-back]
     return ages
 
 
 def _points(
-    pair: PairDetections,
+    pair: Pair,
 ) -> tuple[Float[np.ndarray, "frame 2 point 2"], Float[np.ndarray, "frame 2 point"]]:
     """Keypoints and two box corners, with weights that are 0 where unknown."""
     corners = pair.boxes_xyxy.reshape(len(pair.boxes_xyxy), 2, 2, 2)
@@ -195,17 +192,16 @@ def _misfit(
     height_px: float,
     fps: float,
 ) -> Float[np.ndarray, "frame 2"]:
-    """Cost of each column of a frame as the next position of the person whom `state` follows."""
+    """Cost of each column as the next position of the person whose past columns `state` gives."""
     predicted, trust, newest = _predicted(points, weight, ages, state)
     foreseen = PREDICTION_NOISE + UNFORESEEN_SPEED / fps
     sigma = PREDICTION_NOISE + UNFORESEEN_SPEED * np.sqrt(newest) / fps
     distance = (points - predicted[:, None]) / (height_px * sigma)[:, None, :, None]
-    # The same density for all: who was seen long ago is not a better fit for being vague.
+    # Normalised density: a person who was seen long ago is not a better fit for being vague.
     vague = 2.0 * np.log(sigma / foreseen)
     unlikely = np.log1p((distance**2).sum(axis=-1)) + vague[:, None]
     known = trust[:, None] * unlikely + (1.0 - trust[:, None]) * UNKNOWN_COST
-    cost: Float[np.ndarray, "frame 2"] = CORRELATION * (weight * known).sum(axis=-1)
-    return cost
+    return np.asarray(CORRELATION * (weight * known).sum(axis=-1))
 
 
 def _predicted(
@@ -221,7 +217,7 @@ def _predicted(
     """Extrapolate a line through the last frames; recent ones and sure keypoints weigh more.
 
     Returns:
-        Each point's predicted place, how much is known of it, and the age of its last sighting.
+        Each point's predicted position, the trust in it (0 to 1), and its age in frames.
     """
     total = np.zeros((3, points.shape[0], points.shape[2]))
     moments = np.zeros((2, points.shape[0], points.shape[2], 2))
@@ -238,25 +234,25 @@ def _predicted(
         total += np.stack([w, -age * w, age**2 * w])
         moments += np.stack([w[..., None] * x, -age[..., None] * w[..., None] * x])
         newest = np.where(w > 0.1, age, newest)
-    mass, first, second = total[0], total[1], total[2] + 1.0  # the 1 holds back wild speeds
+    mass, first, second = total[0], total[1], total[2] + 1.0  # the 1 damps implausible speeds
     centre = moments[0] / np.maximum(mass, 1e-9)[..., None]
     mean_time = first / np.maximum(mass, 1e-9)
     spread = np.maximum(second - mean_time * first, 1e-9)
     slope = (moments[1] - mean_time[..., None] * moments[0]) / spread[..., None]
-    # Nobody goes straight on for long.
+    # People do not move in straight lines for long.
     ahead = np.minimum(newest, MAX_AHEAD_FRAMES) - newest - mean_time
-    # After a gap the whole body is somewhere else: its keypoints err together even more.
+    # After a gap the whole body has moved: the errors of its keypoints are even more correlated.
     trust = np.minimum(mass, 1.0) / np.sqrt(ages[0])[:, None]
     return centre + ahead[..., None] * slope, trust, newest
 
 
 def _colour_evidence(
-    colours: Float[np.ndarray, "frame 2 colour"], exchanged: Bool[np.ndarray, " frame"]
+    colours: Float[np.ndarray, "frame 2 colour"], swapped: Bool[np.ndarray, " frame"]
 ) -> Float[np.ndarray, " frame"]:
-    """Log likelihood ratio of kept against exchanged, from how the two are dressed.
+    """Log likelihood ratio of kept against swapped, from the colours of the clothes.
 
-    The difference between the two people's colours has the same direction in all frames but the
-    exchanged ones, where it is reversed. That direction is found without knowing the frames.
+    The difference between the two people's colours has the same direction in all frames except the
+    swapped ones, where it is reversed. The direction is the first singular vector of all frames.
     """
     difference = colours[:, 0] - colours[:, 1]
     known = np.isfinite(difference).any(axis=-1)
@@ -265,18 +261,17 @@ def _colour_evidence(
     difference = np.nan_to_num(difference)
     direction = np.linalg.svd(difference, full_matrices=False)[2][0]
     along = difference @ direction
-    if (along * np.where(exchanged, -1.0, 1.0)).sum() < 0:
+    if (along * np.where(swapped, -1.0, 1.0)).sum() < 0:
         along = -along
     size = np.abs(along[known])
     mean, variance = float(size.mean()), float(size.var()) + 1e-12
-    # Of pure noise the ratio is below 2; from 10 on the two are told apart in every frame.
+    # For pure noise the ratio is below 2; from 10 on, colours separate the two in every frame.
     trust = np.clip((mean**2 / variance - 2.0) / 8.0, 0.0, 1.0)
     ratio = CLOTHES_CORRELATION * trust * 2.0 * mean * along / variance
-    evidence: Float[np.ndarray, " frame"] = ratio.clip(-MAX_COLOUR_EVIDENCE, MAX_COLOUR_EVIDENCE)
-    return evidence
+    return np.asarray(ratio.clip(-MAX_COLOUR_EVIDENCE, MAX_COLOUR_EVIDENCE))
 
 
-def _clearest_frame(pair: PairDetections) -> int:
+def _clearest_frame(pair: Pair) -> int:
     """Frame in which the two people are farthest apart."""
     centres = pair.boxes_xyxy.reshape(-1, 2, 2, 2).mean(axis=2)
     distance = np.linalg.norm(centres[:, 0] - centres[:, 1], axis=-1)
@@ -294,7 +289,7 @@ CHOICE = np.arange(STATES) & 1
 
 
 def _start(state: int = 0) -> Float[np.ndarray, " state"]:
-    """Costs of the states before the first frame; before the clip, everything counts as kept."""
+    """Costs of the states before the first frame; by default all earlier frames are kept."""
     return np.where(np.arange(STATES) == state, 0.0, np.inf)
 
 
@@ -315,18 +310,18 @@ def _cheapest(costs: Costs) -> Bool[np.ndarray, " frame"]:
 
 
 def _confidence(
-    costs: Costs, chosen: Bool[np.ndarray, " frame"], told: Told, clearest: int
+    costs: Costs, chosen: Bool[np.ndarray, " frame"], known: Constraints, clearest: int
 ) -> Float[np.ndarray, " frame"]:
-    """Probability of each frame's choice, between one told swap and the next.
+    """Probability of each frame's choice, from each swap of the user to the next.
 
-    Whoever tells that the two are exchanged at a frame vouches for both sides of it.
+    A swap of the user makes the frames on both sides of it certain.
     """
-    anchors = told.kept >= 0
-    anchors |= told.swapped
-    anchors[:-1] |= told.swapped[1:]
+    anchors = known.order >= 0
+    anchors |= known.swap_starts
+    anchors[:-1] |= known.swap_starts[1:]
     if not anchors.any():
         anchors[clearest] = True
-    bounds = sorted({0, *map(int, np.flatnonzero(told.swapped)), len(chosen)})
+    bounds = sorted({0, *map(int, np.flatnonzero(known.swap_starts)), len(chosen)})
     confidence = np.zeros(len(chosen))
     for first, end in pairwise(bounds):
         recent = chosen[max(first - MEMORY, 0) : first][::-1]
@@ -342,7 +337,7 @@ def _probability(
     anchors: Bool[np.ndarray, " frame"],
     start: Float[np.ndarray, " state"],
 ) -> Float[np.ndarray, " frame"]:
-    """Probability of each frame's choice, given that those in the frames `anchors` are right."""
+    """Probability of each frame's choice, given that the choices at `anchors` are right."""
     wrong = (chosen[:, None] != (CHOICE == 1)[None, :]) & anchors[:, None]
     forbidden = np.where(wrong, -np.inf, 0.0)
     forward = np.zeros((len(costs), STATES))
@@ -355,12 +350,9 @@ def _probability(
     future = np.zeros(STATES)
     for frame in reversed(range(len(costs))):
         both[frame] = forward[frame] + future
-        # A state goes on to its two followers, by the choice that each of them stands for.
         allowed = future + forbidden[frame]
         future = logsumexp(allowed[FOLLOWING] - costs[frame], axis=1)
         future = future - future.max()
     share = np.exp(both - logsumexp(both, axis=1, keepdims=True))
-    probability: Float[np.ndarray, " frame"] = np.where(
-        chosen, share[:, CHOICE == 1].sum(axis=1), share[:, CHOICE == 0].sum(axis=1)
-    )
-    return probability.clip(0.0, 1.0)
+    kept, swapped = (share[:, choice == CHOICE].sum(axis=1) for choice in (0, 1))
+    return np.where(chosen, swapped, kept).clip(0.0, 1.0)

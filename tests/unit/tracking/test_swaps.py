@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closefit.tracking.identity import find_exchanged
-from closefit.tracking.people import PairDetections
+from closefit.tracking.pair import Pair
+from closefit.tracking.swaps import find_swapped
 from tests.unit.tracking.scenes import crossing, walk
 
 FPS = 30.0
@@ -17,37 +17,37 @@ def among(frames: int, *numbers: int) -> np.ndarray:
     return chosen
 
 
-@pytest.mark.parametrize("exchanged", [NONE, among(60, 7), among(60, 10, 11, 29, 30, 31, 50)])
-def test_single_mistakes_are_found(exchanged: np.ndarray) -> None:
-    found, confidence = find_exchanged(crossing().exchanged(exchanged), FPS)
-    np.testing.assert_array_equal(found, exchanged)
+@pytest.mark.parametrize("swapped", [NONE, among(60, 7), among(60, 10, 11, 29, 30, 31, 50)])
+def test_single_mistakes_are_found(swapped: np.ndarray) -> None:
+    found, confidence = find_swapped(crossing().swapped(swapped), FPS)
+    np.testing.assert_array_equal(found, swapped)
     assert confidence.min() > 0.9
 
 
 @pytest.mark.parametrize("first", [20, 35, 45])
 def test_a_lasting_mistake_is_found(first: int) -> None:
     """A tracker that confuses two people usually goes on with it."""
-    exchanged = np.arange(60) >= first
-    found, _ = find_exchanged(crossing().exchanged(exchanged), FPS)
-    np.testing.assert_array_equal(found if first > 30 else ~found, exchanged)
+    swapped = np.arange(60) >= first
+    found, _ = find_swapped(crossing().swapped(swapped), FPS)
+    np.testing.assert_array_equal(found if first > 30 else ~found, swapped)
 
 
 def test_finding_does_not_depend_on_the_order_of_people() -> None:
-    pair = crossing().exchanged(among(60, 12, 40))
-    found, confidence = find_exchanged(pair, FPS)
-    reversed_found, reversed_confidence = find_exchanged(pair.exchanged(~NONE), FPS)
+    pair = crossing().swapped(among(60, 12, 40))
+    found, confidence = find_swapped(pair, FPS)
+    reversed_found, reversed_confidence = find_swapped(pair.swapped(~NONE), FPS)
     np.testing.assert_array_equal(found, reversed_found)
     np.testing.assert_allclose(confidence, reversed_confidence, atol=1e-9)
 
 
 def test_finding_does_not_depend_on_place_and_size() -> None:
-    pair = crossing().exchanged(among(60, 12, 40))
-    moved = PairDetections(
+    pair = crossing().swapped(among(60, 12, 40))
+    moved = Pair(
         boxes_xyxy=pair.boxes_xyxy * 3.0 + 50.0,
         keypoints=pair.keypoints * (3.0, 3.0, 1.0) + (50.0, 50.0, 0.0),
         colours=pair.colours,
     )
-    for one, two in zip(find_exchanged(pair, FPS), find_exchanged(moved, FPS), strict=True):
+    for one, two in zip(find_swapped(pair, FPS), find_swapped(moved, FPS), strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 
@@ -55,10 +55,10 @@ def test_a_person_who_is_missed_keeps_the_identity() -> None:
     pair = crossing()
     boxes, keypoints = pair.boxes_xyxy.copy(), pair.keypoints.copy()
     boxes[20:24, 0], keypoints[20:24, 0] = np.nan, 0.0
-    missed = PairDetections(boxes, keypoints, pair.colours)
-    exchanged = among(60, 15, 22, 40)
-    found, _ = find_exchanged(missed.exchanged(exchanged), FPS)
-    np.testing.assert_array_equal(found, exchanged)
+    missed = Pair(boxes, keypoints, pair.colours)
+    swapped = among(60, 15, 22, 40)
+    found, _ = find_swapped(missed.swapped(swapped), FPS)
+    np.testing.assert_array_equal(found, swapped)
 
 
 def test_colours_settle_what_motion_cannot() -> None:
@@ -69,21 +69,19 @@ def test_colours_settle_what_motion_cannot() -> None:
     generator = np.random.default_rng(0)
     clothes = generator.normal(size=(1, 2, 8)) + 0.1 * generator.normal(size=(60, 2, 8))
     clothes[15:45] = np.nan
-    exchanged = np.arange(60) >= 45
-    pair = PairDetections(boxes, keypoints, clothes).exchanged(exchanged)
-    found, _ = find_exchanged(pair, FPS)
+    swapped = np.arange(60) >= 45
+    pair = Pair(boxes, keypoints, clothes).swapped(swapped)
+    found, _ = find_swapped(pair, FPS)
     seen = np.isfinite(boxes).all(axis=(1, 2))
-    np.testing.assert_array_equal(found[seen], exchanged[seen])
+    np.testing.assert_array_equal(found[seen], swapped[seen])
 
 
 def test_clothes_of_one_kind_do_no_harm() -> None:
     pair = crossing()
     noise = np.random.default_rng(0).normal(size=(60, 2, 8))
-    exchanged = among(60, 10, 30, 31)
-    found, _ = find_exchanged(
-        PairDetections(pair.boxes_xyxy, pair.keypoints, noise).exchanged(exchanged), FPS
-    )
-    np.testing.assert_array_equal(found, exchanged)
+    swapped = among(60, 10, 30, 31)
+    found, _ = find_swapped(Pair(pair.boxes_xyxy, pair.keypoints, noise).swapped(swapped), FPS)
+    np.testing.assert_array_equal(found, swapped)
 
 
 def test_confidence_falls_where_nothing_tells_the_two_apart() -> None:
@@ -91,14 +89,14 @@ def test_confidence_falls_where_nothing_tells_the_two_apart() -> None:
     pair = walk(np.tile([300.0, 330.0], (60, 1)))
     boxes, keypoints = pair.boxes_xyxy.copy(), pair.keypoints.copy()
     boxes[15:45], keypoints[15:45] = np.nan, 0.0
-    _, confidence = find_exchanged(PairDetections(boxes, keypoints, pair.colours), FPS)
+    _, confidence = find_swapped(Pair(boxes, keypoints, pair.colours), FPS)
     assert min(confidence[:15].min(), confidence[45:].min()) < 0.95
     assert max(confidence[:15].max(), confidence[45:].max()) > 0.99
 
 
 def test_one_frame_is_kept() -> None:
     pair = walk(np.array([[200.0, 300.0]]))
-    found, confidence = find_exchanged(pair, FPS)
+    found, confidence = find_swapped(pair, FPS)
     assert not found.any()
     np.testing.assert_allclose(confidence, 1.0)
 
@@ -110,12 +108,12 @@ def test_more_than_99_percent_are_right_on_rendered_clips(shared: Path, clip: st
     keypoints = np.nan_to_num(given["keypoints"].astype(float))
     distance = np.linalg.norm(keypoints[:, :, None, :, :2] - truth["keypoints2d"][:, None], axis=-1)
     apart = np.median(distance, axis=-1)
-    exchanged = apart[:, 0, 1] + apart[:, 1, 0] < apart[:, 0, 0] + apart[:, 1, 1]
-    assert exchanged.any()
-    pair = PairDetections(
+    swapped = apart[:, 0, 1] + apart[:, 1, 0] < apart[:, 0, 0] + apart[:, 1, 1]
+    assert swapped.any()
+    pair = Pair(
         boxes_xyxy=given["boxes"].astype(float),
         keypoints=keypoints,
         colours=np.full((len(keypoints), 2, 1), np.nan),
     )
-    found, _ = find_exchanged(pair, float(given["fps"]))
-    assert (found == exchanged).mean() > 0.99
+    found, _ = find_swapped(pair, float(given["fps"]))
+    assert (found == swapped).mean() > 0.99
