@@ -7,12 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from closefit.fit.weights import MIN_NOISE_PX, NOISE_PER_HEIGHT
 from closefit.records import Track
-
-NOISE_PER_HEIGHT = 0.012
-"""Keypoint noise of current detectors as a share of the person's height in the image."""
-
-MIN_NOISE_PX = 0.5
 
 
 @dataclass(frozen=True, eq=False)

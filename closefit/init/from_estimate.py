@@ -13,32 +13,28 @@ from torch import Tensor
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
 from closefit.body.stature import Stature
-from closefit.fit.motion_objective import MotionWeights
+from closefit.fit.objective import MotionObjective, motion_terms
 from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables, rest_pelvis
+from closefit.fit.weights import (
+    ESTIMATE_OUTLIER_SIGMAS,
+    ESTIMATE_POSE,
+    ESTIMATE_SIGMA_RAD,
+    PLACING_OUTLIER_SIGMAS,
+    WIDE_OUTLIER_SIGMAS,
+    MotionWeights,
+)
 from closefit.geometry.camera import project
 from closefit.geometry.rotations import interpolate_rotations, matrix_to_6d
 from closefit.init.clip_fit import ClipFit
 from closefit.init.hypotheses import TRIAL_SHARE, fit_starts, with_swapped_order
 from closefit.init.lifting import lift, lifting_steps
-from closefit.init.reference import ReferenceObjective
+from closefit.init.near_reference import PoseReference, stature_term
 from closefit.records import PersonEstimates
-
-POSE_SIGMA_RAD = 0.14
-"""Expected error of a joint rotation of current tools, 8 degrees."""
-
-POSE_TRUST = 1.0
-"""Weight of the poses, against 0.5 of the authored pose prior, which knows nothing of the clip."""
 
 MOST_LOG_STATURE = 0.25
 """People whose height is off the mean by more than this share show that the tool has none."""
-
-OUTLIER_SIGMAS = 3.0
-"""A joint that the keypoints want farther away from the estimate than this is let go."""
-
-WIDE_SIGMAS = 12.0
-"""At first keypoints pull from farther away than later: limbs of an estimate may be far off."""
 
 PLACING_ROUNDS = 6
 
@@ -92,7 +88,7 @@ def fit_from_estimate(
             body, limits, targets, estimates, statures,
             MotionWeights(outlier_sigmas=sigmas, scale=scale),
         )
-        for sigmas in (WIDE_SIGMAS, MotionWeights.outlier_sigmas)
+        for sigmas in (WIDE_OUTLIER_SIGMAS, MotionWeights.outlier_sigmas)
     )  # fmt: skip
     return fit_starts(final, targets, starts, trial, steps, told, trial_objective=wide)
 
@@ -195,7 +191,7 @@ def place(
         error = (
             ((projected - targets.points_px) / targets.sigma_px[..., None, None]).square().sum(-1)
         )
-        weight = targets.weight / (1.0 + error / 16.0).square()
+        weight = targets.weight / (1.0 + error / PLACING_OUTLIER_SIGMAS**2).square()
     placed = targets.seen & (pelvis[..., 2] > nearest) & torch.isfinite(pelvis).all(-1)
     return torch.where(placed[..., None], pelvis, torch.ones_like(pelvis)), placed
 
@@ -272,21 +268,18 @@ def estimate_objective(
     estimates: PersonEstimates,
     statures: Float[Tensor, "person"],
     weights: MotionWeights,
-) -> ReferenceObjective:
+) -> MotionObjective:
     """The terms of a clip fit, and those that keep poses and body heights near the estimate."""
     device = targets.K.device
     rotations = torch.as_tensor(estimates.rotations, device=device).float()
     trust = torch.as_tensor(estimates.known, device=device).float()[..., None].repeat(1, 1, 24)
     if not estimates.has_camera:
         trust[..., 0] = 0.0  # which way the camera looked was only searched roughly
-    return ReferenceObjective(
-        body,
-        limits,
-        targets.set_name,
-        weights,
+    reference = PoseReference(
         rotations,
-        torch.full_like(trust, POSE_SIGMA_RAD),
-        POSE_TRUST * trust,
-        OUTLIER_SIGMAS,
-        statures,
+        torch.full_like(trust, ESTIMATE_SIGMA_RAD),
+        ESTIMATE_POSE * trust,
+        ESTIMATE_OUTLIER_SIGMAS,
     )
+    terms = [*motion_terms(body, limits, weights), reference.term(), stature_term(statures)]
+    return MotionObjective(body, targets.set_name, terms)

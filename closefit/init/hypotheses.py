@@ -7,9 +7,10 @@ import torch
 
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
-from closefit.fit.motion_objective import MotionObjective, MotionWeights
+from closefit.fit.objective import MotionObjective, motion_terms
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables
+from closefit.fit.weights import MotionWeights
 from closefit.init.clip_fit import ClipFit, fit_clip
 from closefit.init.lifting import lift, lifting_steps
 
@@ -33,7 +34,7 @@ def fit_best(
         The fit, and the name of the depth order it started from: `as lifted` or `swapped`.
     """
     trial = max(1, round(TRIAL_SHARE * steps))
-    objective = MotionObjective(body, limits, targets.set_name, MotionWeights())
+    objective = MotionObjective(body, targets.set_name, motion_terms(body, limits, MotionWeights()))
     total = lifting_steps(targets.num_frames) + 2 * trial + steps
     done = 0
 

@@ -4,9 +4,11 @@ import dataclasses
 
 import torch
 
-from closefit.fit.motion_objective import MotionObjective, MotionWeights
+from closefit.fit.objective import MotionObjective, motion_terms
+from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables, variables_from_motion
+from closefit.fit.weights import MotionWeights
 from closefit.init.clip_fit import fit_clip
 from closefit.init.hypotheses import fit_best
 from closefit.init.lifting import lift
@@ -46,7 +48,7 @@ def test_init_recovers_pose_and_place(known: KnownMotion) -> None:
     assert float(depth[:, 0].mean()) < float(depth[:, 1].mean())
 
 
-def test_a_hidden_stretch_is_bridged(known: KnownMotion) -> None:
+def test_a_hidden_period_is_bridged(known: KnownMotion) -> None:
     weight = known.targets.weight.clone()
     weight[4:8, 1] = 0.0
     hidden = dataclasses.replace(known.targets, weight=weight, seen=(weight > 0).sum(-1) >= 4)
@@ -74,11 +76,9 @@ def test_no_keypoint_at_all_stays_finite(known: KnownMotion) -> None:
 
 def test_landmarks_decide_between_poses_that_look_alike(known: KnownMotion) -> None:
     """3D landmarks of a backend pull the lifted pose towards them."""
-    regressed = MotionObjective(
-        known.body, known.prior, "coco17", MotionWeights()
-    ).projector.keypoints(
+    _, regressed = KeypointProjector(known.body, "coco17").keypoints(
         known.variables.rotations(), known.variables.betas, known.variables.transl(known.body)
-    )[1]
+    )
     relative = regressed - regressed[:, :, [11, 12]].mean(2, keepdim=True)
     confident = torch.cat([relative, torch.ones_like(relative[..., :1])], -1)
     with_landmarks: KeypointTargets = dataclasses.replace(known.targets, landmarks_m=confident)
@@ -89,7 +89,8 @@ def test_landmarks_decide_between_poses_that_look_alike(known: KnownMotion) -> N
 
 
 def test_more_steps_never_end_worse(known: KnownMotion) -> None:
-    objective = MotionObjective(known.body, known.prior, "coco17", MotionWeights())
+    terms = motion_terms(known.body, known.prior, MotionWeights())
+    objective = MotionObjective(known.body, "coco17", terms)
     start = lift(known.body, known.targets, known.prior, _ignore)
     short = fit_clip(objective, known.targets, start, 40, _ignore)
     long = fit_clip(objective, known.targets, start, 200, _ignore)
