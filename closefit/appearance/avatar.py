@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from closefit.appearance.raster.rasterizer import Gaussians
+from closefit.appearance.raster.gaussians import Gaussians
 from closefit.appearance.surface import SurfaceTexels
 from closefit.appearance.unet import UNet
 from closefit.body.model import Body

@@ -9,7 +9,8 @@ from torch import Tensor
 from closefit.appearance.avatar import Avatars, SurfaceRig
 from closefit.appearance.image_losses import composite
 from closefit.appearance.perceptual import PerceptualLoss
-from closefit.appearance.raster.rasterizer import Render, rasterize
+from closefit.appearance.raster.gaussians import Render
+from closefit.appearance.raster.rasterizer import rasterize
 from closefit.config import OptimizeConfig
 from closefit.fit.floor import FloorPlane
 from closefit.fit.objective import MotionObjective, PosedPeople
