@@ -240,6 +240,23 @@ def test_frames_without_a_mask_do_not_count_in_image_terms(
     assert not loop.diverged
 
 
+def test_the_identity_filter_rejects_keypoints_on_the_other_person_only(
+    known: KnownMotion, crops: CroppedFrames
+) -> None:
+    """A wrist that was detected on the other person's hips no longer counts once rendered."""
+    points = known.targets.points_px.clone()
+    points[:, 0, 9] = points[:, 1, [11, 12]].mean(1)
+    targets = dataclasses.replace(known.targets, points_px=points)
+    loop = _finish(_loop(dataclasses.replace(known, targets=targets), crops))
+    expected = torch.zeros_like(loop.rejected)
+    expected[:, 0, 9] = True
+    assert torch.equal(loop.rejected, expected)
+    sound = _finish(_loop(known, crops))
+    assert not sound.rejected.any()
+    # Its part of the loss is gone: without the filter it is the largest of all.
+    assert loop.curves[-1]["keypoints"] < 0.5 * loop.curves[2]["keypoints"]
+
+
 def test_a_loss_that_explodes_ends_with_the_best_state(known: KnownMotion) -> None:
     loop = _loop(known, None, dataclasses.replace(CONFIG, passes=40, lr_motion=50.0))
     _finish(loop)
