@@ -1,4 +1,4 @@
-"""First poses: every frame lifted to 3D from several facing directions, the best path chosen.
+"""First poses without a prior: frames lifted to 3D from several facing directions.
 
 A keypoint fit has one basin per facing direction. Each frame and person is fitted from several of
 them independently, all in one batch; dynamic programming over the clip then picks one per frame so
@@ -55,7 +55,7 @@ def lift(
         body: Body on the device of `targets`.
         targets: Observed keypoints.
         limits: Plausible joint rotations.
-        on_step: Told (steps done, steps in all).
+        on_step: Called with (steps done, steps in all).
     """
     variables = _start(body, targets, limits)
     mean_log_depth = variables.log_depth.mean()
@@ -63,7 +63,7 @@ def lift(
     lifted, energies = [], []
     for number, frames in enumerate(chunks):
 
-        def told(done: int, before: int = number * STEPS) -> None:
+        def count(done: int, before: int = number * STEPS) -> None:
             on_step(before + done, lifting_steps(targets.num_frames))
 
         part = dataclasses.replace(
@@ -72,7 +72,7 @@ def lift(
             pelvis_ray=variables.pelvis_ray[:, frames],
             log_depth=variables.log_depth[:, frames],
         )
-        energies.append(_fit_frames(body, targets.cut(frames), limits, part, mean_log_depth, told))
+        energies.append(_fit_frames(body, targets.cut(frames), limits, part, mean_log_depth, count))
         lifted.append(part)
     pose_6d, pelvis_ray, log_depth = (
         torch.cat([part.tensors()[index].detach() for part in lifted], dim=1) for index in range(3)
@@ -97,7 +97,7 @@ def _fit_frames(
     mean_log_depth: Float[Tensor, ""],
     on_step: Callable[[int], None],
 ) -> Float[Tensor, "direction frame person"]:
-    """Fit every candidate of every frame on its own, in place; returns their energies."""
+    """Fit each candidate of each frame alone, in place; returns their energies."""
     projector = KeypointProjector(body, targets.set_name)
     up = typical_up(targets.K.device)
 
@@ -140,7 +140,7 @@ def _fit_frames(
 def _landmark_energy(
     keypoints: Float[Tensor, "direction frame person keypoint 3"], targets: KeypointTargets
 ) -> Float[Tensor, "direction frame person"] | float:
-    """Distance to the backend's own 3D landmarks, where it gives them."""
+    """Distance to the detector's 3D landmarks, if there are any."""
     if targets.landmarks_m.shape[2] == 0:
         return 0.0
     names = KEYPOINT_SETS[targets.set_name].names
