@@ -6,7 +6,7 @@ segment at a time, and the order whose render is closer to the image is kept.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,9 +16,8 @@ from torch import Tensor
 from closefit.fit.floor import FloorPlane
 from closefit.fit.objective import total
 from closefit.fit.variables import MotionVariables
-from closefit.optimize.loop import JointLoop, JointModel
+from closefit.optimize.loop import JointLoop
 from closefit.optimize.motion_model import DEPTH_LR, DirectMotion
-from closefit.optimize.objective import JointObjective, ObservedClip
 from closefit.optimize.schedule import MARGIN
 
 SEGMENT = 8
@@ -67,23 +66,43 @@ def swapped(motion: MotionVariables, segment: Segment) -> MotionVariables:
     return MotionVariables(motion.pose_6d, motion.pelvis_ray, depth, motion.betas)
 
 
-@dataclass(frozen=True, eq=False)
-class OrderCheck:
-    """Compares the two depth orders of short segments by their renders.
+@dataclass
+class OrderState:
+    """Segments compared so far, and the number of frames in which the order was swapped."""
 
-    Attributes:
-        objective: All terms.
-        model: Learned avatars, and the floor, which stays as it is.
-        clip: Keypoints and crops.
-        lr: Learning rate of the poses.
-    """
+    checked: int = 0
+    swapped_frames: int = 0
 
-    objective: JointObjective
-    model: JointModel
-    clip: ObservedClip
-    lr: float
 
-    def __call__(
+class DepthOrderPhase:
+    """The phase between appearance and joint optimisation that corrects depth orders."""
+
+    def __init__(self, loop: JointLoop, motion: DirectMotion, segments: Sequence[Segment]) -> None:
+        """Check `segments` of `motion`, which `loop` optimises on crops."""
+        self.state = OrderState()
+        self._loop = loop
+        self._motion = motion
+        self._segments = segments
+
+    @property
+    def finished(self) -> bool:
+        """All segments are checked."""
+        return self.state.checked >= len(self._segments)
+
+    def advance(self) -> None:
+        """Check some segments; after the last, `loop` restarts from a corrected motion."""
+        state, loop = self.state, self._loop
+        segments = self._segments[state.checked : state.checked + SEGMENTS_AT_ONCE]
+        loop.clock.start(counts=False)
+        motion, found = self.corrected(loop.variables, segments)
+        if found:
+            self._motion.move_to(motion)
+        state.swapped_frames += sum(stop - start for start, stop in found)
+        state.checked += len(segments)
+        if self.finished and state.swapped_frames:
+            loop.restart()
+
+    def corrected(
         self, motion: MotionVariables, segments: Sequence[Segment]
     ) -> tuple[MotionVariables, list[Segment]]:
         """Swap depths where the image supports it.
@@ -103,86 +122,39 @@ class OrderCheck:
 
     def _refit(self, motion: MotionVariables, segment: Segment) -> MotionVariables:
         """Fit poses and places of the segment to everything but the image, near `motion`."""
-        first, stop = segment
-        low, high = max(0, first - MARGIN), min(self.clip.targets.num_frames, stop + MARGIN)
-        start, targets = motion.cut(slice(low, high)), self.clip.targets.cut(slice(low, high))
-        floor = FloorPlane(*(value.detach() for value in self.model.floor.tensors()))
+        loop, (first, stop) = self._loop, segment
+        low, high = max(0, first - MARGIN), min(loop.clip.targets.num_frames, stop + MARGIN)
+        start, targets = motion.cut(slice(low, high)), loop.clip.targets.cut(slice(low, high))
+        floor = FloorPlane(*(value.detach() for value in loop.model.floor.tensors()))
         free = [values[first:stop].clone().requires_grad_() for values in motion.tensors()[:3]]
+        lr = loop.config.lr_motion
         optimizer = torch.optim.Adam(
-            [
-                {"params": free[:1], "lr": self.lr},
-                {"params": free[1:], "lr": self.lr * DEPTH_LR},
-            ]
+            [{"params": free[:1], "lr": lr}, {"params": free[1:], "lr": lr * DEPTH_LR}]
         )
         inside = slice(first - low, stop - low)
         for _ in range(REFIT_STEPS):
             moved = _with(start, inside, free)
             optimizer.zero_grad(set_to_none=True)
-            terms, _ = self.objective.poses(moved, start, floor, targets)
+            terms, _ = loop.objective.poses(moved, start, floor, targets)
             total(terms).backward()
             optimizer.step()
-        self.objective.clock.lap("depth order")
+        loop.clock.lap("depth order")
         return _with(motion, slice(first, stop), [values.detach() for values in free])
 
     @torch.no_grad()
     def _image_loss(self, motion: MotionVariables, segment: Segment) -> float:
-        assert self.clip.crops is not None
+        loop = self._loop
+        assert loop.clip.crops is not None
         frames = torch.arange(*segment, device=motion.betas.device)
         shown = motion.cut(frames)
-        terms, _ = self.objective.appearance(
-            self.model.avatars,
+        terms, _ = loop.objective.appearance(
+            loop.model.avatars,
             shown.rotations(),
             shown.betas,
-            self.objective.transl(shown),
-            self.clip.crops.cut(frames),
+            loop.objective.transl(shown),
+            loop.clip.crops.cut(frames),
         )
         return float(sum(terms[name] for name in IMAGE_TERMS if name in terms))
-
-
-@dataclass
-class OrderState:
-    """Segments compared so far, and the number of frames in which the order was swapped."""
-
-    checked: int = 0
-    swapped_frames: int = 0
-
-
-class DepthOrderPhase:
-    """The phase between appearance and joint optimisation that corrects depth orders."""
-
-    def __init__(self, loop: JointLoop, motion: DirectMotion, segments: Sequence[Segment]) -> None:
-        """Check `segments` of the motion that `loop` optimises."""
-        self.state = OrderState()
-        self._loop = loop
-        self._motion = motion
-        self._segments = segments
-        self._check = OrderCheck(loop.objective, loop.model, loop.clip, loop.config.lr_motion)
-
-    @property
-    def finished(self) -> bool:
-        """All segments are checked."""
-        return self.state.checked >= len(self._segments)
-
-    def advance(self) -> None:
-        """Check some segments; after the last, `loop` restarts from a corrected motion."""
-        state, loop = self.state, self._loop
-        segments = self._segments[state.checked : state.checked + SEGMENTS_AT_ONCE]
-        loop.clock.start(counts=False)
-        motion, found = self._check(loop.variables, segments)
-        if found:
-            self._motion.move_to(motion)
-        state.swapped_frames += sum(stop - start for start, stop in found)
-        state.checked += len(segments)
-        if self.finished and state.swapped_frames:
-            loop.restart()
-
-    def state_dict(self) -> dict[str, int]:
-        """Everything needed to continue later, besides what `loop` saves."""
-        return asdict(self.state)
-
-    def load_state_dict(self, saved: dict[str, int]) -> None:
-        """Continue from `state_dict()`."""
-        self.state = OrderState(**saved)
 
 
 def _with(motion: MotionVariables, frames: slice, values: Sequence[Tensor]) -> MotionVariables:

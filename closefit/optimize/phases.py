@@ -1,8 +1,9 @@
 """The phases of the joint optimisation in their order: appearance, depth order, joint."""
 
+from dataclasses import asdict
 from typing import Any
 
-from closefit.optimize.depth_order import DepthOrderPhase
+from closefit.optimize.depth_order import DepthOrderPhase, OrderState
 from closefit.optimize.loop import JointLoop
 
 
@@ -31,11 +32,11 @@ class Phases:
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue later exactly as without the interruption."""
         check = self.depth_order
-        order = None if check is None else check.state_dict()
+        order = None if check is None else asdict(check.state)
         return {"loop": self.loop.state_dict(), "depth_order": order}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from `state_dict()`."""
         self.loop.load_state_dict(saved["loop"])
         if self.depth_order is not None:
-            self.depth_order.load_state_dict(saved["depth_order"])
+            self.depth_order.state = OrderState(**saved["depth_order"])

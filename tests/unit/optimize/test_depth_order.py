@@ -19,11 +19,11 @@ from closefit.geometry.camera import crop_intrinsics
 from closefit.geometry.penetration import PenetrationProxy
 from closefit.optimize.depth_order import (
     SEGMENT,
-    OrderCheck,
+    DepthOrderPhase,
     overlapping_segments,
     swapped,
 )
-from closefit.optimize.loop import JointModel
+from closefit.optimize.loop import JointLoop, JointModel
 from closefit.optimize.motion_model import DirectMotion
 from closefit.optimize.objective import CroppedFrames, JointObjective, ObservedClip
 from tests.known_motion import FRAMES, KnownMotion
@@ -53,7 +53,7 @@ def truth(known: KnownMotion) -> MotionVariables:
 
 
 @pytest.fixture(scope="module")
-def check(known: KnownMotion, truth: MotionVariables) -> OrderCheck:
+def check(known: KnownMotion, truth: MotionVariables) -> DepthOrderPhase:
     """A check against images and keypoints of the true motion."""
     torch.manual_seed(0)
     body, K = known.body, known.targets.K
@@ -67,7 +67,8 @@ def check(known: KnownMotion, truth: MotionVariables) -> OrderCheck:
     image = render.features[..., :3] + 1.0 - render.alpha[..., None]
     up = typical_up(torch.device("cpu"))
     plane = torch.cat([up, -(joints[:, :, [10, 11]] @ up).min()[None]])
-    return OrderCheck(
+    motion = DirectMotion(truth, CONFIG.lr_motion)
+    loop = JointLoop(
         JointObjective(
             MotionObjective(body, "coco17", motion_terms(body, known.prior, MotionWeights())),
             rig,
@@ -76,7 +77,7 @@ def check(known: KnownMotion, truth: MotionVariables) -> OrderCheck:
             CONFIG,
             CONFIG.weight_prior_pose,
         ),
-        JointModel(DirectMotion(truth, CONFIG.lr_motion), FloorPlane.from_plane(plane), avatars),
+        JointModel(motion, FloorPlane.from_plane(plane), avatars),
         ObservedClip(
             dataclasses.replace(known.targets, points_px=points),
             CroppedFrames(
@@ -86,26 +87,28 @@ def check(known: KnownMotion, truth: MotionVariables) -> OrderCheck:
                 K=crop_K,
             ),
         ),
-        CONFIG.lr_motion,
+        [],
+        CONFIG,
     )
+    return DepthOrderPhase(loop, motion, [])
 
 
-def test_a_wrong_order_is_found(check: OrderCheck, truth: MotionVariables) -> None:
-    motion, found = check(swapped(truth, (0, 8)), [(0, 8), (8, FRAMES)])
+def test_a_wrong_order_is_found(check: DepthOrderPhase, truth: MotionVariables) -> None:
+    motion, found = check.corrected(swapped(truth, (0, 8)), [(0, 8), (8, FRAMES)])
     assert found == [(0, 8)]
     assert (motion.log_depth[:, 0] < motion.log_depth[:, 1]).all()
 
 
-def test_a_right_order_is_left_alone(check: OrderCheck, truth: MotionVariables) -> None:
-    motion, found = check(truth, [(0, 8), (8, FRAMES)])
+def test_a_right_order_is_left_alone(check: DepthOrderPhase, truth: MotionVariables) -> None:
+    motion, found = check.corrected(truth, [(0, 8), (8, FRAMES)])
     assert found == []
     for one, other in zip(motion.tensors(), truth.tensors(), strict=True):
         assert torch.equal(one, other)
 
 
-def test_frames_outside_the_segment_stay(check: OrderCheck, truth: MotionVariables) -> None:
+def test_frames_outside_the_segment_stay(check: DepthOrderPhase, truth: MotionVariables) -> None:
     wrong = swapped(truth, (2, 8))
-    motion, found = check(wrong, [(2, 8)])
+    motion, found = check.corrected(wrong, [(2, 8)])
     assert found == [(2, 8)]
     for one, other in zip(motion.tensors()[:3], wrong.tensors()[:3], strict=True):
         assert torch.equal(one[:2], other[:2])
