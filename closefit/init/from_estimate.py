@@ -30,7 +30,7 @@ from closefit.geometry.rotations import interpolate_rotations, matrix_to_6d
 from closefit.init.clip_fit import ClipFit
 from closefit.init.hypotheses import Progress, fit_orders, most_steps
 from closefit.init.lifting import lift, lifting_steps
-from closefit.init.near_reference import PoseReference, stature_term
+from closefit.init.near_reference import pose_term, stature_term
 from closefit.records import PersonEstimates
 
 MOST_LOG_STATURE = 0.25
@@ -259,11 +259,7 @@ def estimate_objective(
     trust = torch.as_tensor(estimates.known, device=device).float()[..., None].repeat(1, 1, 24)
     if not estimates.has_camera:
         trust[..., 0] = 0.0  # the camera's heading is only a rough estimate
-    reference = PoseReference(
-        rotations,
-        torch.full_like(trust, ESTIMATE_SIGMA_RAD),
-        ESTIMATE_POSE * trust,
-        ESTIMATE_OUTLIER_SIGMAS,
-    )
-    terms = [*motion_terms(body, limits, weights), reference.term(), stature_term(statures)]
+    sigma = torch.full_like(trust, ESTIMATE_SIGMA_RAD)
+    reference = pose_term(rotations, sigma, ESTIMATE_POSE * trust, ESTIMATE_OUTLIER_SIGMAS)
+    terms = [*motion_terms(body, limits, weights), reference, stature_term(statures)]
     return MotionObjective(body, targets.set_name, terms)

@@ -28,7 +28,7 @@ from closefit.fit.weights import (
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
 from closefit.init.clip_fit import ClipFit, fit_clip
 from closefit.init.from_estimate import implied_statures, start_from_estimate
-from closefit.init.near_reference import PoseReference, relative_translation_loss, stature_term
+from closefit.init.near_reference import pose_term, relative_translation_loss, stature_term
 from closefit.init.prior_start import PoseEstimate, PriorStart, sample_start
 from closefit.prior.network import Denoiser
 from closefit.records import PersonEstimates
@@ -131,7 +131,7 @@ def _fit_near(
         *motion_terms(
             body, limits, MotionWeights.with_prior(pose=settings.pose, keypoints=PRIOR_KEYPOINTS)
         ),
-        PoseReference(expected.rotations, start.sigma_rad, trust, outlier).term(),
+        pose_term(expected.rotations, start.sigma_rad, trust, outlier),
         *more,
         Term(
             "relative translation",

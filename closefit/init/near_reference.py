@@ -1,7 +1,5 @@
 """Terms that keep a clip fit near poses, body heights and positions that were found before."""
 
-from dataclasses import dataclass
-
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,33 +13,28 @@ from closefit.fit.weights import (
 from closefit.geometry.robust import robust_square
 
 
-@dataclass(frozen=True, eq=False)
-class PoseReference:
-    """Rotations to stay near.
+def pose_term(
+    rotations: Float[Tensor, "frame person 24 3 3"],
+    sigma_rad: Float[Tensor, "frame person 24"],
+    trust: Float[Tensor, "frame person 24"],
+    outlier_sigmas: float,
+) -> Term[PosedPeople]:
+    """Squared angles to reference rotations, for all frames of a clip at once.
 
-    Attributes:
+    Args:
         rotations: The reference.
         sigma_rad: Expected error of each joint.
         trust: Weight of each joint; 0 leaves it to the other terms.
         outlier_sigmas: A joint that other terms move farther away than this is released.
     """
+    precision = 1.0 / sigma_rad.square()
 
-    rotations: Float[Tensor, "frame person 24 3 3"]
-    sigma_rad: Float[Tensor, "frame person 24"]
-    trust: Float[Tensor, "frame person 24"]
-    outlier_sigmas: float
+    def loss(p: PosedPeople) -> Float[Tensor, "frame person"]:
+        # Half the squared chord between two rotations is their squared angle, if it is small.
+        squared = 0.5 * (p.rotations - rotations).square().sum((-2, -1))
+        return 0.5 * (trust * robust_square(squared * precision, outlier_sigmas)).sum(-1)
 
-    def term(self) -> Term[PosedPeople]:
-        """Squared angles to the reference; the term is for all frames of a clip at once."""
-        precision = 1.0 / self.sigma_rad.square()
-
-        def loss(p: PosedPeople) -> Float[Tensor, "frame person"]:
-            # Half the squared chord between two rotations is their squared angle, if it is small.
-            squared = 0.5 * (p.rotations - self.rotations).square().sum((-2, -1))
-            away = robust_square(squared * precision, self.outlier_sigmas)
-            return 0.5 * (self.trust * away).sum(-1)
-
-        return Term("reference", 1.0, loss)
+    return Term("reference", 1.0, loss)
 
 
 def stature_term(statures_m: Float[Tensor, " person"]) -> Term[PosedPeople]:
