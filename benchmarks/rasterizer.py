@@ -15,7 +15,8 @@ from pathlib import Path
 import roma
 import torch
 
-from closefit.appearance.raster.rasterizer import Backend, Gaussians, rasterize
+from closefit.appearance.raster.gaussians import Gaussians
+from closefit.appearance.raster.rasterizer import RasterBackend, rasterize
 from closefit.body.model import Body
 
 BODY = Path(__file__).parents[1] / "weights" / "closefit_body.npz"
@@ -94,7 +95,7 @@ def cover(corners: torch.Tensor, number: int, size_px: int, radius_px: float) ->
 
 
 def measure(
-    backend: Backend, gaussians: Gaussians, size_px: int, repeats: int, device: str
+    backend: RasterBackend, gaussians: Gaussians, size_px: int, repeats: int, device: str
 ) -> Timing:
     """Time drawing and its derivative with respect to everything."""
     focal = FOCAL_PER_PX * size_px

@@ -1,8 +1,8 @@
-"""Does a long clip show where its stretches met? `python benchmarks/seams.py`.
+"""Does a long clip show where its windows met? `python benchmarks/seams.py`.
 
 Makes a long clip, runs it as far as `optimize`, and compares the joint jerk of the result across
-the borders between stretches (of the last passes, which nothing smooths any more) with the jerk
-everywhere else, and with the same frames of `init`, which knows no stretches.
+the borders between windows (of the last passes, which nothing smooths any more) with the jerk
+everywhere else, and with the same frames of `init`, which knows no windows.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from measuring import publish, run_closefit, table
 
 from closefit.config import Config
 from closefit.demo import make_clip
-from closefit.optimize.schedule import REACH, plan_visits
+from closefit.optimize.schedule import MARGIN, plan_minibatches
 from closefit.pipeline.runner import recorded_config
 from closefit.records import Motion, OptimizedMotion
 from closefit.storage import artifacts
@@ -63,9 +63,9 @@ def _options() -> argparse.Namespace:
 
 
 def _borders(config: Config, frames: int) -> list[int]:
-    """First frames of the stretches of the last passes."""
-    # How people overlap decides which frames the warm-up renders, not where stretches start.
-    visits = plan_visits(
+    """First frames of the windows of the last passes."""
+    # How people overlap decides which frames the warm-up renders, not where windows start.
+    plan = plan_minibatches(
         np.zeros(frames),
         warmup_passes=config.optimize.warmup_passes,
         passes=config.optimize.passes,
@@ -74,12 +74,12 @@ def _borders(config: Config, frames: int) -> list[int]:
         seed=config.seed,
     )
     wanted, last = LAST_PASSES * frames, []
-    for visit in reversed(visits):
-        last.append(visit.start + REACH)
-        wanted -= len(visit.rendered)
+    for minibatch in reversed(plan):
+        last.append(minibatch.start + MARGIN)
+        wanted -= len(minibatch.rendered)
         if wanted <= 0:
             break
-    return sorted(set(last) - {REACH})
+    return sorted(set(last) - {MARGIN})
 
 
 def _jerk(joints: Float[np.ndarray, "frame person joint 3"]) -> Float[np.ndarray, " frame"]:

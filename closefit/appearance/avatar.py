@@ -1,4 +1,4 @@
-"""Both people's appearance: latent codes decoded to Gaussians that ride on the posed bodies."""
+"""The appearance of both people: latent codes decoded to Gaussians on the posed bodies."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from closefit.appearance.raster.rasterizer import Gaussians
+from closefit.appearance.raster.gaussians import Gaussians
 from closefit.appearance.surface import SurfaceTexels
 from closefit.appearance.unet import UNet
 from closefit.body.model import Body
@@ -35,7 +35,7 @@ UNIT_LOGIT = 2.0
 
 @dataclass(frozen=True, eq=False)
 class GaussianMap:
-    """Decoded Gaussians of both people in the frames of the faces they sit on.
+    """Decoded Gaussians of both people, in the frames of their mesh faces.
 
     Attributes:
         offset_m: Offset from the surface point, in the face's frame (third axis outwards).
@@ -43,7 +43,7 @@ class GaussianMap:
         opacity: 0 to 1.
         rotation: Axis-angle in the face's frame.
         scale_m: Standard deviations along the Gaussian's axes.
-        identity: Share of the Gaussian that belongs to its own person.
+        identity: Ownership, 0 to 1, by the person whose body carries the Gaussian.
     """
 
     offset_m: Float[Tensor, "person gaussian 3"]
@@ -80,11 +80,11 @@ class Avatars(nn.Module):
 
 
 class SurfaceRig:
-    """Moves Gaussians with the body: each is skinned like the surface point it sits on.
+    """Moves Gaussians with the body: each is skinned like its surface point.
 
     The point's rest position, shape directions and skinning weights are interpolated on its face,
-    so only Gaussians are skinned and never the whole mesh. Coordinates come first and Gaussians
-    last in the tensors of the inner loop, which makes skinning one matrix product.
+    so that the whole mesh is never skinned. Coordinates come first and Gaussians last in the
+    tensors of the inner loop, which makes skinning one matrix product.
     """
 
     def __init__(self, body: Body, texels: SurfaceTexels) -> None:
@@ -170,7 +170,7 @@ class SurfaceRig:
 def _multiply(
     p: Float[Tensor, "frame person 4 gaussian"], q: Float[Tensor, "person 4 gaussian"]
 ) -> Float[Tensor, "frame person 4 gaussian"]:
-    """Quaternion product of xyzw columns; `roma` wants them as rows, which costs copies."""
+    """Quaternion product of xyzw columns; `roma` takes rows, which would need copies."""
     px, py, pz, pw = p.unbind(-2)
     qx, qy, qz, qw = q.unbind(-2)
     return torch.stack(

@@ -1,4 +1,4 @@
-"""How well a render explains an image: the paper's appearance loss (Eq. 6)."""
+"""The appearance loss (paper Eq. 6)."""
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ def composite(
     mask: Float[Tensor, "frame height width"],
     background: Float[Tensor, "3"],
 ) -> Float[Tensor, "frame height width 3"]:
-    """The image where people are, a plain background elsewhere: what a render should look like."""
+    """The target of a render: the image where people are, a plain background elsewhere."""
     return image * mask[..., None] + background * (1.0 - mask[..., None])
 
 
@@ -29,8 +29,7 @@ def ssim_loss(
 ) -> Float[Tensor, ""]:
     """One minus structural similarity at half size, for colours in [0, 1].
 
-    At full size its filters would take as long as everything else in a step on a CPU, and body
-    motion is a coarse thing.
+    At full size its filters would take as long as everything else in a step on a CPU.
     """
     first, second = (
         torch.nn.functional.avg_pool2d(image.permute(0, 3, 1, 2), 2) for image in (rendered, target)
@@ -48,14 +47,13 @@ def silhouette_loss(
 ) -> Float[Tensor, ""]:
     """Bodies stay inside the union mask and fill it.
 
-    A body outside the mask is surely wrong; mask that no body covers may be hair or a skirt, so
-    the first weighs `outside_weight` times the second.
+    A body outside the mask is wrong; uncovered mask may be hair or a skirt and weighs less.
 
     Args:
         alpha: Rendered coverage.
         mask: Union mask of both people.
         known: 1 for frames that have a mask, 0 for the others.
-        outside_weight: Weight of coverage outside the mask.
+        outside_weight: Weight of coverage outside the mask over that of uncovered mask.
     """
     outside = torch.relu(alpha - mask)
     inside = torch.relu(mask - alpha)

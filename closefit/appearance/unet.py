@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 
 class UNet(nn.Module):
-    """A small U-Net; its output starts at zero, so the activations decide how Gaussians start.
+    """A small U-Net whose output starts at zero, so that activations define the first Gaussians.
 
-    Convolutions tie neighbouring Gaussians together: tens of thousands of independent ones would
-    fit noise.
+    Convolutions couple neighbouring Gaussians; tens of thousands of independent ones would fit
+    noise.
     """
 
     def __init__(self, in_channels: int, out_channels: int, width: int, levels: int = 3) -> None:

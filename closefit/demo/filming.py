@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from closefit.appearance.raster.rasterizer import Gaussians, rasterize
+from closefit.appearance.raster.gaussians import Gaussians
+from closefit.appearance.raster.rasterizer import rasterize
 from closefit.body import Body
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.demo.clothing import OUTFITS, Dress, dress, shade, surfels

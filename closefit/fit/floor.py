@@ -1,13 +1,10 @@
-"""The floor that both people share, and which way is up: what ties height to depth."""
+"""The floor that both people share: it relates height in the image to depth."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-CAMERA_PITCH = -0.15
-"""Most videos look slightly down: z component of the floor normal over its -y component."""
-CAMERA_PITCH_SPREAD = 0.2
-CAMERA_ROLL_SPREAD = 0.04
+from closefit.fit.weights import CAMERA_PITCH, CAMERA_PITCH_SIGMA, CAMERA_ROLL_SIGMA
 
 
 def typical_up(device: torch.device) -> Float[Tensor, "3"]:
@@ -30,8 +27,12 @@ class FloorPlane:
         slopes, offset = plane[[0, 2]] / -plane[1], plane[3]
         return cls(*(value.detach().clone().requires_grad_() for value in (slopes, offset)))
 
+    def tensors(self) -> list[Tensor]:
+        """What an optimiser moves."""
+        return [self.slopes, self.offset]
+
     def scaled(self, factor: Float[Tensor, ""]) -> "FloorPlane":
-        """The floor of a scene `factor` times as large, seen from the same place."""
+        """The floor of a scene `factor` times as large, as seen by the same camera."""
         return FloorPlane(self.slopes, self.offset * factor)
 
     def plane(self) -> Float[Tensor, "4"]:
@@ -42,6 +43,6 @@ class FloorPlane:
 
     def energy(self) -> Float[Tensor, ""]:
         """Cameras are rarely rolled and mostly look slightly down."""
-        spread = self.slopes.new_tensor([CAMERA_ROLL_SPREAD, CAMERA_PITCH_SPREAD])
+        spread = self.slopes.new_tensor([CAMERA_ROLL_SIGMA, CAMERA_PITCH_SIGMA])
         mean = self.slopes.new_tensor([0.0, CAMERA_PITCH])
         return 0.5 * ((self.slopes - mean) / spread).square().sum()

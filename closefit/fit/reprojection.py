@@ -1,4 +1,4 @@
-"""Keypoints of posed bodies in the image, paying only for the vertices they need."""
+"""Keypoints of posed bodies in the image, without posing the whole mesh."""
 
 from jaxtyping import Float
 from torch import Tensor

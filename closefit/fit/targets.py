@@ -1,5 +1,6 @@
-"""What a fit aims at: keypoints with weights and expected noise, as tensors."""
+"""The observations of a fit: keypoints with weights and expected noise."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,12 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from closefit.fit.weights import MIN_NOISE_PX, NOISE_PER_HEIGHT
 from closefit.records import Track
-
-NOISE_PER_HEIGHT = 0.012
-"""Keypoint noise of current detectors as a share of the person's height in the image."""
-
-MIN_NOISE_PX = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +17,7 @@ class KeypointTargets:
     """Observed keypoints of two people, in source pixels.
 
     Attributes:
-        points_px: Positions; where `weight` is 0 they mean nothing (but are finite).
+        points_px: Positions; arbitrary but finite where `weight` is 0.
         weight: Trust in each keypoint, 0 to 1.
         sigma_px: Expected noise per frame and person.
         height_px: Person's size in the image, smoothed over time.
@@ -49,16 +46,9 @@ class KeypointTargets:
 
     def cut(self, frames: slice | Tensor) -> "KeypointTargets":
         """The same targets, some frames only."""
-        return KeypointTargets(
-            points_px=self.points_px[frames],
-            weight=self.weight[frames],
-            sigma_px=self.sigma_px[frames],
-            height_px=self.height_px[frames],
-            landmarks_m=self.landmarks_m[frames],
-            seen=self.seen[frames],
-            K=self.K[frames],
-            fps=self.fps,
-            set_name=self.set_name,
+        per_frame = ("points_px", "weight", "sigma_px", "height_px", "landmarks_m", "seen", "K")
+        return dataclasses.replace(
+            self, **{name: getattr(self, name)[frames] for name in per_frame}
         )
 
 
@@ -68,10 +58,10 @@ def targets_from_track(
     min_confidence: float,
     device: str,
 ) -> KeypointTargets:
-    """Turn detections into fit targets.
+    """Observations of a tracked clip.
 
-    Keypoints below `min_confidence` are dropped, the others weigh as much as their confidence
-    times the confidence that they belong to this person.
+    Keypoints below `min_confidence` are dropped. The weight of the others is their confidence
+    times the confidence in the person's identity.
     """
     points = track.keypoints[..., :2]
     confidence = np.where(np.isfinite(track.keypoints).all(-1), track.keypoints[..., 2], 0.0)
@@ -101,9 +91,9 @@ def _smooth_height(
     points: Float[np.ndarray, "frame person keypoint 2"],
     weight: Float[np.ndarray, "frame person keypoint"],
 ) -> Float[np.ndarray, "frame person"]:
-    """Size of a person in the image: upper envelope over about a second of box heights.
+    """Size of a person in the image: a high percentile of box heights over about a second.
 
-    A box shrinks when its person bends or is hidden, so a high running percentile is taken.
+    A box shrinks when its person bends or is hidden.
     """
     height = boxes[..., 3] - boxes[..., 1]
     shown = np.where(weight[..., None] > 0, points, np.nan)

@@ -1,4 +1,4 @@
-"""What a fit solves for, in coordinates that suit an optimiser, and the bodies these describe."""
+"""The variables of a fit, in coordinates that suit an optimiser."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ class MotionVariables:
 
     Attributes:
         pose_6d: Local joint rotations; joint 0 maps the body frame to the camera frame.
-        pelvis_ray: Pelvis position over its depth, x/z and y/z: what pixels see directly.
-        log_depth: Logarithm of the pelvis depth in metres: what only size and context tell.
+        pelvis_ray: Pelvis position over its depth, x/z and y/z, which pixels determine directly.
+        log_depth: Logarithm of the pelvis depth in metres, which only size and context determine.
         betas: Shape coefficients, one set per person for the whole clip.
     """
 
@@ -31,7 +31,7 @@ class MotionVariables:
         return [self.pose_6d, self.pelvis_ray, self.log_depth, self.betas]
 
     def detached(self) -> "MotionVariables":
-        """Copy without history that can be optimised on its own."""
+        """A copy without gradient history, to be optimised."""
         copies = (value.detach().clone().requires_grad_() for value in self.tensors())
         return MotionVariables(*copies)
 

@@ -19,7 +19,7 @@ MIN_PER_ROUND = 256
 def largest_component(
     faces: Int[np.ndarray, "face 3"], num_vertices: int
 ) -> Bool[np.ndarray, " face"]:
-    """Tell which faces belong to the connected part with the most faces.
+    """Which faces belong to the connected part with the most faces.
 
     A body's eyes, teeth and tongue are closed parts inside its skin; the skin is the largest.
     """

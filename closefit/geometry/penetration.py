@@ -1,10 +1,9 @@
-"""How deep two people's bodies go into each other, and how far apart they are.
+"""Penetration depth of two bodies, and the gap between them.
 
 A point is inside a body where the winding number of its closed surface exceeds 1/2; its depth is
 the distance to the nearest point of that surface. Both come from warp's bounding volume hierarchy
-(CPU and CUDA, 32 bit), built once per call and refitted to each body: they share their triangles.
-Measured on one CPU core, the 64 closest frames of a dance, proxies of 2,000 vertices: refitting
-0.08 s, queries 0.13 s; a new hierarchy for each body would take another 0.2 s.
+(CPU and CUDA, 32 bit), built once per call and refitted to each body, as bodies share their
+triangles.
 """
 
 import os
@@ -68,7 +67,7 @@ def penetration_depth(
         faces: Triangles of all bodies, counter-clockwise from outside. All closed parts count:
             eyeballs fill their sockets.
     """
-    hits = _find_nearest(points.detach(), vertices.detach(), faces).inside()
+    hits = _find_nearest(points.detach(), vertices.detach(), faces)
     nearest = hits.closest(vertices, faces)
     depth = points.new_zeros(points.shape[:2])
     depth[hits.body, hits.point] = (points[hits.body, hits.point] - nearest).norm(dim=-1)
@@ -84,12 +83,11 @@ def average_penetration_depth_mm(
 ) -> Float[Tensor, " frame"]:
     """A-PD of each frame: mean depth over all vertices of both bodies, zeros included.
 
-    Exact up to 32-bit rounding; the figures of the paper come from a voxel grid and are not
-    comparable.
+    Exact up to 32-bit rounding. The paper's figures come from a voxel grid and are not comparable.
     """
     with torch.no_grad():
         points, bodies = vertices.flip(1).flatten(0, 1), vertices.flatten(0, 1)
-        hits = _find_nearest(points, bodies, faces).inside()
+        hits = _find_nearest(points, bodies, faces)
         depth = (points[hits.body, hits.point] - hits.closest(bodies, faces)).norm(dim=-1)
         total = points.new_zeros(len(bodies)).index_add(0, hits.body, depth)
     return total.reshape(-1, 2).sum(1) * (MM_PER_M / (2 * vertices.shape[2]))
@@ -108,8 +106,8 @@ class PenetrationProxy:
     Attributes:
         vertex_indices: The body's vertices that it consists of; pose only these.
         faces: Its triangles, indices into these.
-        parts: Vertices of the triangles of each limb segment (rows filled up by repetition). What
-            is inside a body is inside the box of a segment, so that few points need a search.
+        parts: Vertices of the triangles of each limb segment (rows padded by repetition). A point
+            inside a body is inside the box of a segment, so that few points need a search.
     """
 
     vertex_indices: Int[Tensor, " vertex"]
@@ -154,18 +152,18 @@ class PenetrationProxy:
             vertices: The posed proxy vertices of both people in one frame of reference.
         """
         points, bodies = vertices.flip(1).flatten(0, 1), vertices.flatten(0, 1)
-        nearest = _find_nearest(points.detach(), bodies.detach(), self.faces, self.parts)
-        # To know how many points are inside, the host would have to wait for a GPU.
-        hits = nearest.everywhere() if vertices.is_cuda else nearest.inside()
+        hits = _find_nearest(
+            points.detach(), bodies.detach(), self.faces, self.parts, everywhere=vertices.is_cuda
+        )
         out = hits.closest(bodies, self.faces) - points[hits.body, hits.point]
         return (out.square().sum(-1) * hits.weight).sum() / max(vertices.shape[0], 1)
 
 
 @dataclass(frozen=True, eq=False)
 class _Hits:
-    """Points, and where on the surface of the body of that number each is nearest.
+    """Points, and the nearest place on the surface of the body of the same index.
 
-    `weight` is 1 inside a body and 0 outside, where the place means nothing.
+    `weight` is 1 inside a body and 0 outside, where the place is arbitrary.
     """
 
     body: Int[Tensor, " hit"]
@@ -186,40 +184,19 @@ class _Hits:
         return (corners * self.barycentric[..., None].to(corners)).sum(1)
 
 
-@dataclass(frozen=True, eq=False)
-class _Nearest:
-    """Nearest face of every point (-1 outside the body) and the place on it."""
-
-    face: Int[Tensor, "body point"]
-    barycentric: Float[Tensor, "body point 3"]
-
-    def inside(self) -> _Hits:
-        """The points that are inside."""
-        body, point = torch.nonzero(self.face >= 0, as_tuple=True)
-        barycentric = self.barycentric[body, point]
-        weight = torch.ones_like(barycentric[:, 0])
-        return _Hits(body, point, self.face[body, point].long(), barycentric, weight)
-
-    def everywhere(self) -> _Hits:
-        """All points, so that nothing depends on how many are inside."""
-        bodies, points = self.face.shape
-        number = torch.arange(bodies * points, device=self.face.device)
-        face = self.face.flatten().long()
-        weight = (face >= 0).to(self.barycentric.dtype)
-        barycentric = self.barycentric.flatten(0, 1)
-        return _Hits(number // points, number % points, face.clamp_min(0), barycentric, weight)
-
-
 @torch.no_grad()
 def _find_nearest(
     points: Float[Tensor, "body point 3"],
     vertices: Float[Tensor, "body vertex 3"],
     faces: Int[Tensor, "face 3"],
     parts: Int[Tensor, "part part_vertex"] | None = None,
-) -> _Nearest:
+    *,
+    everywhere: bool = False,
+) -> _Hits:
     """Find the points inside the body of the same index, and their nearest faces.
 
-    Only points in the box of a part (the whole body without `parts`) are looked at.
+    Only points in the box of a part (the whole body without `parts`) are searched. With
+    `everywhere` all points are returned, so that a GPU need not report how many are inside.
     """
     low, high = vertices.amin(1, keepdim=True), vertices.amax(1, keepdim=True)
     # Near the origin 32 bits resolve a micrometre, however far the camera is.
@@ -232,7 +209,7 @@ def _find_nearest(
     face = torch.full(points.shape[:2], -1, dtype=torch.int32, device=points.device)
     barycentric = torch.zeros_like(local_points)
     searched = list(range(len(vertices)))
-    if not points.is_cuda:  # on a GPU asking takes longer than searching
+    if not points.is_cuda:  # on a GPU this test takes longer than the search
         apart = ((points.amin(1) > high[:, 0]) | (points.amax(1) < low[:, 0])).any(-1)
         searched = torch.nonzero(~apart)[:, 0].tolist()
     mesh: Any = None
@@ -251,13 +228,20 @@ def _find_nearest(
         ]
         outputs = [wp.from_torch(face[index]), wp.from_torch(barycentric[index], dtype=wp.vec3)]
         wp.launch(_nearest_face, points.shape[1], inputs, outputs, device=skin.device)
-    return _Nearest(face, barycentric)
+    if everywhere:
+        number = torch.arange(face.numel(), device=face.device)
+        body, point = number // points.shape[1], number % points.shape[1]
+    else:
+        body, point = torch.nonzero(face >= 0, as_tuple=True)
+    found = face[body, point].long()
+    weight = (found >= 0).to(barycentric.dtype)
+    return _Hits(body, point, found.clamp_min(0), barycentric[body, point], weight)
 
 
 @wp.func
 @no_type_check
 def _is_in_box(p: wp.vec3, boxes: wp.array2d(dtype=wp.float32), k: wp.int32):
-    """Tell whether a point is in box `k`: its lowest corner, then its highest."""
+    """Whether a point is in box `k`, given by its lowest and highest corners."""
     return (
         (boxes[k, 0] < p[0] and p[0] < boxes[k, 3])
         and (boxes[k, 1] < p[1] and p[1] < boxes[k, 4])

@@ -1,4 +1,4 @@
-"""Where two bodies touch, and keeping them in touch: the counterpart of penetration."""
+"""Contact of two bodies, and a loss that keeps it: the counterpart of penetration."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ CONTACT_M = 0.01
 """Reported as contact: vertices of two people nearer than this."""
 
 TOUCH_M = 0.015
-"""Vertices of two people nearer than this touch, flesh being soft and meshes coarse."""
+"""Vertices of two people nearer than this are in contact: flesh is soft and meshes are coarse."""
 
 SLACK_M = 0.004
-"""A pair this close is in touch: nothing pulls it nearer."""
+"""Gap up to which a pair is in contact and has no loss."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def touch_loss(
 ) -> Float[Tensor, ""]:
     """Squared gaps in m^2 that opened between pairs, summed over a frame, mean over frames.
 
-    Pushing people out of each other must not pull hands that hold each other apart.
+    Separating penetrating bodies must not separate hands that hold each other.
     """
     frame = torch.arange(vertices.shape[0], device=vertices.device)[:, None]
     first = vertices[frame, 0, pairs.vertices[..., 0]]

@@ -1,4 +1,4 @@
-"""The prior-free initial motion: both bodies fitted to the keypoints of the whole clip at once."""
+"""Both bodies fitted to the keypoints of the whole clip at once."""
 
 import dataclasses
 import math
@@ -10,12 +10,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.fit.floor import FloorPlane, typical_up
-from closefit.fit.motion_objective import MotionObjective
+from closefit.fit.objective import SOLES, MotionObjective, total
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables
 
+LR_POSE, LR_PLACE, LR_SHAPE, LR_FLOOR = 0.03, 0.01, 0.03, 0.01
+FINAL_LR = 0.05
+"""Learning rates end at this share of their start (cosine)."""
+
 FLOOR_LOOSENESS = 10.0
-"""The floor term starts this much looser, so that people find their depth before it bites."""
+"""The floor term starts this much looser, so that people reach their depth before it acts."""
 
 FLOOR_FIXED_SHARE = 0.4
 """Share of the steps in which an unknown floor keeps its typical slope."""
@@ -51,7 +55,7 @@ def fit_clip(
         targets: Observed keypoints.
         start: First poses, for example from `lifting.lift`.
         steps: Number of Adam steps.
-        on_step: Told (steps done, steps in all).
+        on_step: Called with (steps done, steps in all).
         floor_start: A floor found before; by default it is found, loosely at first.
     """
     variables = start.detached()
@@ -59,27 +63,28 @@ def fit_clip(
     start_log_stature = objective.stature(start.betas.detach()).log()
 
     def scaled() -> tuple[MotionVariables, FloorPlane]:
-        """A taller person stands farther away on a lower floor: pixels say nothing of size."""
+        """A taller person stands farther away on a lower floor, with the same pixels."""
         growth = objective.stature(variables.betas).log() - start_log_stature
         farther = dataclasses.replace(variables, log_depth=variables.log_depth + growth)
         return farther, floor.scaled(growth.mean().exp())
 
     optimizer = torch.optim.Adam(
         [
-            {"params": [variables.pose_6d], "lr": 0.03},
-            {"params": [variables.pelvis_ray, variables.log_depth], "lr": 0.01},
-            {"params": [variables.betas], "lr": 0.03},
-            {"params": [floor.slopes, floor.offset], "lr": 0.01},
+            {"params": [variables.pose_6d], "lr": LR_POSE},
+            {"params": [variables.pelvis_ray, variables.log_depth], "lr": LR_PLACE},
+            {"params": [variables.betas], "lr": LR_SHAPE},
+            {"params": floor.tensors(), "lr": LR_FLOOR},
         ]
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+        optimizer,
+        lambda step: FINAL_LR + (1.0 - FINAL_LR) * 0.5 * (1.0 + math.cos(math.pi * step / steps)),
     )
     value = torch.zeros(())
     for step in range(steps):
         loose = 0.0 if floor_start is not None else max(0.0, 1.0 - 2.0 * step / steps)
         optimizer.zero_grad()
-        value = objective(*scaled(), targets, floor_looseness=FLOOR_LOOSENESS**loose).total()
+        value = total(objective(*scaled(), targets, FLOOR_LOOSENESS**loose))
         value.backward()
         if floor_start is None and step < FLOOR_FIXED_SHARE * steps:
             floor.slopes.grad = None
@@ -100,5 +105,5 @@ def _start_floor(
         body = objective.body
         joints = body.joints(variables.rotations(), variables.betas, variables.transl(body))
         up = typical_up(joints.device)
-        lowest = (joints[:, :, objective.soles] @ up).amin(-1).median()
+        lowest = (joints[:, :, SOLES] @ up).amin(-1).median()
     return FloorPlane.from_plane(torch.cat([up, -lowest[None]]))

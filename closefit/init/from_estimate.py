@@ -1,7 +1,7 @@
-"""Starts the fit of a clip from another tool's poses instead of lifting the keypoints.
+"""The initial motion from another tool's poses.
 
-Only rotations are taken over as they are. Where the people stand follows from the keypoints and our
-camera: tools assume other cameras, and other body shapes, which both move depth.
+Only rotations are adopted unchanged. Positions follow from the keypoints and the camera of the run,
+as tools assume other cameras and body shapes, which both change depth.
 """
 
 from collections.abc import Callable
@@ -13,37 +13,33 @@ from torch import Tensor
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
 from closefit.body.stature import Stature
-from closefit.fit.motion_objective import MotionWeights
+from closefit.fit.objective import MotionObjective, motion_terms
 from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables, rest_pelvis
+from closefit.fit.weights import (
+    ESTIMATE_OUTLIER_SIGMAS,
+    ESTIMATE_POSE,
+    ESTIMATE_SIGMA_RAD,
+    PLACING_OUTLIER_SIGMAS,
+    WIDE_OUTLIER_SIGMAS,
+    MotionWeights,
+)
 from closefit.geometry.camera import project
 from closefit.geometry.rotations import interpolate_rotations, matrix_to_6d
 from closefit.init.clip_fit import ClipFit
-from closefit.init.hypotheses import TRIAL_SHARE, fit_starts, with_swapped_order
+from closefit.init.hypotheses import Progress, fit_orders, most_steps
 from closefit.init.lifting import lift, lifting_steps
-from closefit.init.reference import ReferenceObjective
+from closefit.init.near_reference import pose_term, stature_term
 from closefit.records import PersonEstimates
 
-POSE_SIGMA_RAD = 0.14
-"""Expected error of a joint rotation of current tools, 8 degrees."""
-
-POSE_TRUST = 1.0
-"""Weight of the poses, against 0.5 of the authored pose prior, which knows nothing of the clip."""
-
 MOST_LOG_STATURE = 0.25
-"""People whose height is off the mean by more than this share show that the tool has none."""
-
-OUTLIER_SIGMAS = 3.0
-"""A joint that the keypoints want farther away from the estimate than this is let go."""
-
-WIDE_SIGMAS = 12.0
-"""At first keypoints pull from farther away than later: limbs of an estimate may be far off."""
+"""Log of a height over the mean. Beyond it the tool's depths do not imply a height."""
 
 PLACING_ROUNDS = 6
 
 DEPTH_FACTOR = 2.0
-"""A place is not believed if its depth is off by more than this from the person's typical one."""
+"""A depth that differs from the person's typical one by more than this factor is rejected."""
 
 
 def fit_from_estimate(
@@ -56,7 +52,7 @@ def fit_from_estimate(
 ) -> tuple[ClipFit, str]:
     """Fit the clip from another tool's poses, and stay near them; both depth orders are tried.
 
-    A person of whom the estimate knows no frame is lifted from the keypoints.
+    A person who is in no frame of the estimate is lifted from the keypoints.
 
     Args:
         body: Body on the device of `targets`.
@@ -64,37 +60,28 @@ def fit_from_estimate(
         limits: Plausible joint rotations.
         estimates: Persons 0 and 1 in the frames of `targets`, relative to its camera.
         steps: Number of Adam steps of the last fit.
-        on_step: Told (steps done, steps in all).
+        on_step: Called with (steps done, steps in all).
 
     Returns:
-        The fit, and the name of the depth order it started from: `as estimated` or `swapped`.
+        The fit, and the depth order it started from: `as estimated` or `swapped`.
     """
     covered = estimates.known.any(axis=0)
-    trial = max(1, round(TRIAL_SHARE * steps))
     lifting = 0 if covered.all() else lifting_steps(targets.num_frames)
+    progress = Progress(on_step, lifting + most_steps(steps))
     start = start_from_estimate(body, targets, estimates)
-    done, total = 0, lifting + 2 * trial + steps
-
-    def told(_: int, __: int) -> None:
-        nonlocal done
-        done += 1
-        on_step(done, total)
-
     if lifting:
-        start = _merge(start, lift(body, targets, limits, told), torch.as_tensor(covered))
-    starts = with_swapped_order("as estimated", start)
-    total -= (2 - len(starts)) * trial
+        start = _merge(start, lift(body, targets, limits, progress), torch.as_tensor(covered))
     statures = implied_statures(body, start, estimates)
-    # Heights that the tool knows set the scale of the scene.
+    # Heights that the tool implies set the scale of the scene.
     scale = 0.0 if bool(statures.isfinite().any()) else MotionWeights.scale
     wide, final = (
         estimate_objective(
             body, limits, targets, estimates, statures,
             MotionWeights(outlier_sigmas=sigmas, scale=scale),
         )
-        for sigmas in (WIDE_SIGMAS, MotionWeights.outlier_sigmas)
+        for sigmas in (WIDE_OUTLIER_SIGMAS, MotionWeights.outlier_sigmas)
     )  # fmt: skip
-    return fit_starts(final, targets, starts, trial, steps, told, trial_objective=wide)
+    return fit_orders(final, wide, targets, "as estimated", start, steps, progress)
 
 
 def start_from_estimate(
@@ -137,10 +124,10 @@ def start_from_estimate(
 def implied_statures(
     body: Body, start: MotionVariables, estimates: PersonEstimates
 ) -> Float[Tensor, "person"]:
-    """Body heights that the tool had in mind, from where it put people; NaN where it does not say.
+    """Body heights (metres) that the tool's depths imply; NaN where they imply none.
 
-    In `start`, bodies of mean height are as far away as they look. Someone whom the tool puts
-    farther away by some share must be taller by that share to look the same.
+    In `start`, bodies of mean height are at the depth that matches their size in the image. A
+    person whom the tool places farther away by some factor must be taller by that factor.
 
     Args:
         body: Body of `start`.
@@ -161,31 +148,25 @@ def place(
 ) -> tuple[Float[Tensor, "*hypothesis frame person 3"], Bool[Tensor, "*hypothesis frame person"]]:
     """Find where posed bodies stand so that their keypoints project onto the observed ones.
 
-    For given depths the projection is linear in the place, so this is a weighted least squares
-    problem in three unknowns; a few rounds of reweighting let go of wild keypoints.
+    For given depths the projection is linear in the position, so this is a weighted least squares
+    problem in three unknowns; a few rounds of reweighting discount outliers.
 
     Args:
         relative: Keypoints of the posed bodies about the pelvis, in camera axes.
-        targets: Where they were seen.
+        targets: Observed keypoints.
 
     Returns:
-        Pelvis in the camera frame (in front of the camera), and whether there were keypoints enough
-        to tell.
+        Pelvis in the camera frame (in front of the camera), metres, and whether there were enough
+        keypoints to find it.
     """
     K = targets.K[:, None, None]
-    ray = (targets.points_px - K[..., :2, 2]) / K[..., (0, 1), (0, 1)]
-    one, zero = torch.ones_like(ray[..., 0]), torch.zeros_like(ray[..., 0])
-    rows = torch.stack(
-        [
-            torch.stack([one, zero, -ray[..., 0]], -1),
-            torch.stack([zero, one, -ray[..., 1]], -1),
-        ],
-        -2,
-    )
-    aims = ray * relative[..., 2:] - relative[..., :2]
+    normalised = (targets.points_px - K[..., :2, 2]) / K[..., (0, 1), (0, 1)]
+    eye = torch.eye(2, device=normalised.device).expand(*normalised.shape, 2)
+    rows = torch.cat([eye, -normalised[..., None]], -1)
+    aims = normalised * relative[..., 2:] - relative[..., :2]
     nearest = 0.3 + relative[..., 2].abs().amax(-1)
     weight = targets.weight.expand(relative.shape[:-1])
-    ridge = 1e-6 * torch.eye(3, device=ray.device)
+    ridge = 1e-6 * torch.eye(3, device=normalised.device)
     pelvis = relative.new_zeros((*relative.shape[:-2], 3))
     for _ in range(PLACING_ROUNDS):
         normal = torch.einsum("...k,...kri,...krj->...ij", weight, rows, rows) + ridge
@@ -195,7 +176,7 @@ def place(
         error = (
             ((projected - targets.points_px) / targets.sigma_px[..., None, None]).square().sum(-1)
         )
-        weight = targets.weight / (1.0 + error / 16.0).square()
+        weight = targets.weight / (1.0 + error / PLACING_OUTLIER_SIGMAS**2).square()
     placed = targets.seen & (pelvis[..., 2] > nearest) & torch.isfinite(pelvis).all(-1)
     return torch.where(placed[..., None], pelvis, torch.ones_like(pelvis)), placed
 
@@ -203,10 +184,9 @@ def place(
 def fill_rotations(
     rotations: Float[Tensor, "frame person 24 3 3"], known: Bool[Tensor, "frame person"]
 ) -> Float[Tensor, "frame person 24 3 3"]:
-    """Turn unknown frames evenly from the known one before to the known one after.
+    """Interpolate unknown frames between the known ones before and after.
 
-    Before the first and after the last known frame that one is held; a person without any keeps
-    what is there.
+    The first and the last known frame extend to the ends; a person without any stays unchanged.
     """
     before, after, share = _neighbours(known)
     people = torch.arange(known.shape[1], device=known.device)
@@ -243,7 +223,7 @@ def _neighbours(
 
 
 def _usual_depth(body: Body, targets: KeypointTargets) -> Float[Tensor, "frame person"]:
-    """Depth at which the mean body is as tall in the image as the person."""
+    """Depth (metres) at which the mean body is as tall in the image as the person."""
     height = body.v_template[:, 1]
     return targets.K[:, None, 1, 1] * (height.max() - height.min()) / targets.height_px
 
@@ -272,21 +252,14 @@ def estimate_objective(
     estimates: PersonEstimates,
     statures: Float[Tensor, "person"],
     weights: MotionWeights,
-) -> ReferenceObjective:
+) -> MotionObjective:
     """The terms of a clip fit, and those that keep poses and body heights near the estimate."""
     device = targets.K.device
     rotations = torch.as_tensor(estimates.rotations, device=device).float()
     trust = torch.as_tensor(estimates.known, device=device).float()[..., None].repeat(1, 1, 24)
     if not estimates.has_camera:
-        trust[..., 0] = 0.0  # which way the camera looked was only searched roughly
-    return ReferenceObjective(
-        body,
-        limits,
-        targets.set_name,
-        weights,
-        rotations,
-        torch.full_like(trust, POSE_SIGMA_RAD),
-        POSE_TRUST * trust,
-        OUTLIER_SIGMAS,
-        statures,
-    )
+        trust[..., 0] = 0.0  # the camera's heading is only a rough estimate
+    sigma = torch.full_like(trust, ESTIMATE_SIGMA_RAD)
+    reference = pose_term(rotations, sigma, ESTIMATE_POSE * trust, ESTIMATE_OUTLIER_SIGMAS)
+    terms = [*motion_terms(body, limits, weights), reference, stature_term(statures)]
+    return MotionObjective(body, targets.set_name, terms)

@@ -1,8 +1,8 @@
-"""Starts the fit of a clip from the learned prior instead of lifting the keypoints.
+"""The initial motion from the diffusion prior.
 
-The prior says how the people move. Where exactly they stand, how tall they are and where the floor
-is, the fit finds with the keypoints; it stays as near the prior's poses as the prior is sure of
-them.
+The prior determines how the people move. The fit that follows determines where they stand, how tall
+they are and where the floor is, from the keypoints; it stays as near the prior's poses as their
+spread over several samples allows.
 """
 
 import dataclasses
@@ -15,24 +15,23 @@ from torch import Tensor
 
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
-from closefit.fit.motion_objective import MotionWeights
+from closefit.fit.objective import MotionObjective, PosedPeople, motion_terms
+from closefit.fit.prior_clip import variables_of
 from closefit.fit.targets import KeypointTargets
+from closefit.fit.terms import Term
+from closefit.fit.weights import (
+    ESTIMATE_SHARE,
+    PRIOR_KEYPOINTS,
+    REFERENCE_OUTLIER_SIGMAS,
+    MotionWeights,
+)
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
 from closefit.init.clip_fit import ClipFit, fit_clip
 from closefit.init.from_estimate import implied_statures, start_from_estimate
-from closefit.init.prior_start import PoseEstimate, PriorStart, sample_start, variables_of
-from closefit.init.reference import Apart, ReferenceObjective
+from closefit.init.near_reference import pose_term, relative_translation_loss, stature_term
+from closefit.init.prior_start import PoseEstimate, PriorStart, sample_start
 from closefit.prior.network import Denoiser
 from closefit.records import PersonEstimates
-
-OUTLIER_SIGMAS = 4.0
-
-KEYPOINTS, FLOOR, UPRIGHT = 12.0, 1.0, 0.2
-"""Weights of these terms after the prior has spoken: keypoints and poses say where people are, and
-people who lie, kneel or are lifted neither stand on the floor nor are upright."""
-
-ESTIMATE_SHARE = 0.7
-"""Weight of another tool's poses against what the prior makes of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +39,10 @@ class PriorFit:
     """How the prior is used.
 
     Attributes:
-        samples: Motions drawn, whose spread says how sure the prior is.
+        samples: Motions drawn; their spread is the uncertainty of the prior.
         steps: Steps of the fit that follows.
-        trust: Weight of the prior's poses (a log likelihood counted once is 1).
-        pose: Weight of the authored pose ranges, which then only mark what joints cannot do.
+        trust: Weight of the prior's poses.
+        pose: Weight of the joint limits.
         seed: Seed of the samples.
     """
 
@@ -57,7 +56,7 @@ class PriorFit:
 def fit_from_prior(
     body: Body,
     targets: KeypointTargets,
-    ranges: JointLimits,
+    limits: JointLimits,
     network: Denoiser,
     settings: PriorFit,
     on_step: Callable[[int, int], None],
@@ -67,74 +66,37 @@ def fit_from_prior(
     Args:
         body: Body on the device of `targets`.
         targets: Observed keypoints.
-        ranges: Authored pose ranges.
+        limits: Joint limits.
         network: Trained prior on the same device.
         settings: How to use it.
-        on_step: Told (steps done, steps in all).
+        on_step: Called with (steps done, steps in all).
     """
     start = sample_start(network, body, targets, settings.samples, settings.seed)
-    return _fit_near(body, targets, ranges, settings, start, on_step)
-
-
-def _fit_near(
-    body: Body,
-    targets: KeypointTargets,
-    ranges: JointLimits,
-    settings: PriorFit,
-    start: PriorStart,
-    on_step: Callable[[int, int], None],
-    statures: Float[Tensor, "person"] | None = None,
-) -> ClipFit:
-    """Fit the clip from `start`, and stay near its poses and near heights that are known."""
-    objective = ReferenceObjective(
-        body,
-        ranges,
-        targets.set_name,
-        weights_with_prior(settings.pose, KEYPOINTS),
-        start.expected.rotations,
-        start.sigma_rad,
-        torch.full_like(start.sigma_rad, settings.trust),
-        OUTLIER_SIGMAS,
-        statures,
-        Apart(start.expected.pelvis_m, hidden_share(targets)),
-    )
-    begin = variables_of(start.expected, start.expected.betas[0])
-    return fit_clip(objective, targets, begin, settings.steps, on_step)
-
-
-def hidden_share(targets: KeypointTargets) -> Float[Tensor, " frame"]:
-    """How much the worse seen person lacks of half the keypoints, which would place them."""
-    known = (targets.weight > 0).float().mean(-1).amin(-1)
-    return (1.0 - 2.0 * known).clamp_min(0.0)
-
-
-def weights_with_prior(pose: float, keypoints: float) -> MotionWeights:
-    """Weights of the motion terms for a motion that the prior began."""
-    return MotionWeights(pose=pose, keypoints=keypoints, floor=FLOOR, upright=UPRIGHT)
+    return _fit_near(body, targets, limits, settings, start, on_step)
 
 
 def fit_pair(
     body: Body,
     targets: KeypointTargets,
-    ranges: JointLimits,
+    limits: JointLimits,
     network: Denoiser,
     settings: PriorFit,
     estimates: PersonEstimates,
     on_step: Callable[[int, int], None],
 ) -> ClipFit:
-    """Make a pair of what another tool says of each person, and place both on one floor.
+    """Turn another tool's separate people into a pair, and place both on one floor.
 
-    The prior begins with the tool's poses and says how two people would move so; the fit stays near
-    the tool's poses and the prior's, and near the prior's alone where the tool has lost somebody.
+    The prior refines the tool's poses. The fit stays near the mean of both, and near the prior's
+    alone in frames that the tool lacks.
 
     Args:
-        body: Body on the device of `targets`.
+        body: As in `fit_from_prior`, like the other arguments.
         targets: Observed keypoints.
-        ranges: Authored pose ranges.
-        network: Trained prior on the same device.
+        limits: Joint limits.
+        network: Trained prior.
         settings: How to use it.
         estimates: Persons 0 and 1 in the frames of `targets`, relative to its camera.
-        on_step: Told (steps done, steps in all).
+        on_step: Called with (steps done, steps in all).
     """
     device = targets.K.device
     known = torch.as_tensor(estimates.known, device=device)
@@ -142,11 +104,52 @@ def fit_pair(
     start = sample_start(network, body, targets, settings.samples, settings.seed, begin)
     share = ESTIMATE_SHARE * known[..., None, None, None].repeat(1, 1, 24, 1, 1)
     if not estimates.has_camera:
-        share[:, :, 0] = 0.0  # which way the camera looked was only searched roughly
+        share[:, :, 0] = 0.0  # the camera's heading is only a rough estimate
     rotations = torch.as_tensor(estimates.rotations, device=device).float()
     mixed = matrix_from_6d(matrix_to_6d(torch.lerp(start.expected.rotations, rotations, share)))
     start = dataclasses.replace(
         start, expected=dataclasses.replace(start.expected, rotations=mixed)
     )
-    statures = implied_statures(body, begin.variables, estimates)
-    return _fit_near(body, targets, ranges, settings, start, on_step, statures)
+    statures = stature_term(implied_statures(body, begin.variables, estimates))
+    return _fit_near(body, targets, limits, settings, start, on_step, statures)
+
+
+def _fit_near(
+    body: Body,
+    targets: KeypointTargets,
+    limits: JointLimits,
+    settings: PriorFit,
+    start: PriorStart,
+    on_step: Callable[[int, int], None],
+    *more: Term[PosedPeople],
+) -> ClipFit:
+    """Fit the clip from `start`, near its poses and relative translations."""
+    expected, hidden = start.expected, hidden_share(targets)
+    outlier = REFERENCE_OUTLIER_SIGMAS
+    trust = torch.full_like(start.sigma_rad, settings.trust)
+    terms = [
+        *motion_terms(
+            body, limits, MotionWeights.with_prior(pose=settings.pose, keypoints=PRIOR_KEYPOINTS)
+        ),
+        pose_term(expected.rotations, start.sigma_rad, trust, outlier),
+        *more,
+        Term(
+            "relative translation",
+            1.0,
+            lambda p: relative_translation_loss(
+                p.motion.pelvis(), expected.pelvis_m, hidden, outlier
+            ),
+        ),
+    ]
+    objective = MotionObjective(body, targets.set_name, terms)
+    begin = variables_of(expected, expected.betas[0])
+    return fit_clip(objective, targets, begin, settings.steps, on_step)
+
+
+def hidden_share(targets: KeypointTargets) -> Float[Tensor, " frame"]:
+    """How many keypoints the less visible person lacks of half of all, which would place them.
+
+    0 with half the keypoints or more, 1 with none.
+    """
+    known = (targets.weight > 0).float().mean(-1).amin(-1)
+    return (1.0 - 2.0 * known).clamp_min(0.0)

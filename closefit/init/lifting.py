@@ -1,4 +1,4 @@
-"""First poses: every frame lifted to 3D from several facing directions, the best path chosen.
+"""First poses without a prior: frames lifted to 3D from several facing directions.
 
 A keypoint fit has one basin per facing direction. Each frame and person is fitted from several of
 them independently, all in one batch; dynamic programming over the clip then picks one per frame so
@@ -23,6 +23,15 @@ from closefit.fit.losses import reprojection_loss
 from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables
+from closefit.fit.weights import (
+    JUMP_JOINTS,
+    JUMP_SIGMA_M,
+    LANDMARK_OUTLIER_SIGMAS,
+    LANDMARK_SIGMA_M,
+    LIFTING_DEPTH_SIGMA,
+    LIFTING_OUTLIER_SIGMAS,
+    LIFTING_TILT_SIGMA_RAD,
+)
 from closefit.geometry.camera import project
 from closefit.geometry.robust import robust_square
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
@@ -32,14 +41,6 @@ STEPS = 60
 CHUNK = 96
 """Frames fitted at once: frames are independent here, and memory must not grow with the clip."""
 LEARNING_RATE = 0.06
-DEPTH_SPREAD = 0.25
-"""Expected spread of log depth over a clip; keeps badly seen frames near the others."""
-TILT_SPREAD_RAD = 0.6
-"""Expected lean of a body's root against the camera's vertical."""
-LANDMARK_NOISE_M = 0.08
-"""Expected error of a single-image 3D landmark."""
-JUMP_M = 0.12
-"""Joint displacement between frames that costs as much as one keypoint off by sqrt(2) sigma."""
 
 
 def lift(
@@ -54,7 +55,7 @@ def lift(
         body: Body on the device of `targets`.
         targets: Observed keypoints.
         limits: Plausible joint rotations.
-        on_step: Told (steps done, steps in all).
+        on_step: Called with (steps done, steps in all).
     """
     variables = _start(body, targets, limits)
     mean_log_depth = variables.log_depth.mean()
@@ -62,7 +63,7 @@ def lift(
     lifted, energies = [], []
     for number, frames in enumerate(chunks):
 
-        def told(done: int, before: int = number * STEPS) -> None:
+        def count(done: int, before: int = number * STEPS) -> None:
             on_step(before + done, lifting_steps(targets.num_frames))
 
         part = dataclasses.replace(
@@ -71,7 +72,7 @@ def lift(
             pelvis_ray=variables.pelvis_ray[:, frames],
             log_depth=variables.log_depth[:, frames],
         )
-        energies.append(_fit_frames(body, targets.cut(frames), limits, part, mean_log_depth, told))
+        energies.append(_fit_frames(body, targets.cut(frames), limits, part, mean_log_depth, count))
         lifted.append(part)
     pose_6d, pelvis_ray, log_depth = (
         torch.cat([part.tensors()[index].detach() for part in lifted], dim=1) for index in range(3)
@@ -96,7 +97,7 @@ def _fit_frames(
     mean_log_depth: Float[Tensor, ""],
     on_step: Callable[[int], None],
 ) -> Float[Tensor, "direction frame person"]:
-    """Fit every candidate of every frame on its own, in place; returns their energies."""
+    """Fit each candidate of each frame alone, in place; returns their energies."""
     projector = KeypointProjector(body, targets.set_name)
     up = typical_up(targets.K.device)
 
@@ -106,11 +107,17 @@ def _fit_frames(
         projected = project(keypoints, targets.K[:, None, None])
         tilt = torch.acos((rotations[..., 0, :, 1] @ up).clamp(-0.999, 0.999))
         return (
-            reprojection_loss(projected, targets.points_px, targets.weight, targets.sigma_px, 8.0)
+            reprojection_loss(
+                projected,
+                targets.points_px,
+                targets.weight,
+                targets.sigma_px,
+                LIFTING_OUTLIER_SIGMAS,
+            )
             + _landmark_energy(keypoints, targets)
             + limits.energy(rotations)
-            + 0.5 * (tilt / TILT_SPREAD_RAD).square()
-            + 0.5 * ((variables.log_depth - mean_log_depth) / DEPTH_SPREAD).square()
+            + 0.5 * (tilt / LIFTING_TILT_SIGMA_RAD).square()
+            + 0.5 * ((variables.log_depth - mean_log_depth) / LIFTING_DEPTH_SIGMA).square()
         )
 
     free = [variables.pose_6d, variables.pelvis_ray, variables.log_depth]
@@ -133,14 +140,16 @@ def _fit_frames(
 def _landmark_energy(
     keypoints: Float[Tensor, "direction frame person keypoint 3"], targets: KeypointTargets
 ) -> Float[Tensor, "direction frame person"] | float:
-    """Distance to the backend's own 3D landmarks, where it gives them."""
+    """Distance to the detector's 3D landmarks, if there are any."""
     if targets.landmarks_m.shape[2] == 0:
         return 0.0
     names = KEYPOINT_SETS[targets.set_name].names
     hips = [names.index("left_hip"), names.index("right_hip")]
     relative = keypoints - keypoints[..., hips, :].mean(-2, keepdim=True)
-    squared = (relative - targets.landmarks_m[..., :3]).square().sum(-1) / LANDMARK_NOISE_M**2
-    return 0.5 * (targets.landmarks_m[..., 3] * robust_square(squared, 3.0)).sum(-1)
+    squared = (relative - targets.landmarks_m[..., :3]).square().sum(-1) / LANDMARK_SIGMA_M**2
+    return 0.5 * (
+        targets.landmarks_m[..., 3] * robust_square(squared, LANDMARK_OUTLIER_SIGMAS)
+    ).sum(-1)
 
 
 def _start(body: Body, targets: KeypointTargets, limits: JointLimits) -> MotionVariables:
@@ -196,7 +205,7 @@ def _best_path(
     energy = torch.where(seen, energy, 0.0).permute(1, 2, 0)
     joints = relative_joints.permute(1, 2, 0, 3, 4)
     jumps = (joints[1:, :, None, :] - joints[:-1, :, :, None]).square().sum(-1).mean(-1)
-    jumps = 12.0 * jumps / JUMP_M**2  # (frame, person, from, to)
+    jumps = JUMP_JOINTS * jumps / JUMP_SIGMA_M**2  # (frame, person, from, to)
     total, back = energy[0], []
     for frame in range(1, energy.shape[0]):
         best, origin = (total[:, :, None] + jumps[frame - 1]).min(1)

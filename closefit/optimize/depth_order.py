@@ -1,8 +1,8 @@
-"""Who of two overlapping people is nearer: asked of the picture once their looks are known.
+"""Which of two overlapping people is nearer, judged from the image once appearance is learned.
 
-Keypoints hardly tell who stands in front, and poses adapt to a wrong answer; the picture shows it,
-as one person hides the other. So both orders are fitted to everything but the picture, for a short
-segment at a time, and the one whose render is nearer to the picture is kept.
+Keypoints hardly constrain the depth order, and poses adapt to a wrong one. In the image, the nearer
+person hides the other. Both orders are therefore fitted to everything but the image, for a short
+segment at a time, and the order whose render is closer to the image is kept.
 """
 
 from collections.abc import Sequence
@@ -13,29 +13,31 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from closefit.appearance.avatar import Avatars
 from closefit.fit.floor import FloorPlane
-from closefit.fit.targets import KeypointTargets
+from closefit.fit.objective import total
 from closefit.fit.variables import MotionVariables
-from closefit.optimize.motion_model import DEPTH_LR
-from closefit.optimize.objective import CroppedFrames, JointObjective
-from closefit.optimize.schedule import REACH
+from closefit.optimize.loop import JointLoop
+from closefit.optimize.motion_model import DEPTH_LR, DirectMotion
+from closefit.optimize.schedule import MARGIN
 
 SEGMENT = 8
-"""Frames that are decided together, at most."""
+"""Most frames that are decided together."""
 
 LEAST_SEGMENT = 3
 LEAST_OVERLAP = 0.05
-"""IoU of the two boxes from which one person may hide something of the other."""
+"""IoU of the two boxes from which one person may hide part of the other."""
 
 REFIT_STEPS = 40
 
 LEAST_GAIN = 0.01
-"""The other order has to explain the picture better by this share.
+"""The other order has to reduce the image loss by this share.
 
-Measured on the rendered clips: where init's order was wrong, the other one was better by 1.5 % or
-more in 38 of 41 segments; where it was right, it was worse by 4 % or more in all 28.
+Measured on the rendered clips: where the order of `init` was wrong, the other one was better by
+1.5 % or more in 38 of 41 segments; where it was right, worse by 4 % or more in all 28.
 """
+
+SEGMENTS_AT_ONCE = 4
+"""Segments compared between two progress reports."""
 
 IMAGE_TERMS = ("rgb", "ssim", "silhouette", "lpips")
 
@@ -44,7 +46,7 @@ Segment = tuple[int, int]
 
 
 def overlapping_segments(overlap: Float[np.ndarray, " frame"]) -> list[Segment]:
-    """Cut runs of frames in which the two people overlap into short pieces."""
+    """Cut runs of frames in which the two people overlap into short segments."""
     segments: list[Segment] = []
     start = 0
     for frame, value in enumerate([*overlap, 0.0]):
@@ -57,45 +59,61 @@ def overlapping_segments(overlap: Float[np.ndarray, " frame"]) -> list[Segment]:
     return [(first, stop) for first, stop in segments if stop - first >= LEAST_SEGMENT]
 
 
-def exchanged(motion: MotionVariables, segment: Segment) -> MotionVariables:
-    """The motion with the two people's depths exchanged; they stay where they are in the image."""
+def swapped(motion: MotionVariables, segment: Segment) -> MotionVariables:
+    """The motion with the two people's depths swapped; their positions in the image stay."""
     depth = motion.log_depth.clone()
     depth[slice(*segment)] = depth[slice(*segment)].flip(-1)
     return MotionVariables(motion.pose_6d, motion.pelvis_ray, depth, motion.betas)
 
 
-@dataclass(frozen=True, eq=False)
-class OrderCheck:
-    """Compares the two depth orders of short segments by their renders.
+@dataclass
+class OrderState:
+    """Segments compared so far, and the number of frames in which the order was swapped."""
 
-    Attributes:
-        objective: All terms.
-        avatars: What the people look like, learned already.
-        floor: The shared floor, which stays as it is.
-        targets: Observed keypoints of the clip.
-        crops: Pictures of the clip.
-        lr: Learning rate of the poses.
-    """
+    checked: int = 0
+    swapped_frames: int = 0
 
-    objective: JointObjective
-    avatars: Avatars
-    floor: FloorPlane
-    targets: KeypointTargets
-    crops: CroppedFrames
-    lr: float
 
-    def __call__(
+class DepthOrderPhase:
+    """The phase between appearance and joint optimisation that corrects depth orders."""
+
+    def __init__(self, loop: JointLoop, motion: DirectMotion, segments: Sequence[Segment]) -> None:
+        """Check `segments` of `motion`, which `loop` optimises on crops."""
+        self.state = OrderState()
+        self._loop = loop
+        self._motion = motion
+        self._segments = segments
+
+    @property
+    def finished(self) -> bool:
+        """All segments are checked."""
+        return self.state.checked >= len(self._segments)
+
+    def advance(self) -> None:
+        """Check some segments; after the last, `loop` restarts from a corrected motion."""
+        state, loop = self.state, self._loop
+        segments = self._segments[state.checked : state.checked + SEGMENTS_AT_ONCE]
+        loop.clock.start(counts=False)
+        motion, found = self.corrected(loop.variables, segments)
+        if found:
+            self._motion.move_to(motion)
+        state.swapped_frames += sum(stop - start for start, stop in found)
+        state.checked += len(segments)
+        if self.finished and state.swapped_frames:
+            loop.restart()
+
+    def corrected(
         self, motion: MotionVariables, segments: Sequence[Segment]
     ) -> tuple[MotionVariables, list[Segment]]:
-        """Exchange depths where the picture says so.
+        """Swap depths where the image supports it.
 
         Returns:
-            The motion, which differs in exchanged segments only, and these segments.
+            The motion, which differs in swapped segments only, and these segments.
         """
         found = []
         for segment in segments:
             as_is = self._refit(motion, segment)
-            other = self._refit(exchanged(motion, segment), segment)
+            other = self._refit(swapped(motion, segment), segment)
             before, after = self._image_loss(as_is, segment), self._image_loss(other, segment)
             if after < (1.0 - LEAST_GAIN) * before:
                 motion = other
@@ -103,37 +121,38 @@ class OrderCheck:
         return motion, found
 
     def _refit(self, motion: MotionVariables, segment: Segment) -> MotionVariables:
-        """Fit poses and places in the segment to everything but the picture, near `motion`."""
-        first, stop = segment
-        low, high = max(0, first - REACH), min(self.targets.num_frames, stop + REACH)
-        start, targets = motion.cut(slice(low, high)), self.targets.cut(slice(low, high))
-        floor = FloorPlane(self.floor.slopes.detach(), self.floor.offset.detach())
+        """Fit poses and places of the segment to everything but the image, near `motion`."""
+        loop, (first, stop) = self._loop, segment
+        low, high = max(0, first - MARGIN), min(loop.clip.targets.num_frames, stop + MARGIN)
+        start, targets = motion.cut(slice(low, high)), loop.clip.targets.cut(slice(low, high))
+        floor = FloorPlane(*(value.detach() for value in loop.model.floor.tensors()))
         free = [values[first:stop].clone().requires_grad_() for values in motion.tensors()[:3]]
+        lr = loop.config.lr_motion
         optimizer = torch.optim.Adam(
-            [
-                {"params": free[:1], "lr": self.lr},
-                {"params": free[1:], "lr": self.lr * DEPTH_LR},
-            ]
+            [{"params": free[:1], "lr": lr}, {"params": free[1:], "lr": lr * DEPTH_LR}]
         )
         inside = slice(first - low, stop - low)
         for _ in range(REFIT_STEPS):
             moved = _with(start, inside, free)
             optimizer.zero_grad(set_to_none=True)
-            self.objective.poses(moved, start, floor, targets).total().backward()
+            terms, _ = loop.objective.poses(moved, start, floor, targets)
+            total(terms).backward()
             optimizer.step()
-        self.objective.clock.lap("depth order")
+        loop.clock.lap("depth order")
         return _with(motion, slice(first, stop), [values.detach() for values in free])
 
     @torch.no_grad()
     def _image_loss(self, motion: MotionVariables, segment: Segment) -> float:
+        loop = self._loop
+        assert loop.clip.crops is not None
         frames = torch.arange(*segment, device=motion.betas.device)
         shown = motion.cut(frames)
-        terms, _ = self.objective.appearance(
-            self.avatars,
+        terms, _ = loop.objective.appearance(
+            loop.model.avatars,
             shown.rotations(),
             shown.betas,
-            self.objective.transl(shown),
-            self.crops.cut(frames),
+            loop.objective.transl(shown),
+            loop.clip.crops.cut(frames),
         )
         return float(sum(terms[name] for name in IMAGE_TERMS if name in terms))
 

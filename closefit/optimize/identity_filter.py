@@ -1,11 +1,11 @@
-"""Which keypoints belong to the person they are labelled with, judged by the rendered identity."""
+"""Keypoints that the rendered identities assign to the other person (paper section 3.3)."""
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 OWNERSHIP = 0.5
-"""Composited ownership from which a pixel counts as a person's."""
+"""Composited ownership from which a pixel belongs to a person."""
 
 
 def keypoints_on_other_person(
@@ -16,7 +16,7 @@ def keypoints_on_other_person(
     """Find keypoints that lie on the other person and not within `radius_px` of their own.
 
     The paper keeps only keypoints inside their own person's rendered region. A keypoint on the
-    background is kept here: it is what pulls a limb that was rendered in the wrong place.
+    background is kept here, as it corrects a limb that was rendered in the wrong place.
 
     Args:
         ownership: Alpha-composited identity of both people.
@@ -30,7 +30,7 @@ def keypoints_on_other_person(
     row = points_px[..., 1].floor().long()
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     column, row = column.clamp(0, width - 1), row.clamp(0, height - 1)
-    # A few pixels about each keypoint: a maximum over the whole picture took two fifths of a step.
+    # A maximum over the whole image, instead of these few pixels, took two fifths of a step.
     near = torch.arange(-reach, reach + 1, device=row.device)
     rows = (row[..., None, None] + near[:, None]).clamp(0, height - 1)
     columns = (column[..., None, None] + near).clamp(0, width - 1)

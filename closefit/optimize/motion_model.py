@@ -1,37 +1,39 @@
-"""Where a motion comes from during the joint optimisation: own variables, or the prior's weights.
+"""Two parametrisations of the motion for the joint optimisation.
 
-Both start exactly at the motion that init found; they differ in the directions in which the losses
-can move it. Own variables move every frame by itself; weights of the prior move all frames
-together, along what it knows of people (paper section 3.3).
+Both start exactly at the motion that `init` found. Own variables move each frame by itself. The
+weights of the prior move all frames together, along directions that the prior learned from human
+motion (paper section 3.3).
 """
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from closefit.fit.prior_clip import clip_times, frame_times, pose_of, rays_at
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables
 from closefit.geometry.rotations import matrix_to_6d
-from closefit.init.prior_start import clip_times, frame_times, pose_of, rays_at
 from closefit.prior.diffusion import LOWEST_LEVEL, diffuse
 from closefit.prior.network import Denoiser
 from closefit.prior.sampling import ClipSampler
 from closefit.prior.timing import pose_at
 
-DEPTH_LR = 0.5
-"""Learning rates of depth and of shape over that of the pose."""
-SHAPE_LR = 0.5
+DEPTH_LR, SHAPE_LR = 0.5, 0.5
+"""Learning rates of place and of shape over that of the pose."""
+
 CHUNK = 64
+"""Frames that the network computes at once at the start."""
+
+LEAST_DEPTH_M = 0.1
 
 
-@runtime_checkable
 class MotionModel(Protocol):
-    """A motion of the whole clip that an optimiser can move."""
+    """A motion of the whole clip that an optimiser can change."""
 
     def at(self, start: int, stop: int) -> MotionVariables:
-        """The motion of a stretch of frames, with gradients."""
+        """The motion of a window of frames, with gradients."""
         ...
 
     def groups(self) -> list[dict[str, Any]]:
@@ -39,12 +41,12 @@ class MotionModel(Protocol):
         ...
 
     def tensors(self) -> list[Tensor]:
-        """Everything that moves."""
+        """Everything that changes."""
         ...
 
 
 class DirectMotion:
-    """Pose, place and shape as variables of their own: the paper's row "w/o proxemics"."""
+    """Pose, place and shape as variables: the paper's row "w/o proxemics"."""
 
     def __init__(self, start: MotionVariables, lr: float) -> None:
         """Start at a motion."""
@@ -52,7 +54,7 @@ class DirectMotion:
         self._lr = lr
 
     def at(self, start: int, stop: int) -> MotionVariables:
-        """The motion of a stretch of frames, with gradients."""
+        """The motion of a window of frames, with gradients."""
         return self._variables.cut(slice(start, stop))
 
     def groups(self) -> list[dict[str, Any]]:
@@ -76,11 +78,11 @@ class DirectMotion:
 
 
 class PriorMotion:
-    """The prior's answer to a fixed noisy copy of the start, as its weights are finetuned.
+    """The prior's output for a fixed noisy copy of the start, while its weights are finetuned.
 
-    The start is diffused once to the lowest sampling level (x1 of paper section 3.3). What the
-    network then says of it moves the start by the change against what it said at first, so that
-    nothing is lost before the first step. Shape is one per person and stays a variable.
+    The start is diffused once to the lowest sampling level (x1 of paper section 3.3). The change of
+    the network's output against its first output is added to the start, so that the motion begins
+    at the start. Shape is one per person and stays a variable.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class PriorMotion:
         lr: float,
         seed: int,
     ) -> None:
-        """Prepare x1 and the network's first answer.
+        """Prepare x1 and the network's first output.
 
         Args:
             network: Trained prior; it is finetuned in place.
@@ -112,14 +114,16 @@ class PriorMotion:
         self._x1 = self._diffused(seed)
         with torch.no_grad():
             chunks = range(0, self._num_frames, CHUNK)
-            said = [self._says(first, min(first + CHUNK, self._num_frames)) for first in chunks]
-        self._first = [torch.cat(parts) for parts in zip(*said, strict=True)]
+            outputs = [
+                self._output(first, min(first + CHUNK, self._num_frames)) for first in chunks
+            ]
+        self._first = [torch.cat(parts) for parts in zip(*outputs, strict=True)]
 
     def at(self, start: int, stop: int) -> MotionVariables:
-        """The motion of a stretch of frames, with gradients."""
-        said = self._says(start, stop)
+        """The motion of a window of frames, with gradients."""
         pose, ray, depth = (
-            now - first[start:stop] for now, first in zip(said, self._first, strict=True)
+            now - first[start:stop]
+            for now, first in zip(self._output(start, stop), self._first, strict=True)
         )
         origin = self._start.cut(slice(start, stop))
         return MotionVariables(
@@ -138,21 +142,20 @@ class PriorMotion:
         return [*self._network.parameters(), self._betas]
 
     def _diffused(self, seed: int) -> Float[Tensor, "1 window 16 2 157"]:
-        """The start in the prior's terms, with noise of the lowest level."""
-        start = self._start
-        sampled = pose_at(pose_of(start), self._times)
+        """The start as the prior's state, with noise of the lowest level."""
+        sampled = pose_at(pose_of(self._start), self._times)
         x0 = self._sampler.encode(self._sampler.padded(sampled))
         noise = self._sampler.noise(1, torch.Generator().manual_seed(seed))
         return diffuse(x0, noise, torch.full((1,), LOWEST_LEVEL, device=x0.device))
 
-    def _says(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Pose 6D, pelvis ray and log depth of a stretch, from the windows that hold it."""
+    def _output(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Pose 6D, pelvis ray and log depth of a window of the clip."""
         where = frame_times(self._num_frames, len(self._times))[start:stop]
         first, last = int(where[0]), min(int(where[-1]) + 1, len(self._times) - 1)
         pose = pose_at(
             self._sampler.stretch(self._x1, LOWEST_LEVEL, first, last + 1), where - first
         )
-        depth = pose.pelvis_m[..., 2:].clamp_min(0.1)
+        depth = pose.pelvis_m[..., 2:].clamp_min(LEAST_DEPTH_M)
         return (
             matrix_to_6d(pose.rotations),
             pose.pelvis_m[..., :2] / depth,

@@ -1,4 +1,4 @@
-"""The joint objective of motion and appearance (paper Eq. 10) for one visit of the schedule."""
+"""The joint objective of motion and appearance (paper Eq. 10)."""
 
 from dataclasses import dataclass
 
@@ -7,22 +7,37 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from closefit.appearance.avatar import Avatars, SurfaceRig
-from closefit.appearance.image_losses import composite, rgb_loss, silhouette_loss, ssim_loss
+from closefit.appearance.image_losses import composite
 from closefit.appearance.perceptual import PerceptualLoss
-from closefit.appearance.raster.rasterizer import Render, rasterize
+from closefit.appearance.raster.gaussians import Render
+from closefit.appearance.raster.rasterizer import rasterize
 from closefit.config import OptimizeConfig
 from closefit.fit.floor import FloorPlane
-from closefit.fit.motion_objective import MotionObjective, MotionTerms
+from closefit.fit.objective import MotionObjective, PosedPeople
 from closefit.fit.targets import KeypointTargets
+from closefit.fit.terms import evaluate
 from closefit.fit.variables import MotionVariables
 from closefit.geometry.penetration import PenetrationProxy
-from closefit.geometry.touching import TouchingPairs, touch_loss, touching_pairs
+from closefit.geometry.touching import TouchingPairs, touching_pairs
 from closefit.optimize.identity_filter import keypoints_on_other_person
 from closefit.optimize.step_clock import StepClock
+from closefit.optimize.terms import (
+    ProxyBodies,
+    RenderedFrames,
+    image_terms,
+    near_start_terms,
+    perceptual_terms,
+    proxy_terms,
+)
 
 CHUNK = 64
+"""Frames posed at once when all are wanted."""
+
 BACKGROUND = 1.0
 """White, as in the paper."""
+
+Terms = dict[str, Float[Tensor, ""]]
+"""Weighted losses by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +69,16 @@ class CroppedFrames:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class ObservedClip:
+    """What was observed of a clip: keypoints, and crops unless only motion is optimised."""
+
+    targets: KeypointTargets
+    crops: CroppedFrames | None
+
+
 class JointObjective:
-    """Every term of Eq. 10 on a stretch of frames."""
+    """Lists of terms, and what is computed once for each list."""
 
     def __init__(
         self,
@@ -66,15 +89,13 @@ class JointObjective:
         config: OptimizeConfig,
         weight_pose: float,
     ) -> None:
-        """Put the terms together; a term of zero weight is never computed.
-
-        `weight_pose` says how much poses are worth staying where init left them.
-        """
+        """Collect the terms; `weight_pose` is the weight of staying near the initial poses."""
         self._motion = motion
         self._rig = rig
-        self._proxy = proxy
         self._proxy_body = motion.body.subset(proxy.vertex_indices)
-        self._perceptual = perceptual
+        self._image_terms = image_terms(config)
+        self._perceptual_terms = perceptual_terms(config, perceptual)
+        self._proxy_terms = proxy_terms(config, proxy)
         self._config = config
         self._weight_pose = weight_pose
         self.clock = StepClock(motion.body.v_template.device)
@@ -90,9 +111,8 @@ class JointObjective:
         betas: Float[Tensor, "person 10"],
         transl: Float[Tensor, "rendered person 3"],
         crops: CroppedFrames,
-    ) -> tuple[dict[str, Float[Tensor, ""]], Render]:
-        """Appearance terms (Eq. 6) and map regularisers (Eq. 9) on the frames of `crops`."""
-        c = self._config
+    ) -> tuple[Terms, Render]:
+        """Image terms on the frames of `crops`, and the render."""
         gaussian_map = avatars()
         self.clock.lap("avatars")
         gaussians = self._rig.pose(gaussian_map, rotations, betas, transl)
@@ -102,28 +122,22 @@ class JointObjective:
         self.clock.lap("render")
         self.clock.lap_at_gradient(render.features, "backward of image terms")
         self.clock.lap_at_gradient(gaussians.means, "backward of render")
-        known = crops.masked.to(torch.float32)
+        masked = crops.masked.to(torch.float32)
         mask = crops.masks.to(torch.float32) / 255.0
         background = render.features.new_full((3,), BACKGROUND)
         target = composite(crops.images.to(torch.float32) / 255.0, mask, background)
-        rendered = render.features[..., :3] + (1.0 - render.alpha[..., None]) * background
-        # Without a mask nothing tells people from background: such a frame has no say here.
-        shown = known[:, None, None, None]
-        rendered, target = rendered * shown, target * shown
-        terms = {
-            "rgb": c.weight_rgb * rgb_loss(rendered, target),
-            "ssim": c.weight_ssim * ssim_loss(rendered, target),
-            "silhouette": c.weight_silhouette
-            * silhouette_loss(render.alpha, mask, known, c.silhouette_outside),
-            "offset": c.weight_offset * gaussian_map.offset_m.square().sum(-1).mean(),
-            "scale": c.weight_scale * gaussian_map.scale_m.square().sum(-1).mean(),
-            "identity": c.weight_identity * -gaussian_map.identity.log().mean(),
-        }
+        colour = render.features[..., :3] + (1.0 - render.alpha[..., None]) * background
+        # Without a mask, people cannot be separated from the background: the frame is left out.
+        shown = masked[:, None, None, None]
+        rendered = RenderedFrames(
+            colour * shown, target * shown, render.alpha, mask, masked, gaussian_map
+        )
+        terms = evaluate(self._image_terms, rendered)
         self.clock.lap("image terms")
-        if self._perceptual is not None and c.weight_lpips > 0:
-            terms["lpips"] = c.weight_lpips * self._perceptual(rendered, target)
+        if self._perceptual_terms:
+            terms |= evaluate(self._perceptual_terms, rendered)
             self.clock.lap("lpips")
-        return {name: c.weight_appearance * term for name, term in terms.items()}, render
+        return terms, render
 
     def motion(
         self,
@@ -133,30 +147,28 @@ class JointObjective:
         targets: KeypointTargets,
         rendered: Int[Tensor, " rendered"],
         touching: TouchingPairs,
-    ) -> MotionTerms:
-        """Motion terms of the stretch, regularisers to the start (Eq. 9), penetration (Eq. 7).
+    ) -> tuple[Terms, PosedPeople]:
+        """Terms of `poses`, and of both bodies together in the `rendered` frames.
 
-        Penetration and lost contact are evaluated in the `rendered` frames, which `touching`
-        describes.
+        Args:
+            motion: Motion of a window.
+            start: Initial motion of the window.
+            floor: The shared floor.
+            targets: Observed keypoints of the window.
+            rendered: Frames, counted in the window, in which penetration and contact count.
+            touching: Pairs of vertices to keep in contact in these frames.
         """
-        c = self._config
-        value = self.poses(motion, start, floor, targets)
+        terms, posed = self.poses(motion, start, floor, targets)
         self.clock.lap("motion terms")
-        if c.physics > 0 or c.weight_contact > 0:
+        if self._proxy_terms:
             vertices = self._proxy_body.pose(
-                value.rotations[rendered], motion.betas, value.transl[rendered]
+                posed.rotations[rendered], motion.betas, posed.transl[rendered]
             ).vertices
             self.clock.lap("posing of proxies")
-            # Contact does not depend on `physics`: that trades accuracy against penetration only.
-            if c.physics > 0:
-                value.terms["penetration"] = (
-                    c.physics * c.weight_penetration * self._proxy.loss(vertices)
-                )
-                self.clock.lap("penetration")
-            if c.weight_contact > 0:
-                value.terms["contact"] = c.weight_contact * touch_loss(vertices, touching)
-                self.clock.lap("contact")
-        return value
+        for term in self._proxy_terms:
+            terms |= evaluate([term], ProxyBodies(vertices, touching))
+            self.clock.lap(term.name)
+        return terms, posed
 
     def poses(
         self,
@@ -164,19 +176,11 @@ class JointObjective:
         start: MotionVariables,
         floor: FloorPlane,
         targets: KeypointTargets,
-    ) -> MotionTerms:
-        """Terms of each person's motion: those of init, and regularisers to the start (Eq. 9)."""
-        c = self._config
-        value = self._motion(motion, floor, targets)
-        anchor = self._weight_pose * (motion.pose_6d - start.pose_6d).square().sum((-1, -2))
-        depth = (motion.log_depth - start.log_depth).square()
-        ray = (motion.pelvis_ray - start.pelvis_ray).square().sum(-1)
-        value.terms["anchor"] = (
-            anchor.mean(0).sum()
-            + c.weight_anchor_place * (depth + ray).mean(0).sum()
-            + c.weight_anchor_shape * (motion.betas - start.betas).square().sum()
-        )
-        return value
+    ) -> tuple[Terms, PosedPeople]:
+        """Terms of each person's motion: those of `init`, and staying near the start (Eq. 9)."""
+        posed = self._motion.pose(motion, floor, targets)
+        near_start = near_start_terms(start, self._config, self._weight_pose)
+        return evaluate([*self._motion.terms, *near_start], posed), posed
 
     @torch.no_grad()
     def touching(self, motion: MotionVariables) -> TouchingPairs:

@@ -1,4 +1,4 @@
-"""Where the time of an optimisation step goes, without slowing it down."""
+"""A profile of the optimisation steps."""
 
 import time
 from collections import defaultdict
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 MOST_MARKS = 1000
-"""On a GPU so many marks are collected before the clock waits for it and adds them up."""
+"""Number of marks that are collected on a GPU before the clock waits for it and adds them up."""
 
 
 class StepClock:
@@ -25,9 +25,9 @@ class StepClock:
         self._events: list[tuple[str | None, torch.cuda.Event]] = []
 
     def start(self, counts: bool = True) -> None:
-        """A step begins; what happened since the last mark belongs to nobody.
+        """Begin a step; the time since the last mark is not counted.
 
-        Work between steps is timed as well but does not count as a step.
+        Work between steps is timed as well, but does not count as a step.
         """
         self.steps += counts
         if self._cuda:
@@ -38,7 +38,7 @@ class StepClock:
             self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
-        """The time since the last mark of this step belongs to `name`."""
+        """Add the time since the last mark of this step to `name`."""
         if self._cuda:
             self._events.append((name, self._event()))
             return

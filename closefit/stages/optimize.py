@@ -19,18 +19,20 @@ from closefit.body.model import Body
 from closefit.errors import FitDivergedError
 from closefit.events import Notice, Step
 from closefit.fit.confidence import pose_confidence
-from closefit.fit.motion_objective import MotionObjective, MotionWeights
+from closefit.fit.floor import FloorPlane
+from closefit.fit.objective import MotionObjective, motion_terms
 from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import KeypointTargets, targets_from_track
 from closefit.fit.variables import MotionVariables, variables_from_motion
+from closefit.fit.weights import MotionWeights
 from closefit.geometry.penetration import PenetrationProxy
-from closefit.init.from_prior import weights_with_prior
 from closefit.models.weights import LPIPS, find, locate
-from closefit.optimize.depth_order import overlapping_segments
-from closefit.optimize.loop import JointLoop, kept_share
-from closefit.optimize.motion_model import DirectMotion, MotionModel, PriorMotion
-from closefit.optimize.objective import CroppedFrames, JointObjective
-from closefit.optimize.schedule import plan_visits
+from closefit.optimize.depth_order import DepthOrderPhase, overlapping_segments
+from closefit.optimize.loop import JointLoop, JointModel, kept_share
+from closefit.optimize.motion_model import DirectMotion, PriorMotion
+from closefit.optimize.objective import CroppedFrames, JointObjective, ObservedClip
+from closefit.optimize.phases import Phases
+from closefit.optimize.schedule import plan_minibatches
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.crops import crop_frames, remove_crops
 from closefit.stages.inputs import load_body, load_network
@@ -38,6 +40,8 @@ from closefit.storage.job import Job
 from closefit.tracking.detections import box_iou
 
 CHECKPOINT_EVERY_S = 45.0
+CHECKPOINT_FORMAT = 2
+"""Raised when what a checkpoint holds changes; others are ignored."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +58,11 @@ def run(job: Job) -> None:
     config = job.config.optimize
     crops = crop_frames(job, track, start.K, config.image_size_px) if config.appearance else None
     texels = surface_texels(body, config.map_size)
-    loop = _build_loop(job, body, texels, track, start, targets, crops)
-    _resume(job, loop)
-    _run_loop(job, loop)
-    record = _record(loop, body, texels, start, targets)
+    phases = _prepare(job, body, texels, track, start, ObservedClip(targets, crops))
+    _resume(job, phases)
+    _run_phases(job, phases)
+    loop = phases.loop
+    record = _record(phases, body, texels, start, targets)
     job.save(record)
     job.workspace.optimize_checkpoint.unlink(missing_ok=True)
     remove_crops(job.workspace.artifacts)
@@ -66,7 +71,7 @@ def run(job: Job) -> None:
         {
             "optimize_status": str(record.status),
             "optimize_steps": loop.state.step,
-            "depth_order_swapped_frames": loop.state.exchanged,
+            "depth_order_swapped_frames": phases.swapped_frames,
             "kept_keypoints": round(float(record.kept_keypoints), 4),
         }
     )
@@ -78,15 +83,15 @@ def run(job: Job) -> None:
         )
 
 
-def _build_loop(
+def _prepare(
     job: Job,
     body: Body,
     texels: SurfaceTexels,
     track: Track,
     start: Motion,
-    targets: KeypointTargets,
-    crops: CroppedFrames | None,
-) -> JointLoop:
+    clip: ObservedClip,
+) -> Phases:
+    """Build the model at the initial motion, the objective and the plan."""
     config = job.config.optimize
 
     def tensor(array: Float[np.ndarray, "..."]) -> Tensor:
@@ -94,25 +99,11 @@ def _build_loop(
 
     torch.manual_seed(job.config.seed)
     avatars = Avatars(texels, config.latent_channels, config.decoder_width).to(job.device)
-    objective = JointObjective(
-        MotionObjective(
-            body,
-            JointLimits.create(job.device, torch.float32),
-            targets.set_name,
-            _motion_weights(job),
-        ),
-        SurfaceRig(body, texels),
-        PenetrationProxy.create(
-            body.v_template, body.faces, vertex_parts=body.weights.argmax(dim=-1)
-        ),
-        _perceptual(job),
-        config,
-        config.weight_stay_near_init if job.config.init.prior else config.weight_anchor_pose,
-    )
     overlap = np.nan_to_num(box_iou(track.boxes_xyxy[:, :1], track.boxes_xyxy[:, 1:])[:, 0, 0])
-    visits = plan_visits(
+    warmup_passes = config.warmup_passes if clip.crops is not None else 0
+    plan = plan_minibatches(
         overlap,
-        warmup_passes=config.warmup_passes if crops is not None else 0,
+        warmup_passes=warmup_passes,
         passes=config.passes,
         window=config.window_frames,
         per_step=config.frames_per_step,
@@ -121,33 +112,45 @@ def _build_loop(
     variables = variables_from_motion(
         tensor(start.rotations), tensor(start.betas), tensor(start.transl), body
     )
-    return JointLoop(
-        objective,
-        avatars,
-        _motion_model(job, variables, targets),
-        tensor(start.floor),
-        targets,
-        crops,
-        visits,
+    direct = DirectMotion(variables, config.lr_motion) if config.motion == "direct" else None
+    motion = _prior_motion(job, variables, clip.targets) if direct is None else direct
+    loop = JointLoop(
+        _objective(job, body, texels, clip.targets.set_name),
+        JointModel(motion, FloorPlane.from_plane(tensor(start.floor)), avatars),
+        clip,
+        plan,
         config,
-        overlapping_segments(overlap) if config.check_depth_order else (),
+    )
+    # The check needs learned avatars, and variables that one segment can change alone.
+    check = None
+    if config.check_depth_order and warmup_passes > 0 and direct is not None:
+        check = DepthOrderPhase(loop, direct, overlapping_segments(overlap))
+    return Phases(loop, check)
+
+
+def _objective(job: Job, body: Body, texels: SurfaceTexels, set_name: str) -> JointObjective:
+    config, init = job.config.optimize, job.config.init
+    weights = MotionWeights()
+    if init.prior:
+        weights = MotionWeights.with_prior(
+            pose=init.prior_pose, keypoints=config.weight_prior_keypoints
+        )
+    limits = JointLimits.create(job.device, torch.float32)
+    proxy = PenetrationProxy.create(
+        body.v_template, body.faces, vertex_parts=body.weights.argmax(dim=-1)
+    )
+    return JointObjective(
+        MotionObjective(body, set_name, motion_terms(body, limits, weights)),
+        SurfaceRig(body, texels),
+        proxy,
+        _perceptual(job),
+        config,
+        config.weight_stay_near_init if init.prior else config.weight_anchor_pose,
     )
 
 
-def _motion_weights(job: Job) -> MotionWeights:
-    """After a start from the prior, joint limits only exclude what joints cannot do."""
-    init = job.config.init
-    if not init.prior:
-        return MotionWeights()
-    return weights_with_prior(init.prior_pose, job.config.optimize.weight_prior_keypoints)
-
-
-def _motion_model(job: Job, start: MotionVariables, targets: KeypointTargets) -> MotionModel:
-    """What the optimiser moves: poses themselves, or the weights of the prior."""
-    config = job.config.optimize
-    if config.motion == "direct":
-        return DirectMotion(start, config.lr_motion)
-    network = load_network(job)
+def _prior_motion(job: Job, start: MotionVariables, targets: KeypointTargets) -> PriorMotion:
+    config, network = job.config.optimize, load_network(job)
     return PriorMotion(network, start, targets, config.lr_prior, config.lr_motion, job.config.seed)
 
 
@@ -165,27 +168,28 @@ def _perceptual(job: Job) -> PerceptualLoss | None:
     return PerceptualLoss(locate(LPIPS, job.config.weights_dir), job.device)
 
 
-def _run_loop(job: Job, loop: JointLoop) -> None:
-    """Do the remaining visits; save a checkpoint now and then."""
-    saved = time.monotonic()
+def _run_phases(job: Job, phases: Phases) -> None:
+    """Do the remaining steps; save a checkpoint now and then."""
+    loop, saved = phases.loop, time.monotonic()
     while not loop.finished:
-        terms = loop.step()
+        terms = phases.advance()
         job.emit(Step("optimize", loop.state.step, loop.num_steps, terms))
         if time.monotonic() - saved > CHECKPOINT_EVERY_S and not loop.finished:
-            _save_checkpoint(job.workspace.optimize_checkpoint, job.fingerprint, loop)
+            _save_checkpoint(job.workspace.optimize_checkpoint, job.fingerprint, phases)
             saved = time.monotonic()
     if loop.diverged:
         loop.use_best()
 
 
-def _save_checkpoint(path: Path, fingerprint: str, loop: JointLoop) -> None:
+def _save_checkpoint(path: Path, fingerprint: str, phases: Phases) -> None:
     partial = path.with_name(f".{path.name}.partial")
-    torch.save({"fingerprint": fingerprint, "loop": loop.state_dict()}, partial)
+    key = (CHECKPOINT_FORMAT, fingerprint)
+    torch.save({"key": key, "phases": phases.state_dict()}, partial)
     os.replace(partial, path)
 
 
-def _resume(job: Job, loop: JointLoop) -> None:
-    """Go on from a checkpoint of exactly this fit, if there is one."""
+def _resume(job: Job, phases: Phases) -> None:
+    """Continue from a checkpoint of exactly this fit, if there is one."""
     path = job.workspace.optimize_checkpoint
     if not path.is_file():
         return
@@ -194,14 +198,15 @@ def _resume(job: Job, loop: JointLoop) -> None:
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         logger.warning("the checkpoint cannot be read and is ignored: %s", error)
         return
-    if saved.get("fingerprint") != job.fingerprint:
+    if saved.get("key") != (CHECKPOINT_FORMAT, job.fingerprint):
         return
-    loop.load_state_dict(saved["loop"])
+    phases.load_state_dict(saved["phases"])
+    loop = phases.loop
     job.emit(Notice(f"continues at step {loop.state.step} of {loop.num_steps}"))
 
 
 def _record(
-    loop: JointLoop,
+    phases: Phases,
     body: Body,
     texels: SurfaceTexels,
     start: Motion,
@@ -210,6 +215,7 @@ def _record(
     def array(tensor: Tensor) -> np.ndarray:
         return tensor.detach().cpu().numpy()
 
+    loop = phases.loop
     with torch.no_grad():
         variables = loop.variables
         rotations, transl = variables.rotations(), variables.transl(body)
@@ -217,7 +223,7 @@ def _record(
             rotations, variables.betas, transl, targets.K
         )
         confidence = pose_confidence(projected, targets)
-        gaussians = loop.avatars()
+        gaussians = loop.model.avatars()
     names = sorted({name for terms in loop.curves for name in terms})
     curves = np.array(
         [[terms.get(name, np.nan) for name in names] for terms in loop.curves], np.float32
@@ -231,8 +237,8 @@ def _record(
         valid=start.valid,
         confidence=array(confidence),
         body_name=start.body_name,
-        floor=array(loop.floor.plane()),
-        notes=np.array(_notes(str(start.notes), loop.state.exchanged)),
+        floor=array(loop.model.floor.plane()),
+        notes=np.array(_notes(str(start.notes), phases.swapped_frames)),
         gaussian_face=np.stack([array(texels.face)] * 2),
         gaussian_barycentric=np.stack([array(texels.barycentric)] * 2),
         gaussian_offset_m=array(gaussians.offset_m),
@@ -248,8 +254,8 @@ def _record(
     )
 
 
-def _notes(of_init: str, exchanged: int) -> str:
-    """What init noted, and what the picture corrected in it."""
-    if exchanged == 0:
+def _notes(of_init: str, swapped_frames: int) -> str:
+    """The notes of init, and corrections of its depth order."""
+    if swapped_frames == 0:
         return of_init
-    return f"{of_init}; the picture swapped it in {exchanged} frames"
+    return f"{of_init}; depth order swapped in {swapped_frames} frames to match the image"

@@ -23,6 +23,9 @@ FRAMES, SIZE = 10, (160, 120)
 UNKNOWN = {"boxes_xyxy": "nobody is there", "curves": "the step has no such term"}
 """Arrays in which NaN is documented."""
 
+MUCH_M, FAR_M = 0.04, 0.15
+"""Bounds on differences from the motion of the sound clip: on average, and in the worst frame."""
+
 Spoil = Callable[[dict[str, np.ndarray]], None]
 
 
@@ -81,6 +84,25 @@ def _check_exports(workspace: Workspace) -> None:
         assert np.isfinite(values).all()
 
 
+@pytest.fixture(scope="module")
+def sound(clip: DemoClip, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """Joints after `optimize` where nothing is spoiled."""
+    return _joints(_run(clip, tmp_path_factory.mktemp("sound") / "out", lambda _: None))
+
+
+def _joints(workspace: Workspace) -> np.ndarray:
+    """(frame, person, 24, 3) about each pelvis, metres."""
+    joints = artifacts.read(workspace.artifact("optimize"), OptimizedMotion).joints
+    relative: np.ndarray = joints - joints[:, :, :1]
+    return relative
+
+
+def _error_m(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """(frame, person): mean distance of the joints."""
+    error: np.ndarray = np.linalg.norm(found - expected, axis=-1).mean(-1)
+    return error
+
+
 def _valid(workspace: Workspace) -> np.ndarray:
     return artifacts.read(workspace.artifact("optimize"), OptimizedMotion).valid
 
@@ -105,12 +127,20 @@ def _fill_mask(arrays: dict[str, np.ndarray], frames: slice, value: bool) -> Non
     arrays["union_masks"] = np.packbits(masks)
 
 
-def test_frames_without_one_person_or_both(clip: DemoClip, tmp_path: Path) -> None:
+def test_frames_without_one_person_or_both(
+    clip: DemoClip, tmp_path: Path, sound: np.ndarray
+) -> None:
+    """The motion goes on through the gaps, and the other frames hardly notice."""
+
     def spoil(arrays: dict[str, np.ndarray]) -> None:
         _hide(arrays, slice(3, 5), slice(0, 1))
         _hide(arrays, slice(6, 8))
 
-    _run(clip, tmp_path / "out", spoil)
+    workspace = _run(clip, tmp_path / "out", spoil)
+    assert _valid(workspace).all()
+    error_m = _error_m(_joints(workspace), sound)
+    assert error_m.mean() < MUCH_M, error_m
+    assert error_m.max() < FAR_M, error_m
 
 
 @pytest.mark.slow
@@ -119,7 +149,7 @@ def test_a_person_who_leaves_for_long_is_marked_invalid(tmp_path: Path) -> None:
     slow = make_clip(tmp_path / "slow", 40, size=SIZE)
 
     def spoil(arrays: dict[str, np.ndarray]) -> None:
-        _show_the_truth(arrays, slow.truth)  # without identities that are exchanged
+        _show_the_truth(arrays, slow.truth)  # without identities that are swapped
         _hide(arrays, slice(15, None), slice(1, 2))
 
     workspace = _run(slow, tmp_path / "out", spoil, "export.overlay=false")
@@ -138,11 +168,18 @@ def test_masks_that_are_empty_or_cover_everything(
     assert _valid(workspace).all()
 
 
-def test_keypoints_without_confidence_in_some_frames(clip: DemoClip, tmp_path: Path) -> None:
+def test_keypoints_without_confidence_in_some_frames(
+    clip: DemoClip, tmp_path: Path, sound: np.ndarray
+) -> None:
     def spoil(arrays: dict[str, np.ndarray]) -> None:
         arrays["keypoints"][2:5, :, :, 2] = 0.0
 
-    _run(clip, tmp_path / "out", spoil)
+    workspace = _run(clip, tmp_path / "out", spoil)
+    error_m = _error_m(_joints(workspace), sound)
+    assert error_m.mean() < MUCH_M, error_m
+    assert error_m.max() < FAR_M, error_m
+    confidence = artifacts.read(workspace.artifact("optimize"), OptimizedMotion).confidence
+    assert confidence[2:5].max() < confidence[[0, -1]].min(), confidence
 
 
 def test_no_confident_keypoint_at_all_is_refused(clip: DemoClip, tmp_path: Path) -> None:
@@ -180,11 +217,15 @@ def test_an_infinite_detection_is_refused(clip: DemoClip, tmp_path: Path, key: s
         _run(clip, tmp_path / "out", spoil)
 
 
-def test_a_video_of_one_colour(clip: DemoClip, tmp_path: Path) -> None:
+def test_a_video_of_one_colour(clip: DemoClip, tmp_path: Path, sound: np.ndarray) -> None:
+    """Pixels that show nobody do not pull the motion away from the keypoints."""
     grey = np.full((SIZE[1], SIZE[0], 3), 128, np.uint8)
     plain = tmp_path / "plain.mp4"
     video.write(plain, (grey for _ in range(FRAMES)), 30.0)
-    _run(DemoClip(plain, clip.observations, clip.truth), tmp_path / "out", lambda _: None)
+    grey_clip = DemoClip(plain, clip.observations, clip.truth)
+    workspace = _run(grey_clip, tmp_path / "out", lambda _: None)
+    error_m = _error_m(_joints(workspace), sound)
+    assert error_m.max() < MUCH_M, error_m
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def _sources_stamp() -> tuple[tuple[str, int, int], ...]:
 
 
 @cache
-def _say_that_nothing_is_kept() -> None:
+def _log_missing_cache() -> None:
     logger.info("nowhere to keep compiled code, so it is compiled anew: set NUMBA_CACHE_DIR")
 
 
@@ -36,7 +36,7 @@ def compiled(function: _Function) -> _Function:
     try:
         dispatcher.enable_caching()
     except RuntimeError:
-        _say_that_nothing_is_kept()
+        _log_missing_cache()
     else:
         # numba looks for changes only in the file of the function; ours call each other.
         index = dispatcher._cache._cache_file

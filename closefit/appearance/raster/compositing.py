@@ -4,8 +4,8 @@ Splats of body Gaussians cover few pixels, so walking splat by splat over a fram
 the usual tiles: nothing is listed twice, and a splat's gradient is complete when it is left.
 
 A canvas is a flat array of 32-bit floats, (height, plane, width + LANES): planes of one row lie
-side by side, and a row may be overrun on the right. Its first plane is the light that still gets
-through, 1 at first and negative where the pixel is finished.
+side by side, and a row may be overrun on the right. Its first plane is the transmittance: 1 at
+first, and negative where the pixel is finished.
 """
 
 import math
@@ -36,7 +36,7 @@ from closefit.appearance.raster.projection import (
     V,
 )
 
-LIGHT = 0
+TRANSMITTANCE = 0
 """Plane of both canvases."""
 
 DRAWN = 1
@@ -83,14 +83,14 @@ def _row_bounds(splat, centre, exponent, width):
 
 @compiled
 @no_type_check
-def _contribution(light, uncapped):
-    """Return which pixels see the splat, its alpha, and the light after it."""
-    seen = (uncapped >= _MIN_ALPHA) & (light >= _MIN_TRANSMITTANCE)
+def _contribution(transmittance, uncapped):
+    """Return which pixels see the splat, its alpha, and the transmittance after it."""
+    seen = (uncapped >= _MIN_ALPHA) & (transmittance >= _MIN_TRANSMITTANCE)
     alpha = where(uncapped <= _MAX_ALPHA, uncapped, spread(_MAX_ALPHA))
-    rest = light * (_ONE - alpha)
+    rest = transmittance * (_ONE - alpha)
     finished = seen & (rest <= _MIN_TRANSMITTANCE)
     alpha = where(seen, where(finished, spread(_ZERO), alpha), spread(_ZERO))
-    return seen, alpha, where(seen, where(finished, _ZERO - light, rest), light)
+    return seen, alpha, where(seen, where(finished, _ZERO - transmittance, rest), transmittance)
 
 
 @compiled
@@ -101,7 +101,7 @@ def composite(splat, drawn, canvas, width, height):
     Args:
         splat: (SPLAT_WIDTH,).
         drawn: (channel + 1,) its features and its depth.
-        canvas: Light and what is drawn; added to.
+        canvas: Transmittance and what is drawn; added to.
         width: Of the image in pixels.
         height: Of the image in pixels.
     """
@@ -118,13 +118,13 @@ def composite(splat, drawn, canvas, width, height):
         for x in range(left, right, LANES):
             at = y * row_stride + x
             m = (centre - (np.float32(x) + _HALF)) - numbered()
-            light = load(canvas, at)
+            transmittance = load(canvas, at)
             uncapped = splat[OPACITY] * exp(_ZERO - (row_exponent + splat[HALF_A] * m * m))
-            seen, alpha, light_after = _contribution(light, uncapped)
+            seen, alpha, transmittance_after = _contribution(transmittance, uncapped)
             if not some(seen):
                 continue
-            store(canvas, at, light_after)
-            weight = light * alpha
+            store(canvas, at, transmittance_after)
+            weight = transmittance * alpha
             for k in range(len(drawn)):
                 plane = at + (DRAWN + k) * stride
                 store(canvas, plane, load(canvas, plane) + weight * drawn[k])
@@ -138,7 +138,7 @@ def composite_backward(splat, drawn, canvas, width, height, sums, d_splat, d_dra
     Args:
         splat: (SPLAT_WIDTH,).
         drawn: (channel + 1,) as in `composite`.
-        canvas: Light, REMAINING, and the gradients of alpha and of what is drawn.
+        canvas: Transmittance, REMAINING, and the gradients of alpha and of what is drawn.
         width: Of the image in pixels.
         height: Of the image in pixels.
         sums: ((channel + 1) * LANES,) scratch.
@@ -161,13 +161,13 @@ def composite_backward(splat, drawn, canvas, width, height, sums, d_splat, d_dra
         for x in range(left, right, LANES):
             at = y * row_stride + x
             m = (centre - (np.float32(x) + _HALF)) - numbered()
-            light = load(canvas, at)
+            transmittance = load(canvas, at)
             uncapped = splat[OPACITY] * exp(_ZERO - (row_exponent + splat[HALF_A] * m * m))
-            seen, alpha, light_after = _contribution(light, uncapped)
+            seen, alpha, transmittance_after = _contribution(transmittance, uncapped)
             if not some(seen):
                 continue
-            store(canvas, at, light_after)
-            weight = light * alpha
+            store(canvas, at, transmittance_after)
+            weight = transmittance * alpha
             value = load(canvas, at + D_ALPHA * stride)
             for k in range(len(drawn)):
                 d_plane = load(canvas, at + (D_DRAWN + k) * stride)
@@ -175,7 +175,7 @@ def composite_backward(splat, drawn, canvas, width, height, sums, d_splat, d_dra
                 store(sums, k * LANES, load(sums, k * LANES) + weight * d_plane)
             behind = load(canvas, at + REMAINING * stride) - weight * value
             store(canvas, at + REMAINING * stride, behind)
-            d_exponent = alpha * (behind / (_ONE - alpha) - light * value)
+            d_exponent = alpha * (behind / (_ONE - alpha) - transmittance * value)
             d_exponent = where(uncapped <= _MAX_ALPHA, d_exponent, spread(_ZERO))
             d_m = d_exponent * m
             sum_1 = sum_1 + d_exponent

@@ -10,10 +10,10 @@ MIN_ALPHA = 1.0 / 255.0
 """Fainter contributions to a pixel are left out; this bounds the extent of a Gaussian."""
 
 MAX_ALPHA = 0.99
-"""Cap of one Gaussian's contribution, so that something always shines through."""
+"""Cap of one Gaussian's contribution, so that transmittance never becomes zero."""
 
 MIN_TRANSMITTANCE = 1e-4
-"""A pixel is finished just before the Gaussian that would leave this little light or less."""
+"""A pixel is finished just before the Gaussian that would leave this transmittance or less."""
 
 JACOBIAN_MARGIN = 0.3
 """The projection's Jacobian is taken at x/z and y/z clamped to the image plus this share of half

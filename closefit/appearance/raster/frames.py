@@ -12,8 +12,8 @@ from closefit.appearance.raster.compositing import (
     D_ALPHA,
     D_DRAWN,
     DRAWN,
-    LIGHT,
     REMAINING,
+    TRANSMITTANCE,
     composite,
     composite_backward,
 )
@@ -68,20 +68,9 @@ def sort_by_depth(splats, count, order):
 @compiled
 @no_type_check
 def draw_frames(first, last, means, quats, scales, opacities, features, K, image, alpha, depth):
-    """Draw the frames `first` to `last` - 1.
+    """Draw the frames `first` to `last` - 1 into `image`, `alpha` and `depth`.
 
-    Args:
-        first: First frame.
-        last: Last frame + 1.
-        means: (frame or 1, gaussian, 3).
-        quats: (frame or 1, gaussian, 4).
-        scales: (frame or 1, gaussian, 3).
-        opacities: (frame or 1, gaussian).
-        features: (frame or 1, gaussian, channel).
-        K: (frame or 1, 3, 3).
-        image: (frame, height, width, channel) filled.
-        alpha: (frame, height, width) filled.
-        depth: (frame, height, width) filled.
+    Args are arrays as in `Gaussians` and `Render`; inputs may have one row for all frames.
     """
     height, width, channels = image.shape[1:]
     splats = np.empty((means.shape[1], SPLAT_WIDTH), np.float32)
@@ -96,14 +85,14 @@ def draw_frames(first, last, means, quats, scales, opacities, features, K, image
             opacities[f % len(opacities)], feature, K[f % len(K)], width, height, splats, ids,
         )  # fmt: skip
         canvas[:] = 0.0
-        canvas[:, LIGHT] = 1.0
+        canvas[:, TRANSMITTANCE] = 1.0
         for i in sort_by_depth(splats, count, order):
             drawn[:channels] = feature[ids[i]]
             drawn[channels] = splats[i, DEPTH]
             composite(splats[i], drawn, flat_canvas, width, height)
         for y in range(height):
             for x in range(width):
-                alpha[f, y, x] = _ONE - abs(canvas[y, LIGHT, x])
+                alpha[f, y, x] = _ONE - abs(canvas[y, TRANSMITTANCE, x])
                 depth[f, y, x] = canvas[y, DRAWN + channels, x]
                 for k in range(channels):
                     image[f, y, x, k] = canvas[y, DRAWN + k, x]
@@ -121,7 +110,7 @@ def _prepare_backward(canvas, image, alpha, depth, d_image, d_alpha, d_depth):
             for k in range(channels):
                 remaining += image[y, x, k] * d_image[y, x, k]
                 canvas[y, D_DRAWN + k, x] = d_image[y, x, k]
-            canvas[y, LIGHT, x] = _ONE
+            canvas[y, TRANSMITTANCE, x] = _ONE
             canvas[y, REMAINING, x] = remaining
             canvas[y, D_ALPHA, x] = d_alpha[y, x]
             canvas[y, D_DRAWN + channels, x] = d_depth[y, x]
@@ -135,27 +124,9 @@ def draw_frames_backward(
 ):  # fmt: skip
     """Add the gradients of the frames `first` to `last` - 1.
 
-    Args:
-        first: First frame.
-        last: Last frame + 1.
-        slot: Row to which gradients of inputs with one row for all frames are added.
-        means: As in `draw_frames`, like all up to `depth`.
-        quats: See `means`.
-        scales: See `means`.
-        opacities: See `means`.
-        features: See `means`.
-        K: See `means`.
-        image: See `means`.
-        alpha: See `means`.
-        depth: See `means`.
-        d_image: Gradient of `image`.
-        d_alpha: Gradient of `alpha`.
-        d_depth: Gradient of `depth`.
-        d_means: (frame or slot, gaussian, 3) added to, like those that follow.
-        d_quats: See `d_means`.
-        d_scales: See `d_means`.
-        d_opacities: See `d_means`.
-        d_features: See `d_means`.
+    Args as in `draw_frames`, whose outputs `image` to `depth` are inputs here; `d_image` to
+    `d_depth` are their gradients, and `d_means` to `d_features` are added to. Gradients of inputs
+    with one row for all frames are added to row `slot`.
     """
     frames, height, width, channels = image.shape
     splats = np.empty((means.shape[1], SPLAT_WIDTH), np.float32)

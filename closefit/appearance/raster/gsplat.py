@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.appearance.raster.conventions import DILATION_PX2, MAX_ALPHA, NEAR_M
+from closefit.appearance.raster.gaussians import Gaussians, Render
 
 logger = logging.getLogger(__name__)
 
@@ -32,33 +33,17 @@ def _announce() -> None:
         logger.info("gsplat compiles its kernels at first use; this takes some minutes, once")
 
 
-def render(
-    means: Float[Tensor, "#frame gaussian 3"],
-    quat_wxyz: Float[Tensor, "#frame gaussian 4"],
-    scales: Float[Tensor, "#frame gaussian 3"],
-    opacities: Float[Tensor, "#frame gaussian"],
-    features: Float[Tensor, "#frame gaussian channel"],
-    K: Float[Tensor, "#frame 3 3"],
-    width: int,
-    height: int,
-) -> tuple[
-    Float[Tensor, "#frame {height} {width} channel"],
-    Float[Tensor, "#frame {height} {width}"],
-    Float[Tensor, "#frame {height} {width}"],
-]:
-    """Draw Gaussians in one call for all frames; see `rasterizer.rasterize` for the arguments.
+def render(gaussians: Gaussians, K: Float[Tensor, "#frame 3 3"], width: int, height: int) -> Render:
+    """Draw Gaussians in one call for all frames as `rasterizer.rasterize` does, over zero.
 
     gsplat caps a contribution at 0.999 and not at `MAX_ALPHA`: opacities are capped beforehand, so
     Gaussians of a higher opacity come out up to 1 % weaker than in the other rasterisers. Sums of
     gradients have no fixed order.
-
-    Returns:
-        Features over black, alpha and depth.
     """
     _announce()
     from gsplat import rasterization
 
-    inputs = (means, quat_wxyz, scales, opacities, features, K)
+    inputs = [*gaussians.tensors(), K]
     frames = max(len(tensor) for tensor in inputs)
     means, quat_wxyz, scales, opacities, features, K = (
         tensor.expand(frames, *tensor.shape[1:]) for tensor in inputs
@@ -82,4 +67,4 @@ def render(
         packed=False,
         render_mode="RGB+D",
     )
-    return image[:, 0, ..., :-1], alpha[:, 0, ..., 0], image[:, 0, ..., -1]
+    return Render(image[:, 0, ..., :-1], alpha[:, 0, ..., 0], image[:, 0, ..., -1])

@@ -1,9 +1,8 @@
-"""Eight pixels at a time: a vector of 32-bit floats to use in compiled code.
+"""Vectors of eight 32-bit floats (pixels) in compiled code.
 
-Splats of body Gaussians cover rows of few pixels, for which the compiler cannot vectorise a loop
-by itself. `Lanes` is LLVM's own vector: each operation below is one instruction (or two, or four)
-on the processor. In compiled code `+ - * /` take lanes and scalars, `>= <=` give a mask, and `&`
-joins masks.
+Splats of body Gaussians cover rows of few pixels, which the compiler does not vectorise. `Lanes` is
+a vector of LLVM: each operation below is one to four processor instructions. In compiled code
+`+ - * /` take lanes and scalars, `>= <=` return a mask, and `&` combines masks.
 """
 # ruff: noqa: ARG001 - numba fixes the signatures of what builds code
 

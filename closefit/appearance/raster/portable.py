@@ -1,4 +1,4 @@
-"""The rasteriser for every machine: compiled CPU code, threads over frames, own derivative."""
+"""The rasteriser for every machine: compiled CPU code, threads over frames, manual derivative."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,40 +11,25 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from closefit.appearance.raster.frames import draw_frames, draw_frames_backward
+from closefit.appearance.raster.gaussians import Gaussians, Render
 
 _MAX_BLOCKS = 16
-"""Frames are worked off in at most this many blocks, whatever the number of threads, so that sums
-over frames have a fixed order: results do not depend on the threads."""
+"""Frames are processed in at most this many blocks, whatever the number of threads, so that sums
+over frames have a fixed order and results do not depend on the threads."""
 
 _FEATURES = 4  # index among the inputs; those up to here get gradients
 
 
-def render(
-    means: Float[Tensor, "#frame gaussian 3"],
-    quat_wxyz: Float[Tensor, "#frame gaussian 4"],
-    scales: Float[Tensor, "#frame gaussian 3"],
-    opacities: Float[Tensor, "#frame gaussian"],
-    features: Float[Tensor, "#frame gaussian channel"],
-    K: Float[Tensor, "#frame 3 3"],
-    width: int,
-    height: int,
-) -> tuple[
-    Float[Tensor, "#frame {height} {width} channel"],
-    Float[Tensor, "#frame {height} {width}"],
-    Float[Tensor, "#frame {height} {width}"],
-]:
-    """Draw Gaussians in 32 bits; see `rasterizer.rasterize` for the arguments.
+def render(gaussians: Gaussians, K: Float[Tensor, "#frame 3 3"], width: int, height: int) -> Render:
+    """Draw Gaussians in 32 bits as `rasterizer.rasterize` does, over zero.
 
     Tensors of other devices are copied to the CPU and the result back.
-
-    Returns:
-        Features over black, alpha and depth.
     """
-    inputs = [means, quat_wxyz, scales, opacities, features, K.detach()]
+    means = gaussians.means
+    inputs = [*gaussians.tensors(), K.detach()]
     ready = [tensor.to("cpu", torch.float32).contiguous() for tensor in inputs]
     outputs = _Portable.apply((width, height), *ready)
-    image, alpha, depth = (output.to(means.device, means.dtype) for output in outputs)
-    return image, alpha, depth
+    return Render(*(output.to(means.device, means.dtype) for output in outputs))
 
 
 def _over_frames(frames: int, work: Callable[[int, int, int], None]) -> None:

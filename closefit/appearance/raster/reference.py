@@ -1,4 +1,4 @@
-"""The rasteriser that tests believe: plain PyTorch, any precision, one dense product per frame."""
+"""The reference rasteriser: plain PyTorch, any precision, one dense product per frame."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,30 +12,15 @@ from closefit.appearance.raster.conventions import (
     MIN_TRANSMITTANCE,
     NEAR_M,
 )
+from closefit.appearance.raster.gaussians import Gaussians, Render
 
 
-def render(
-    means: Float[Tensor, "#frame gaussian 3"],
-    quat_wxyz: Float[Tensor, "#frame gaussian 4"],
-    scales: Float[Tensor, "#frame gaussian 3"],
-    opacities: Float[Tensor, "#frame gaussian"],
-    features: Float[Tensor, "#frame gaussian channel"],
-    K: Float[Tensor, "#frame 3 3"],
-    width: int,
-    height: int,
-) -> tuple[
-    Float[Tensor, "#frame {height} {width} channel"],
-    Float[Tensor, "#frame {height} {width}"],
-    Float[Tensor, "#frame {height} {width}"],
-]:
-    """Draw Gaussians; see `rasterizer.rasterize` for the arguments.
+def render(gaussians: Gaussians, K: Float[Tensor, "#frame 3 3"], width: int, height: int) -> Render:
+    """Draw Gaussians as `rasterizer.rasterize` does, over zero.
 
     Memory grows with Gaussians times pixels: for small scenes only.
-
-    Returns:
-        Features over black, alpha and depth.
     """
-    inputs = (means, quat_wxyz, scales, opacities, features, K)
+    inputs = [*gaussians.tensors(), K]
     frames = max(len(tensor) for tensor in inputs)
     drawn = [
         _render_frame(
@@ -43,8 +28,7 @@ def render(
         )
         for f in range(frames)
     ]
-    image, alpha, depth = (torch.stack(outputs) for outputs in zip(*drawn, strict=True))
-    return image, alpha, depth
+    return Render(*(torch.stack(outputs) for outputs in zip(*drawn, strict=True)))
 
 
 def _render_frame(
@@ -57,14 +41,10 @@ def _render_frame(
     *,
     width: int,
     height: int,
-) -> tuple[
-    Float[Tensor, "{height} {width} channel"],
-    Float[Tensor, "{height} {width}"],
-    Float[Tensor, "{height} {width}"],
-]:
+) -> tuple[Tensor, Tensor, Tensor]:
     parts = (means, quat_wxyz, scales, opacities[:, None], features)
     drawable = torch.isfinite(torch.cat(parts, dim=-1)).all(dim=-1) & (means[:, 2] >= NEAR_M)
-    # Choosing before computing keeps what is behind the camera out of the derivative, too.
+    # Selecting before computing keeps Gaussians behind the camera out of the derivative, too.
     means, quat_wxyz, scales, opacities, features = (
         part[drawable] for part in (means, quat_wxyz, scales, opacities, features)
     )
@@ -86,9 +66,9 @@ def _render_frame(
     exponent = 0.5 * (a * dx * dx + c * dy * dy) + b * dx * dy
     alpha = (opacities[:, None] * torch.exp(-exponent)).clamp(max=MAX_ALPHA)
     alpha = torch.where(alpha >= MIN_ALPHA, alpha, 0.0)
-    light = torch.cumprod(1.0 - alpha, dim=0)
-    drawn: Bool[Tensor, "gaussian pixel"] = light > MIN_TRANSMITTANCE
-    before = torch.cat([torch.ones_like(light[:1]), light])[:-1]
+    transmittance = torch.cumprod(1.0 - alpha, dim=0)
+    drawn: Bool[Tensor, "gaussian pixel"] = transmittance > MIN_TRANSMITTANCE
+    before = torch.cat([torch.ones_like(transmittance[:1]), transmittance])[:-1]
     weight = torch.where(drawn, alpha * before, 0.0)
     image = (weight.T @ features).reshape(height, width, -1)
     depth = (weight.T @ means[:, 2]).reshape(height, width)

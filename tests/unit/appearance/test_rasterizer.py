@@ -1,4 +1,4 @@
-"""What the rasterisers promise: the formulas, agreement, invariances, determinism, robustness."""
+"""Laws of the rasterisers: the formulas, agreement, invariances, determinism, robustness."""
 
 import dataclasses
 import math
@@ -13,12 +13,13 @@ from torch import Tensor
 
 from closefit.appearance.raster import gsplat, reference
 from closefit.appearance.raster.conventions import MAX_ALPHA, MIN_ALPHA
-from closefit.appearance.raster.rasterizer import Backend, Gaussians, Render, rasterize
+from closefit.appearance.raster.gaussians import Gaussians, Render
+from closefit.appearance.raster.rasterizer import RasterBackend, rasterize
 from closefit.errors import DeviceError
 
 WIDTH, HEIGHT = 37, 26
 FIELDS = [field.name for field in dataclasses.fields(Gaussians)]
-BACKENDS: tuple[Backend, ...] = ("portable", "reference")
+BACKENDS: tuple[RasterBackend, ...] = ("portable", "reference")
 both = pytest.mark.parametrize("backend", BACKENDS)
 
 
@@ -65,7 +66,7 @@ def outputs(render: Render) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def draw_with_gradients(
-    gaussians: Gaussians, K: Tensor, backend: Backend, seed: int = 1
+    gaussians: Gaussians, K: Tensor, backend: RasterBackend, seed: int = 1
 ) -> tuple[Render, list[Tensor]]:
     leaves = changed(gaussians, lambda tensor: tensor.detach().clone().requires_grad_())
     render = rasterize(leaves, K, WIDTH, HEIGHT, backend=backend)
@@ -126,7 +127,7 @@ def test_reference_passes_gradcheck() -> None:
 
 
 @both
-def test_one_sphere_is_the_formula(backend: Backend) -> None:
+def test_one_sphere_is_the_formula(backend: RasterBackend) -> None:
     focal, sigma_m, depth_m, opacity = 40.0, 0.1, 2.0, 0.7
     K = camera(focal=focal)
     render = rasterize(one(sigma_m, opacity, (depth_m,)), K, WIDTH, HEIGHT, backend=backend)
@@ -142,7 +143,7 @@ def test_one_sphere_is_the_formula(backend: Backend) -> None:
 
 
 @both
-def test_the_nearer_hides_the_farther(backend: Backend) -> None:
+def test_the_nearer_hides_the_farther(backend: RasterBackend) -> None:
     render = rasterize(one(10.0, 0.7, (3.0, 2.0)), camera(), WIDTH, HEIGHT, backend=backend)
     y, x = HEIGHT // 2, WIDTH // 2
     near, far = 0.7, 0.3 * 0.7
@@ -152,13 +153,13 @@ def test_the_nearer_hides_the_farther(backend: Backend) -> None:
 
 
 @both
-def test_alpha_is_capped(backend: Backend) -> None:
+def test_alpha_is_capped(backend: RasterBackend) -> None:
     render = rasterize(one(10.0, 1.0), camera(), WIDTH, HEIGHT, backend=backend)
     assert render.alpha.max().item() == pytest.approx(MAX_ALPHA, abs=1e-6)
 
 
 @both
-def test_a_pixel_is_finished_before_its_light_falls_under_the_limit(backend: Backend) -> None:
+def test_a_pixel_is_finished_before_its_light_falls_under_the_limit(backend: RasterBackend) -> None:
     """0.2**5 is above 1e-4 and 0.2**6 is not: the sixth and all behind it are left out."""
     depths = tuple(2.0 + 0.1 * i for i in range(10))
     render = rasterize(one(100.0, 0.8, depths), camera(), WIDTH, HEIGHT, backend=backend)
@@ -166,7 +167,7 @@ def test_a_pixel_is_finished_before_its_light_falls_under_the_limit(backend: Bac
 
 
 @both
-def test_order_of_gaussians_does_not_matter(backend: Backend) -> None:
+def test_order_of_gaussians_does_not_matter(backend: RasterBackend) -> None:
     gaussians = scene()
     order = torch.randperm(gaussians.means.shape[1])
     shuffled = changed(gaussians, lambda tensor: tensor[:, order])
@@ -179,7 +180,7 @@ def test_order_of_gaussians_does_not_matter(backend: Backend) -> None:
 
 
 @both
-def test_moving_the_principal_point_shifts_the_image(backend: Backend) -> None:
+def test_moving_the_principal_point_shifts_the_image(backend: RasterBackend) -> None:
     gaussians = scaled(scene(), [0.5, 0.5, 0.5])
     still = rasterize(gaussians, camera(), WIDTH, HEIGHT, backend=backend)
     shifted_K = camera(cx=WIDTH / 2 + 5, cy=HEIGHT / 2 - 3)
@@ -190,7 +191,7 @@ def test_moving_the_principal_point_shifts_the_image(backend: Backend) -> None:
 
 
 @both
-def test_one_row_for_all_frames_equals_copies(backend: Backend) -> None:
+def test_one_row_for_all_frames_equals_copies(backend: RasterBackend) -> None:
     # More frames than the portable rasteriser has blocks; the reference would take long.
     frames = 20 if backend == "portable" else 2
     gaussians = scene(frames)
@@ -206,7 +207,7 @@ def test_one_row_for_all_frames_equals_copies(backend: Backend) -> None:
 
 
 @both
-def test_one_set_of_gaussians_through_several_cameras(backend: Backend) -> None:
+def test_one_set_of_gaussians_through_several_cameras(backend: RasterBackend) -> None:
     K = torch.cat([camera(), camera(focal=30.0), camera(cx=10.0)])
     gaussians = scene(frames=1)
     together, gradients = draw_with_gradients(gaussians, K, backend)
@@ -218,7 +219,7 @@ def test_one_set_of_gaussians_through_several_cameras(backend: Backend) -> None:
 
 @both
 @pytest.mark.parametrize("where", ["no Gaussians", "behind the camera", "out of the image"])
-def test_nothing_to_draw_shows_the_background(backend: Backend, where: str) -> None:
+def test_nothing_to_draw_shows_the_background(backend: RasterBackend, where: str) -> None:
     gaussians = scene(number=0 if where == "no Gaussians" else 50)
     if where != "no Gaussians":
         gaussians = moved(gaussians, [0.0, 0.0, -9.0] if "behind" in where else [90.0, 0.0, 0.0])
@@ -233,7 +234,7 @@ def test_nothing_to_draw_shows_the_background(backend: Backend, where: str) -> N
 
 
 @both
-def test_background_shines_through(backend: Backend) -> None:
+def test_background_shines_through(backend: RasterBackend) -> None:
     background = torch.rand(5, requires_grad=True)
     black = rasterize(scene(), camera(), WIDTH, HEIGHT, backend=backend)
     render = rasterize(scene(), camera(), WIDTH, HEIGHT, background, backend=backend)
@@ -244,7 +245,7 @@ def test_background_shines_through(backend: Backend) -> None:
 
 
 @both
-def test_identity_channels_sum_to_alpha(backend: Backend) -> None:
+def test_identity_channels_sum_to_alpha(backend: RasterBackend) -> None:
     gaussians = scene(number=60, channels=2)
     person = torch.eye(2).repeat_interleave(30, dim=0)[None]
     render = rasterize(
@@ -259,7 +260,7 @@ def test_identity_channels_sum_to_alpha(backend: Backend) -> None:
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_gaussian_that_is_not_finite_is_left_out(
-    backend: Backend, field: str, bad: float
+    backend: RasterBackend, field: str, bad: float
 ) -> None:
     gaussians = scene()
     broken = changed(gaussians, torch.clone)
@@ -331,7 +332,7 @@ def test_gsplat_is_refused_where_it_cannot_run() -> None:
     assert "CUDA" in caught.value.hint
 
 
-def test_adapter_of_gsplat_speaks_its_language(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adapter_of_gsplat_passes_its_documented_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in with gsplat 1.5's documented shapes, batched over frames with one camera each."""
 
     def rasterization(
@@ -348,18 +349,16 @@ def test_adapter_of_gsplat_speaks_its_language(monkeypatch: pytest.MonkeyPatch) 
         assert Ks.shape == (*batch, 1, 3, 3)
         torch.testing.assert_close(viewmats, torch.eye(4).expand(*batch, 1, 4, 4))
         assert (near_plane, eps2d, packed, render_mode) == (0.01, 0.3, False, "RGB+D")
-        image, alpha, depth = reference.render(
-            means, quats, scales, opacities, colors, Ks[..., 0, :, :], width, height
-        )
+        gaussians = Gaussians(means, quats, scales, opacities, colors)
+        image, alpha, depth = outputs(reference.render(gaussians, Ks[:, 0], width, height))
         return torch.cat([image, depth[..., None]], -1)[:, None], alpha[:, None, ..., None], {}
 
     monkeypatch.setitem(sys.modules, "gsplat", SimpleNamespace(rasterization=rasterization))
     monkeypatch.setattr(gsplat, "_announce", lambda: None)
     gaussians = scene()
-    inputs = [getattr(gaussians, name) for name in FIELDS]
-    drawn = gsplat.render(*inputs, camera(), WIDTH, HEIGHT)
-    truth = reference.render(*inputs, camera(), WIDTH, HEIGHT)
-    for value, true_value in zip(drawn, truth, strict=True):
+    drawn = gsplat.render(gaussians, camera(), WIDTH, HEIGHT)
+    truth = reference.render(gaussians, camera(), WIDTH, HEIGHT)
+    for value, true_value in zip(outputs(drawn), outputs(truth), strict=True):
         torch.testing.assert_close(value, true_value)
 
 

@@ -11,6 +11,7 @@ from closefit.fit.losses import (
     smoothness_loss,
     upright_loss,
 )
+from closefit.fit.weights import MEAN_STATURE_M, SCALE_SIGMA, STATURE_SIGMA_M
 from closefit.geometry.robust import robust_square
 
 
@@ -58,12 +59,12 @@ def test_reprojection_gradient() -> None:
 def test_steady_motion_is_smooth() -> None:
     time = torch.arange(9, dtype=torch.float64)[:, None, None, None]
     joints = torch.rand(1, 2, 24, 3, dtype=torch.float64) + 0.1 * time
-    assert float(smoothness_loss(joints, 30.0, 8.0)) < 1e-12
+    assert float(smoothness_loss(joints, 30.0)) < 1e-12
 
 
 @pytest.mark.parametrize("frames", [1, 2])
 def test_short_clips_have_no_acceleration(frames: int) -> None:
-    assert float(smoothness_loss(torch.rand(frames, 2, 24, 3), 30.0, 8.0)) == 0.0
+    assert float(smoothness_loss(torch.rand(frames, 2, 24, 3), 30.0)) == 0.0
 
 
 def test_acceleration_is_per_second() -> None:
@@ -71,39 +72,39 @@ def test_acceleration_is_per_second() -> None:
 
     def throw(fps: float) -> torch.Tensor:
         time = torch.arange(0.0, 1.0, 1.0 / fps, dtype=torch.float64)[:, None, None, None]
-        return smoothness_loss((4.9 * time**2).expand(-1, 2, 24, 3), fps, 8.0)
+        return smoothness_loss((4.9 * time**2).expand(-1, 2, 24, 3), fps)
 
     torch.testing.assert_close(throw(30.0), throw(60.0))
 
 
 def test_feet_on_the_floor_cost_nothing_and_below_it_more_than_above() -> None:
     height = torch.zeros(3, 2, 4, dtype=torch.float64)
-    assert float(floor_loss(height, 0.03)) < 1e-12
-    above, below = floor_loss(height + 0.3, 0.03), floor_loss(height - 0.3, 0.03)
+    assert float(floor_loss(height)) < 1e-12
+    above, below = floor_loss(height + 0.3), floor_loss(height - 0.3)
     assert above < 10.0 < below
 
 
 def test_only_the_lowest_foot_has_to_stand() -> None:
     height = torch.tensor([0.0, 0.8], dtype=torch.float64).expand(3, 2, 2)
-    assert float(floor_loss(height, 0.03)) < 1e-12
+    assert float(floor_loss(height)) < 1e-12
 
 
 def test_shape_prefers_the_mean() -> None:
     betas = torch.zeros(2, 10, dtype=torch.float64)
-    mean = torch.full((2,), 1.7, dtype=torch.float64)
-    assert float(shape_loss(betas, mean, 1.7, 0.1)) < 1e-20
-    assert float(shape_loss(betas, mean + 0.1, 1.7, 0.1)) == pytest.approx(1.0)
+    mean = torch.full((2,), MEAN_STATURE_M, dtype=torch.float64)
+    assert float(shape_loss(betas, mean)) < 1e-20
+    assert float(shape_loss(betas, mean + STATURE_SIGMA_M)) == pytest.approx(1.0)
 
 
 def test_scale_leaves_open_who_of_the_two_is_tall() -> None:
-    unequal = torch.tensor([1.9, 1.5], dtype=torch.float64)
-    assert float(scale_loss(unequal, 1.7, 0.02)) < 1e-20
-    assert float(scale_loss(1.02 * unequal, 1.7, 0.02)) == pytest.approx(0.5, rel=0.05)
+    unequal = MEAN_STATURE_M + torch.tensor([0.2, -0.2], dtype=torch.float64)
+    assert float(scale_loss(unequal)) < 1e-20
+    assert float(scale_loss((1.0 + SCALE_SIGMA) * unequal)) == pytest.approx(0.5, rel=0.05)
 
 
 def test_upright_compares_the_mean_trunk_with_the_floor() -> None:
     joints = torch.zeros(6, 2, 24, 3, dtype=torch.float64)
     joints[:, :, 12, 1] = -0.5
     up = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64)
-    assert float(upright_loss(joints, up, 0.1)) < 1e-12
-    assert float(upright_loss(joints, -up, 0.1)) > 1.0
+    assert float(upright_loss(joints, up)) < 1e-12
+    assert float(upright_loss(joints, -up)) > 1.0

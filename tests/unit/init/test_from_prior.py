@@ -8,8 +8,8 @@ import roma
 import torch
 
 from closefit.body.stature import Stature
-from closefit.fit.motion_objective import MotionWeights
 from closefit.fit.targets import KeypointTargets
+from closefit.fit.weights import MEAN_STATURE_M
 from closefit.init.clip_fit import ClipFit
 from closefit.init.from_estimate import fit_from_estimate
 from closefit.init.from_prior import PriorFit, fit_from_prior, fit_pair
@@ -66,7 +66,7 @@ def test_people_are_as_tall_as_people_are(
     targets = dataclasses.replace(known.targets, K=K)
     fit = fit_from_prior(known.body, targets, known.prior, network, SETTINGS, lambda *_: None)
     mean = float(Stature(known.body)(fit.variables.betas.detach()).mean())
-    assert mean == pytest.approx(MotionWeights.stature_m, rel=0.006)
+    assert mean == pytest.approx(MEAN_STATURE_M, rel=0.006)
 
 
 def test_the_prior_adds_to_what_a_tool_says(known: KnownMotion, network: Denoiser) -> None:

@@ -1,4 +1,4 @@
-"""The picture says who is nearer: a wrong order is found, a right one is left alone."""
+"""Renders decide who is nearer: a wrong order is found, a right one is left alone."""
 
 import dataclasses
 
@@ -11,18 +11,21 @@ from closefit.appearance.raster.rasterizer import rasterize
 from closefit.appearance.surface import surface_texels
 from closefit.config import OptimizeConfig
 from closefit.fit.floor import FloorPlane, typical_up
-from closefit.fit.motion_objective import MotionObjective, MotionWeights
+from closefit.fit.objective import MotionObjective, motion_terms
 from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.variables import MotionVariables
+from closefit.fit.weights import MotionWeights
 from closefit.geometry.camera import crop_intrinsics
 from closefit.geometry.penetration import PenetrationProxy
 from closefit.optimize.depth_order import (
     SEGMENT,
-    OrderCheck,
-    exchanged,
+    DepthOrderPhase,
     overlapping_segments,
+    swapped,
 )
-from closefit.optimize.objective import CroppedFrames, JointObjective
+from closefit.optimize.loop import JointLoop, JointModel
+from closefit.optimize.motion_model import DirectMotion
+from closefit.optimize.objective import CroppedFrames, JointObjective, ObservedClip
 from tests.known_motion import FRAMES, KnownMotion
 
 SIZE = (96, 72)
@@ -30,13 +33,13 @@ CONFIG = OptimizeConfig()
 
 
 class _RedAndGreen(Avatars):
-    """Looks that were learned already."""
+    """An appearance that was learned already."""
 
     def forward(self) -> GaussianMap:
         """Colour the two people."""
-        looks = super().forward()
+        gaussians = super().forward()
         red_green = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.7, 0.1]])
-        return dataclasses.replace(looks, colour=red_green[:, None].expand_as(looks.colour))
+        return dataclasses.replace(gaussians, colour=red_green[:, None].expand_as(gaussians.colour))
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +53,8 @@ def truth(known: KnownMotion) -> MotionVariables:
 
 
 @pytest.fixture(scope="module")
-def check(known: KnownMotion, truth: MotionVariables) -> OrderCheck:
-    """What the true motion looks like, and its keypoints."""
+def check(known: KnownMotion, truth: MotionVariables) -> DepthOrderPhase:
+    """A check against images and keypoints of the true motion."""
     torch.manual_seed(0)
     body, K = known.body, known.targets.K
     texels = surface_texels(body, 48)
@@ -64,56 +67,60 @@ def check(known: KnownMotion, truth: MotionVariables) -> OrderCheck:
     image = render.features[..., :3] + 1.0 - render.alpha[..., None]
     up = typical_up(torch.device("cpu"))
     plane = torch.cat([up, -(joints[:, :, [10, 11]] @ up).min()[None]])
-    return OrderCheck(
+    motion = DirectMotion(truth, CONFIG.lr_motion)
+    loop = JointLoop(
         JointObjective(
-            MotionObjective(body, known.prior, "coco17", MotionWeights()),
+            MotionObjective(body, "coco17", motion_terms(body, known.prior, MotionWeights())),
             rig,
             PenetrationProxy.create(body.v_template, body.faces, 400),
             None,
             CONFIG,
             CONFIG.weight_stay_near_init,
         ),
-        avatars,
-        FloorPlane.from_plane(plane),
-        dataclasses.replace(known.targets, points_px=points),
-        CroppedFrames(
-            images=(255 * image.clamp(0, 1)).to(torch.uint8),
-            masks=(255 * render.alpha).to(torch.uint8),
-            masked=torch.ones(FRAMES, dtype=torch.bool),
-            K=crop_K,
+        JointModel(motion, FloorPlane.from_plane(plane), avatars),
+        ObservedClip(
+            dataclasses.replace(known.targets, points_px=points),
+            CroppedFrames(
+                images=(255 * image.clamp(0, 1)).to(torch.uint8),
+                masks=(255 * render.alpha).to(torch.uint8),
+                masked=torch.ones(FRAMES, dtype=torch.bool),
+                K=crop_K,
+            ),
         ),
-        CONFIG.lr_motion,
+        [],
+        CONFIG,
     )
+    return DepthOrderPhase(loop, motion, [])
 
 
-def test_a_wrong_order_is_found(check: OrderCheck, truth: MotionVariables) -> None:
-    motion, found = check(exchanged(truth, (0, 8)), [(0, 8), (8, FRAMES)])
+def test_a_wrong_order_is_found(check: DepthOrderPhase, truth: MotionVariables) -> None:
+    motion, found = check.corrected(swapped(truth, (0, 8)), [(0, 8), (8, FRAMES)])
     assert found == [(0, 8)]
     assert (motion.log_depth[:, 0] < motion.log_depth[:, 1]).all()
 
 
-def test_a_right_order_is_left_alone(check: OrderCheck, truth: MotionVariables) -> None:
-    motion, found = check(truth, [(0, 8), (8, FRAMES)])
+def test_a_right_order_is_left_alone(check: DepthOrderPhase, truth: MotionVariables) -> None:
+    motion, found = check.corrected(truth, [(0, 8), (8, FRAMES)])
     assert found == []
     for one, other in zip(motion.tensors(), truth.tensors(), strict=True):
         assert torch.equal(one, other)
 
 
-def test_frames_outside_the_segment_stay(check: OrderCheck, truth: MotionVariables) -> None:
-    wrong = exchanged(truth, (2, 8))
-    motion, found = check(wrong, [(2, 8)])
+def test_frames_outside_the_segment_stay(check: DepthOrderPhase, truth: MotionVariables) -> None:
+    wrong = swapped(truth, (2, 8))
+    motion, found = check.corrected(wrong, [(2, 8)])
     assert found == [(2, 8)]
     for one, other in zip(motion.tensors()[:3], wrong.tensors()[:3], strict=True):
         assert torch.equal(one[:2], other[:2])
         assert torch.equal(one[8:], other[8:])
 
 
-def test_exchanging_keeps_places_in_the_image_and_undoes_itself(truth: MotionVariables) -> None:
-    other = exchanged(truth, (3, 7))
+def test_swapping_keeps_places_in_the_image_and_undoes_itself(truth: MotionVariables) -> None:
+    other = swapped(truth, (3, 7))
     pelvis, was = other.pelvis(), truth.pelvis()
     torch.testing.assert_close(pelvis[..., :2] / pelvis[..., 2:], was[..., :2] / was[..., 2:])
     assert torch.equal(other.log_depth[3:7], truth.log_depth[3:7].flip(-1))
-    assert torch.equal(exchanged(other, (3, 7)).log_depth, truth.log_depth)
+    assert torch.equal(swapped(other, (3, 7)).log_depth, truth.log_depth)
 
 
 def test_segments_are_short_and_only_where_people_overlap() -> None:

@@ -13,18 +13,20 @@ from closefit.appearance.avatar import Avatars, SurfaceRig
 from closefit.appearance.raster.rasterizer import rasterize
 from closefit.appearance.surface import surface_texels
 from closefit.config import OptimizeConfig
-from closefit.fit.floor import typical_up
-from closefit.fit.motion_objective import MotionObjective, MotionWeights
+from closefit.fit.floor import FloorPlane, typical_up
+from closefit.fit.objective import MotionObjective, motion_terms
 from closefit.fit.variables import MotionVariables
+from closefit.fit.weights import MotionWeights
 from closefit.geometry.camera import crop_intrinsics
 from closefit.geometry.penetration import PenetrationProxy
 from closefit.optimize import depth_order
 from closefit.optimize import loop as loop_module
-from closefit.optimize.depth_order import Segment
-from closefit.optimize.loop import JointLoop, kept_share
+from closefit.optimize.depth_order import DepthOrderPhase, Segment
+from closefit.optimize.loop import JointLoop, JointModel, kept_share
 from closefit.optimize.motion_model import DirectMotion
-from closefit.optimize.objective import CroppedFrames, JointObjective
-from closefit.optimize.schedule import plan_visits
+from closefit.optimize.objective import CroppedFrames, JointObjective, ObservedClip
+from closefit.optimize.phases import Phases
+from closefit.optimize.schedule import plan_minibatches
 from tests.known_motion import FRAMES, KnownMotion, mpjpe_m
 
 CONFIG = OptimizeConfig(
@@ -68,21 +70,22 @@ def _loop(
     known: KnownMotion,
     crops: CroppedFrames | None,
     config: OptimizeConfig = CONFIG,
-    overlapping: Sequence[Segment] = (),
 ) -> JointLoop:
     torch.manual_seed(0)
     texels = surface_texels(known.body, config.map_size)
     up = typical_up(torch.device("cpu"))
     lowest = (known.joints[:, :, [10, 11]] @ up).min()
     objective = JointObjective(
-        MotionObjective(known.body, known.prior, "coco17", MotionWeights()),
+        MotionObjective(
+            known.body, "coco17", motion_terms(known.body, known.prior, MotionWeights())
+        ),
         SurfaceRig(known.body, texels),
         _proxy(known),
         None,
         config,
         config.weight_anchor_pose,
     )
-    visits = plan_visits(
+    plan = plan_minibatches(
         torch.zeros(FRAMES).numpy(),
         warmup_passes=config.warmup_passes if crops is not None else 0,
         passes=config.passes,
@@ -90,17 +93,12 @@ def _loop(
         per_step=config.frames_per_step,
         seed=0,
     )
-    return JointLoop(
-        objective,
-        Avatars(texels, config.latent_channels, config.decoder_width),
+    model = JointModel(
         DirectMotion(_shaken(known.variables), config.lr_motion),
-        torch.cat([up, -lowest[None]]),
-        known.targets,
-        crops,
-        visits,
-        config,
-        overlapping,
+        FloorPlane.from_plane(torch.cat([up, -lowest[None]])),
+        Avatars(texels, config.latent_channels, config.decoder_width),
     )
+    return JointLoop(objective, model, ObservedClip(known.targets, crops), plan, config)
 
 
 def _finish(loop: JointLoop) -> JointLoop:
@@ -124,43 +122,76 @@ def test_interrupted_and_resumed_is_bit_identical(known: KnownMotion, crops: Cro
     _finish(second)
     for one, other in zip(straight.variables.tensors(), second.variables.tensors(), strict=True):
         assert torch.equal(one, other)
-    for one, other in zip(straight.avatars.parameters(), second.avatars.parameters(), strict=True):
+    for one, other in zip(
+        straight.model.avatars.parameters(), second.model.avatars.parameters(), strict=True
+    ):
         assert torch.equal(one, other)
     assert straight.curves == second.curves
 
 
 def _until_joint(loop: JointLoop) -> None:
-    while loop._visits[loop.state.step].phase == "appearance":
+    while loop.phase == "appearance":
         loop.step()
 
 
-def test_depth_orders_are_asked_between_the_phases_a_few_at_a_time(
+def _phases(known: KnownMotion, crops: CroppedFrames, segments: Sequence[Segment]) -> Phases:
+    loop = _loop(known, crops)
+    motion = loop.model.motion
+    assert isinstance(motion, DirectMotion)
+    return Phases(loop, DepthOrderPhase(loop, motion, segments))
+
+
+def test_depth_orders_are_checked_between_the_phases_a_few_at_a_time(
     known: KnownMotion, crops: CroppedFrames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segments = [(0, 4), (4, 8), (8, 12)]
-    monkeypatch.setattr(loop_module, "SEGMENTS_AT_ONCE", 2)
+    monkeypatch.setattr(depth_order, "SEGMENTS_AT_ONCE", 2)
     monkeypatch.setattr(depth_order, "REFIT_STEPS", 2)
     monkeypatch.setattr(depth_order, "LEAST_GAIN", -math.inf)  # the other order always wins
-    straight = _loop(known, crops, overlapping=segments)
-    _until_joint(straight)
-    done, before = straight.state.step, straight.variables.log_depth
-    straight.step()
-    assert (straight.state.step, straight.state.segments_checked) == (done, 2)
-    resumed = _loop(known, crops, overlapping=segments)
+    straight = _phases(known, crops, segments)
+    _until_joint(straight.loop)
+    done, before = straight.loop.state.step, straight.loop.variables.log_depth
+    straight.advance()
+    assert straight.loop.state.step == done
+    assert straight.depth_order.state.checked == 2
+    resumed = _phases(known, crops, segments)
     resumed.load_state_dict(copy.deepcopy(straight.state_dict()))
-    for loop in (straight, resumed):
-        loop.step()
-        assert (loop.state.step, loop.state.segments_checked) == (done, 3)
-        assert loop.state.exchanged == 12
+    for phases in (straight, resumed):
+        phases.advance()
+        loop = phases.loop
+        assert loop.state.step == done
+        assert phases.depth_order.finished
+        assert phases.swapped_frames == 12
         for one, other in zip(loop._start.tensors(), loop.variables.tensors(), strict=True):
             assert torch.equal(one, other)
         now = loop.variables.log_depth
         nearer, was = now[..., 0] < now[..., 1], before[..., 0] < before[..., 1]
         assert (nearer != was)[:12].all()
         assert (nearer == was)[12:].all()
-        _finish(loop)
-    for one, other in zip(straight.variables.tensors(), resumed.variables.tensors(), strict=True):
+        while not loop.finished:
+            phases.advance()
+    for one, other in zip(
+        straight.loop.variables.tensors(), resumed.loop.variables.tensors(), strict=True
+    ):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("warmup_passes", [0, 4])
+def test_a_plan_without_joint_passes_keeps_the_motion(
+    known: KnownMotion, crops: CroppedFrames, warmup_passes: int
+) -> None:
+    """Settled losses of the appearance are no convergence of the motion."""
+    config = dataclasses.replace(
+        CONFIG, passes=0, warmup_passes=warmup_passes, frames_per_step=1, lr_appearance=0.0,
+        lr_latent=0.0,
+    )  # fmt: skip
+    loop = _finish(_loop(known, crops, config))
+    assert len(loop.curves) == loop.num_steps
+    assert (loop.num_steps == 0) == (warmup_passes == 0)
+    assert loop.status == "step limit"
+    start = _shaken(known.variables)
+    for now, before in zip(loop.variables.tensors(), start.tensors(), strict=True):
+        assert torch.equal(now, before)
 
 
 def test_it_improves_a_shaken_motion(known: KnownMotion, crops: CroppedFrames) -> None:
@@ -172,7 +203,9 @@ def test_it_improves_a_shaken_motion(known: KnownMotion, crops: CroppedFrames) -
     assert after < 0.85 * before
 
 
-def test_motion_is_frozen_while_looks_are_learned(known: KnownMotion, crops: CroppedFrames) -> None:
+def test_motion_is_frozen_while_appearance_is_learned(
+    known: KnownMotion, crops: CroppedFrames
+) -> None:
     loop = _loop(known, crops)
     _until_joint(loop)
     for now, start in zip(
@@ -181,7 +214,7 @@ def test_motion_is_frozen_while_looks_are_learned(known: KnownMotion, crops: Cro
         assert torch.equal(now, start)
 
 
-def test_without_pictures_only_motion_terms_remain(known: KnownMotion) -> None:
+def test_without_crops_only_motion_terms_remain(known: KnownMotion) -> None:
     loop = _finish(_loop(known, None))
     assert set(loop.curves[-1]) == {
         "keypoints", "pose", "smooth", "floor", "shape", "upright", "anchor", "penetration",
@@ -192,10 +225,10 @@ def test_without_pictures_only_motion_terms_remain(known: KnownMotion) -> None:
 def test_no_physics_no_penetration_term(known: KnownMotion) -> None:
     loop = _finish(_loop(known, None, dataclasses.replace(CONFIG, physics=0.0)))
     assert "penetration" not in loop.curves[-1]
-    assert "contact" in loop.curves[-1]  # the knob does not let go of those who touch
+    assert "contact" in loop.curves[-1]  # the setting does not release contacts
 
 
-def test_frames_without_a_mask_have_no_say_in_the_pictures(
+def test_frames_without_a_mask_do_not_count_in_image_terms(
     known: KnownMotion, crops: CroppedFrames
 ) -> None:
     blank = dataclasses.replace(
@@ -205,6 +238,23 @@ def test_frames_without_a_mask_have_no_say_in_the_pictures(
     assert loop.curves[-1]["rgb"] == 0.0
     assert loop.curves[-1]["silhouette"] == 0.0
     assert not loop.diverged
+
+
+def test_the_identity_filter_rejects_keypoints_on_the_other_person_only(
+    known: KnownMotion, crops: CroppedFrames
+) -> None:
+    """A wrist that was detected on the other person's hips no longer counts once rendered."""
+    points = known.targets.points_px.clone()
+    points[:, 0, 9] = points[:, 1, [11, 12]].mean(1)
+    targets = dataclasses.replace(known.targets, points_px=points)
+    loop = _finish(_loop(dataclasses.replace(known, targets=targets), crops))
+    expected = torch.zeros_like(loop.rejected)
+    expected[:, 0, 9] = True
+    assert torch.equal(loop.rejected, expected)
+    sound = _finish(_loop(known, crops))
+    assert not sound.rejected.any()
+    # Its part of the loss is gone: without the filter it is the largest of all.
+    assert loop.curves[-1]["keypoints"] < 0.5 * loop.curves[2]["keypoints"]
 
 
 def test_a_loss_that_explodes_ends_with_the_best_state(known: KnownMotion) -> None:
@@ -239,8 +289,8 @@ def _spoil(loop: JointLoop, monkeypatch: pytest.MonkeyPatch, steps: range) -> No
     """From now on the given steps have finite losses whose gradients are not."""
     honest = loop._terms
 
-    def terms(visit):
-        found = honest(visit)
+    def terms(minibatch):
+        found = honest(minibatch)
         if loop.state.step not in steps:
             return found
         return {name: _NanGradient.apply(term) for name, term in found.items()}
@@ -258,7 +308,7 @@ def test_gradients_that_are_not_finite_never_reach_the_variables(
     _spoil(loop, monkeypatch, range(1, 4))
     while not loop.finished:
         loop.step()
-        live = [*loop.motion.tensors(), *loop.avatars.parameters()]
+        live = [*loop.model.motion.tensors(), *loop.model.avatars.parameters()]
         assert all(torch.isfinite(tensor).all() for tensor in live)
     assert loop.state.backoffs >= 1
     assert not loop.diverged
