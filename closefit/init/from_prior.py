@@ -16,11 +16,12 @@ from torch import Tensor
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
 from closefit.fit.motion_objective import MotionWeights
+from closefit.fit.prior_clip import variables_of
 from closefit.fit.targets import KeypointTargets
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
 from closefit.init.clip_fit import ClipFit, fit_clip
 from closefit.init.from_estimate import implied_statures, start_from_estimate
-from closefit.init.prior_start import PoseEstimate, PriorStart, sample_start, variables_of
+from closefit.init.prior_start import PoseEstimate, PriorStart, sample_start
 from closefit.init.reference import Apart, ReferenceObjective
 from closefit.prior.network import Denoiser
 from closefit.records import PersonEstimates

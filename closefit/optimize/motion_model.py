@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from closefit.fit.prior_clip import clip_times, frame_times, pose_of, rays_at
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables
 from closefit.geometry.rotations import matrix_to_6d
-from closefit.init.prior_start import clip_times, frame_times, pose_of, rays_at
 from closefit.prior.diffusion import LOWEST_LEVEL, diffuse
 from closefit.prior.network import Denoiser
 from closefit.prior.sampling import ClipSampler
