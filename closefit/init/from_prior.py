@@ -15,13 +15,14 @@ from torch import Tensor
 
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
+from closefit.body.pose import PairPose
 from closefit.fit.motion_objective import MotionWeights
-from closefit.fit.prior_clip import variables_of
+from closefit.fit.prior_clip import pose_of, variables_of
 from closefit.fit.targets import KeypointTargets
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
 from closefit.init.clip_fit import ClipFit, fit_clip
 from closefit.init.from_estimate import implied_statures, start_from_estimate
-from closefit.init.prior_start import PoseEstimate, PriorStart, sample_start
+from closefit.init.prior_start import sample_start
 from closefit.init.reference import Apart, ReferenceObjective
 from closefit.prior.network import Denoiser
 from closefit.records import PersonEstimates
@@ -73,8 +74,8 @@ def fit_from_prior(
         settings: How to use it.
         on_step: Told (steps done, steps in all).
     """
-    start = sample_start(network, body, targets, settings.samples, settings.seed)
-    return _fit_near(body, targets, ranges, settings, start, on_step)
+    expected, sigma_rad = sample_start(network, body, targets, settings.samples, settings.seed)
+    return _fit_near(body, targets, ranges, settings, expected, sigma_rad, on_step)
 
 
 def _fit_near(
@@ -82,24 +83,25 @@ def _fit_near(
     targets: KeypointTargets,
     ranges: JointLimits,
     settings: PriorFit,
-    start: PriorStart,
+    expected: PairPose,
+    sigma_rad: Float[Tensor, "frame person 24"],
     on_step: Callable[[int, int], None],
     statures: Float[Tensor, "person"] | None = None,
 ) -> ClipFit:
-    """Fit the clip from `start`, and stay near its poses and near heights that are known."""
+    """Fit the clip from `expected`, and stay near its poses and near heights that are known."""
     objective = ReferenceObjective(
         body,
         ranges,
         targets.set_name,
         weights_with_prior(settings.pose, KEYPOINTS),
-        start.expected.rotations,
-        start.sigma_rad,
-        torch.full_like(start.sigma_rad, settings.trust),
+        expected.rotations,
+        sigma_rad,
+        torch.full_like(sigma_rad, settings.trust),
         OUTLIER_SIGMAS,
         statures,
-        Apart(start.expected.pelvis_m, hidden_share(targets)),
+        Apart(expected.pelvis_m, hidden_share(targets)),
     )
-    begin = variables_of(start.expected, start.expected.betas[0])
+    begin = variables_of(expected, expected.betas[0])
     return fit_clip(objective, targets, begin, settings.steps, on_step)
 
 
@@ -139,15 +141,15 @@ def fit_pair(
     """
     device = targets.K.device
     known = torch.as_tensor(estimates.known, device=device)
-    begin = PoseEstimate(start_from_estimate(body, targets, estimates), known)
-    start = sample_start(network, body, targets, settings.samples, settings.seed, begin)
+    begin = start_from_estimate(body, targets, estimates)
+    expected, sigma_rad = sample_start(
+        network, body, targets, settings.samples, settings.seed, (pose_of(begin), known)
+    )
     share = ESTIMATE_SHARE * known[..., None, None, None].repeat(1, 1, 24, 1, 1)
     if not estimates.has_camera:
         share[:, :, 0] = 0.0  # which way the camera looked was only searched roughly
     rotations = torch.as_tensor(estimates.rotations, device=device).float()
-    mixed = matrix_from_6d(matrix_to_6d(torch.lerp(start.expected.rotations, rotations, share)))
-    start = dataclasses.replace(
-        start, expected=dataclasses.replace(start.expected, rotations=mixed)
-    )
-    statures = implied_statures(body, begin.variables, estimates)
-    return _fit_near(body, targets, ranges, settings, start, on_step, statures)
+    mixed = matrix_from_6d(matrix_to_6d(torch.lerp(expected.rotations, rotations, share)))
+    expected = dataclasses.replace(expected, rotations=mixed)
+    statures = implied_statures(body, begin, estimates)
+    return _fit_near(body, targets, ranges, settings, expected, sigma_rad, on_step, statures)

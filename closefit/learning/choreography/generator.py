@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body import Body
-from closefit.body.mirroring import mirrored_pose
+from closefit.body.pose import mirrored_pose
 from closefit.learning.choreography.footsteps import (
     Footsteps,
     lowered_pelvis,

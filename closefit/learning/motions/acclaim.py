@@ -17,8 +17,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from closefit.errors import InputError
-from closefit.learning.motions.skeletons import END
-from closefit.learning.motions.source import SourceMotion
+from closefit.learning.motions.skeletons import END, SourceMotion
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 P = TypeVar("P")

@@ -15,16 +15,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body import Body
+from closefit.body.pose import local_rotations
 from closefit.body.skeleton import JOINT_INDEX, PARENTS
 from closefit.errors import InputError
-from closefit.learning.motions.skeletons import match_layout
-from closefit.learning.motions.source import Z_UP_TO_Y_UP, SourceMotion
+from closefit.geometry.rotations import interpolate_rotations, rotation_between
+from closefit.learning.motions.skeletons import Z_UP_TO_Y_UP, SourceMotion, match_layout
 from closefit.records import PairMotion
 
 GUESSED_UNITS_M = (1.0, 0.01, 0.001)
@@ -100,10 +100,9 @@ def retarget(source: SourceMotion, body: Body, unit_m: float | None = None) -> P
     betas = fit_shape(body, body_lengths(figure.rest))
     rest = body.rest(betas)
     world = _copied_rotations(figure, rest.joints)
-    local = local_rotations(world)
     pelvis = _placed_pelvis(figure, world[:, 0], rest.joints)
     return PairMotion(
-        rotations=local[:, None].float().numpy(),
+        rotations=local_rotations(world)[:, None].float().numpy(),
         pelvis_m=pelvis[:, None].float().numpy(),
         betas=betas[None].float().numpy(),
         fps=np.array(source.fps),
@@ -142,12 +141,6 @@ def fit_shape(body: Body, lengths: Float[Tensor, "3"]) -> Float[Tensor, "10"]:
         normal = slope.T @ slope + torch.eye(10, dtype=slope.dtype)
         betas = torch.linalg.solve(normal, slope.T @ missing)
     return betas
-
-
-def local_rotations(world: Float[Tensor, "*batch 24 3 3"]) -> Float[Tensor, "*batch 24 3 3"]:
-    """Rotations relative to the parent, from rotations relative to the world."""
-    local = world[..., list(PARENTS[1:]), :, :].mT @ world[..., 1:, :, :]
-    return torch.cat([world[..., :1, :, :], local], dim=-3)
 
 
 def _figure(source: SourceMotion, unit_m: float | None) -> _Figure:
@@ -235,7 +228,7 @@ def _copied_rotations(
         theirs = figure.rest[following] - figure.rest[joint]
         if joint in FLAT:
             ours, theirs = _level(ours), _level(theirs)
-        align[joint] = _shortest_turn(ours, theirs) @ facing
+        align[joint] = rotation_between(ours, theirs) @ facing
     for joint in TIPS:
         align[joint] = align[PARENTS[joint]]
     world = figure.rotations @ align
@@ -254,8 +247,7 @@ def _with_whole_spine(
         for place in range(low + 1, high):
             share = (place - low) / (high - low)
             start, end = world[:, SPINE[low]], world[:, SPINE[high]]
-            turn = roma.rotmat_to_rotvec(start.mT @ end)
-            world[:, SPINE[place]] = start @ roma.rotvec_to_rotmat(share * turn)
+            world[:, SPINE[place]] = interpolate_rotations(start, end, start.new_tensor(share))
     return world
 
 
@@ -280,13 +272,3 @@ def _facing(rest: Float[Tensor, "24 3"]) -> Float[Tensor, "3 3"]:
 def _level(vector: Float[Tensor, "3"]) -> Float[Tensor, "3"]:
     """The part of a direction along the floor."""
     return vector * vector.new_tensor([1.0, 0.0, 1.0])
-
-
-def _shortest_turn(start: Float[Tensor, "3"], end: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
-    """The rotation by the smallest angle that takes one direction to the other."""
-    start, end = (torch.nn.functional.normalize(vector, dim=0) for vector in (start, end))
-    axis = torch.linalg.cross(start, end)
-    sine = axis.norm()
-    angle = torch.atan2(sine, start @ end)
-    turn: Tensor = roma.rotvec_to_rotmat(axis / sine.clamp_min(1e-12) * angle)
-    return turn

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from closefit.body import Body
 from closefit.errors import InputError
 from closefit.learning.motions.retargeting import body_lengths, check_leg_length, fit_shape
-from closefit.learning.motions.source import Z_UP_TO_Y_UP
+from closefit.learning.motions.skeletons import Z_UP_TO_Y_UP
 from closefit.records import PairMotion
 
 Family = Literal["smpl", "smplx"]
