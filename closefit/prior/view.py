@@ -24,7 +24,7 @@ USUAL_SIZE = 0.4
 """Apparent size (an adult 4 m away) where keypoints do not determine it."""
 
 BARELY_SEEN = 0.25
-"""A person whose keypoints span less than this share of the other's span is ignored for the size."""
+"""A person whose keypoints span less than this share of the other's does not affect the size."""
 
 MIN_WEIGHT = 0.05
 """Keypoints of less confidence are ignored."""
@@ -115,7 +115,7 @@ def _centre(
 def _towards(
     centre: Float[Tensor, "*batch 2"],
 ) -> tuple[Float[Tensor, "*batch 3 3"], Float[Tensor, "*batch"]]:
-    """Rotation that takes the point's direction onto the z axis by a yaw, then a pitch; that pitch."""
+    """Rotation of the point's direction onto the z axis by a yaw, then a pitch; and that pitch."""
     yaw = torch.atan(centre[..., 0])
     pitch = torch.atan2(centre[..., 1], (1.0 + centre[..., 0].square()).sqrt())
     one, zero = torch.ones_like(yaw), torch.zeros_like(yaw)

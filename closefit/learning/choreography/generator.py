@@ -103,7 +103,7 @@ def solve(body: Body, scripts: Scripts) -> Solved:
         bodies.pose(draft.rotations, draft.pelvis).transforms,
         bodies.rest_joints,
         bodies.sole_height,
-        draft.planted,
+        draft.constraints.planted,
         torch.as_tensor(phase, dtype=torch.float32),
         scripts.cycle_s,
     )
@@ -111,7 +111,7 @@ def solve(body: Body, scripts: Scripts) -> Solved:
     transforms = bodies.pose(draft.rotations, low).transforms
     legs = reach_footsteps(draft.rotations, low, bodies.rest_joints, transforms, steps)
     draft = replace(draft, rotations=legs, pelvis=low)
-    rotations, pelvis = refine(bodies, scripts, draft, steps)
+    rotations, pelvis = refine(bodies, draft, steps)
     transforms = bodies.pose(rotations, pelvis).transforms
     rotations = reach_footsteps(rotations, pelvis, bodies.rest_joints, transforms, steps)
     return Solved(rotations, pelvis, draft, steps, bodies)

@@ -22,7 +22,7 @@ def read_given(path: Path, person: int, body: Body) -> PairMotion:
     """Read one person's motion: world frame (y up, floor at 0), 30 fps, on `body`.
 
     Args:
-        path: closefit's `motion.npz`, or what `closefit.learning.motions.reading.read_motion` reads.
+        path: closefit's `motion.npz`, or what `motions.reading.read_motion` reads.
         person: Which of the file's people, from 0.
         body: Body of the prior.
 

@@ -1,8 +1,8 @@
 """Keypoints as a real detector reports them for people who hide each other.
 
-Noise is larger where a joint is hidden by the other person, by the person's own body or by the image
-border; hidden joints jump to the other person's; people are missed and swapped. Everything is drawn
-for a batch of windows at once.
+Noise is larger where a joint is hidden by the other person, by the person's own body or by the edge
+of the image; hidden joints jump to the other person's; people are missed and swapped. Everything is
+drawn for a batch of windows at once.
 """
 
 from dataclasses import dataclass

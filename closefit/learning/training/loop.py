@@ -21,7 +21,7 @@ from closefit.prior.state import PLACE_SIZE, POSE_SIZE, SHAPE_SIZE, decode
 
 STATISTICS_WINDOWS = 4096
 FARTHEST_STD = 6.0
-"""States farther from the mean are clamped: the network could recognise them through their noise."""
+"""States farther from the mean are clamped: a network could recognise them in spite of noise."""
 
 SMALLEST_STD = 0.02
 """Lower bound of the standard deviation by which a dimension is divided."""

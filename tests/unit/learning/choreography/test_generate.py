@@ -10,7 +10,6 @@ from closefit.body.skeleton import JOINT_INDEX
 from closefit.geometry.penetration import average_penetration_depth_mm
 from closefit.learning.choreography import KINDS, generate
 from closefit.learning.choreography.generator import Solved, solve
-from closefit.learning.choreography.objective import Contacts
 from closefit.learning.choreography.scripts import FPS, Scripts, sample_scripts
 from tests.known_motion import WEIGHTS
 
@@ -35,8 +34,8 @@ def solved(body: Body, scripts: Scripts) -> Solved:
 
 def test_contacts_hold_while_a_scene_asks_for_them(scripts: Scripts, solved: Solved) -> None:
     posed = solved.bodies.pose(solved.rotations, solved.pelvis)
-    weight = solved.draft.contact_weight
-    gap, _ = solved.bodies.contact_gaps(posed, Contacts(scripts.sites, weight))
+    weight = solved.draft.constraints.touching
+    gap, _ = solved.bodies.contact_gaps(posed, scripts.constraints.sites)
     assert (weight > 0).any(-1).float().mean() > 0.3
     assert gap[weight > 0].median() < 0.025
 
