@@ -1,7 +1,5 @@
 """Solving the key poses: both people of every moment, so that contacts hold without penetration."""
 
-from dataclasses import dataclass
-
 import roma
 import torch
 from jaxtyping import Float
@@ -36,16 +34,14 @@ def joint_sigma() -> Float[Tensor, "24 1"]:
     return torch.tensor([_SIGMA[name] for name in plain])[:, None]
 
 
-@dataclass(frozen=True, eq=False)
-class KeyPoses:
-    """Solved poses of all moments; joint 0 is without heading, as in `Scripts`."""
+def solve_key_poses(
+    bodies: PairBodies, scripts: Scripts
+) -> tuple[Float[Tensor, "moment pair 2 24 3 3"], Float[Tensor, "moment pair 2 3"]]:
+    """Move the authored poses until the script's constraints hold.
 
-    rotations: Float[Tensor, "moment pair 2 24 3 3"]
-    pelvis: Float[Tensor, "moment pair 2 3"]
-
-
-def solve_key_poses(bodies: PairBodies, scripts: Scripts) -> KeyPoses:
-    """Move the authored poses until the script's constraints hold."""
+    Returns:
+        Rotations (joint 0 is without heading, as in `Scripts`) and pelvis positions.
+    """
     limits = JointLimits.create("cpu", torch.float32)
     yaw = about(1, scripts.heading)
     start = scripts.rotations.clone()
@@ -83,7 +79,7 @@ def solve_key_poses(bodies: PairBodies, scripts: Scripts) -> KeyPoses:
     with torch.no_grad():
         rotations = start @ roma.rotvec_to_rotmat(turn)
         rotations[..., 0, :, :] = yaw.mT @ rotations[..., 0, :, :]
-        return KeyPoses(rotations, (place + shift).detach())
+        return rotations, (place + shift).detach()
 
 
 def _stance_loss(

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from closefit.body.skeleton import JOINT_INDEX, NUM_JOINTS
 from closefit.learning.choreography.angles import about, ease
-from closefit.learning.choreography.key_poses import KeyPoses
 from closefit.learning.choreography.objective import Constraints
 from closefit.learning.choreography.scripts import FPS, Scripts
 
@@ -42,7 +41,11 @@ class Draft:
     constraints: Constraints
 
 
-def make_draft(scripts: Scripts, keys: KeyPoses) -> Draft:
+def make_draft(
+    scripts: Scripts,
+    key_rotations: Float[Tensor, "moment pair 2 24 3 3"],
+    key_pelvis: Float[Tensor, "moment pair 2 3"],
+) -> Draft:
     """Interpolate the key poses over all frames."""
     chance = _Chance(scripts)
     before, after, progress = scripts.before, scripts.after, scripts.progress
@@ -53,14 +56,14 @@ def make_draft(scripts: Scripts, keys: KeyPoses) -> Draft:
 
     lag = LAG * chance.uniform(2, NUM_JOINTS)
     late = ((1.0 + LAG) * progress[..., None, None] - lag).clamp(0.0, 1.0)
-    start, end = keys.rotations[before, pair], keys.rotations[after, pair]
+    start, end = key_rotations[before, pair], key_rotations[after, pair]
     relative = roma.rotmat_to_rotvec(start.mT @ end)
     turn = ease(late)[..., None] * relative
     rotations = start @ roma.rotvec_to_rotmat(turn)
     rotations = rotations @ roma.rotvec_to_rotmat(chance.tremor(len(before)))
     eased = ease(progress)[..., None]
     heading = between(scripts.heading, eased)
-    local = between(keys.pelvis, eased[..., None])
+    local = between(key_pelvis, eased[..., None])
     pair_place, pair_heading = _travel(scripts, chance, len(before))
     rotations[..., 0, :, :] = about(1, heading + pair_heading[..., None]) @ rotations[..., 0, :, :]
     turned = (about(1, pair_heading)[:, :, None] @ local[..., None])[..., 0]

@@ -94,6 +94,13 @@ def _layout(name: str, rows: Mapping[str, str], unit_m: float | None = None) -> 
 POSER_UNIT_M: Final = 1.4
 """Walking speed, hip height and the distance of dancers who hold hands agree with this factor."""
 
+_RIG: Final = {
+    "pelvis": "Hips", "neck": "Neck", "head": "Head", "collar": "{Side}Shoulder",
+    "shoulder": "{Side}Arm", "elbow": "{Side}ForeArm", "wrist": "{Side}Hand", "hip": "{Side}UpLeg",
+    "knee": "{Side}Leg", "ankle": "{Side}Foot", "foot": "{Side}ToeBase",
+}  # fmt: skip
+"""Names that MotionBuilder and game rigs share."""
+
 LAYOUTS: Final = (
     _layout("SMPL", {name.partition("_")[2] or name: (
         name.replace("left_", "{side}_") if "left" in name else name
@@ -120,23 +127,13 @@ LAYOUTS: Final = (
     ),
     _layout(
         "MotionBuilder (CMU conversion)",
-        {
-            "pelvis": "Hips", "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1",
-            "neck": "Neck", "head": "Head", "collar": "{Side}Shoulder", "shoulder": "{Side}Arm",
-            "elbow": "{Side}ForeArm", "wrist": "{Side}Hand", "hand": "{Side}HandIndex1",
-            "hip": "{Side}UpLeg", "knee": "{Side}Leg", "ankle": "{Side}Foot",
-            "foot": "{Side}ToeBase",
-        },
+        _RIG | {"spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1",
+                "hand": "{Side}HandIndex1"},
     ),
     _layout(
         "Mixamo and other game rigs",
-        {
-            "pelvis": "Hips", "spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2",
-            "neck": "Neck", "head": "Head", "collar": "{Side}Shoulder", "shoulder": "{Side}Arm",
-            "elbow": "{Side}ForeArm", "wrist": "{Side}Hand", "hand": "{Side}HandMiddle1",
-            "hip": "{Side}UpLeg", "knee": "{Side}Leg", "ankle": "{Side}Foot",
-            "foot": "{Side}ToeBase",
-        },
+        _RIG | {"spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2",
+                "hand": "{Side}HandMiddle1"},
     ),
 )  # fmt: skip
 """Known layouts; of those that fit a file the one with most joints is taken."""
