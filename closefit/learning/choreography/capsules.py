@@ -13,7 +13,6 @@ from torch import Tensor
 from closefit.body import Body
 from closefit.body.skeleton import JOINT_INDEX
 
-
 _LIMBS = (
     ("upper arm", "shoulder", "elbow", 0.05, 0.95),
     ("forearm", "elbow", "wrist", 0.05, 0.95),
@@ -53,7 +52,6 @@ NAMES: tuple[str, ...] = (
     *(f"{side} hand {strip}" for side in ("left", "right") for strip in _HAND_STRIPS),
     *(f"{side} {part}" for side in ("left", "right") for part in ("foot", "toes")),
 )
-NUM_CONES = len(NAMES)
 
 
 @dataclass(frozen=True, eq=False)
