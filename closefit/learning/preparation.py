@@ -64,7 +64,8 @@ class Recipe:
                 )
         if not self.generated_hours >= 0.0:
             raise ConfigError(
-                f"`{self.generated_hours:g}` hours cannot be generated", hint="say --generate 2"
+                f"`{self.generated_hours:g}` hours cannot be generated",
+                hint="for example --generate 2",
             )
         if self.unit_m is not None and not self.unit_m > 0.0:
             raise ConfigError(
@@ -150,7 +151,7 @@ def _pairs(sources: list[MotionSource], seed: int, body: Body, emit: Emit) -> It
 
 
 def _variants(motion: PairMotion, recipe: Recipe) -> Iterator[PairMotion]:
-    """Yield the motion, its mirror image, and both at other tempi, as far as wanted."""
+    """Yield the motion, its mirror image, and both at other tempi, as the recipe requires."""
     for seen in (motion, mirror(motion)) if recipe.mirror else (motion,):
         yield seen
         for tempo in recipe.tempi:

@@ -163,7 +163,7 @@ def _described(
 
 
 class _Block(nn.Module):
-    """Attention to the own frames, to the other person's, feed-forward; each after AdaLN."""
+    """Attention to a person's own frames, to the other person's, feed-forward; each with AdaLN."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()

@@ -111,7 +111,7 @@ def pair_distances(joints: Float[Tensor, "*batch 2 24 3"]) -> Float[Tensor, "*ba
 
 
 def hip_centred(joints: Float[Tensor, "*batch 24 3"]) -> Float[Tensor, "*batch 24 3"]:
-    """Joints about the own hip midpoint."""
+    """Joints about the hip midpoint."""
     return joints - joints[..., HIPS, :].mean(-2, keepdim=True)
 
 

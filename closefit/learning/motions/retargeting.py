@@ -1,10 +1,9 @@
-"""Carrying motion of another skeleton over to the body, by aligning the two rest poses.
+"""Retargeting motion of another skeleton to the body, by aligning the two rest poses.
 
-World rotations are copied: the body's part turns from its rest pose as the source's part does from
-the source's, after the two rest poses are laid on each other. Limbs are laid along each other's
-bones; the pelvis, the spine, the head and the collars stand upright in both rest poses, and feet
-stand flat, so for these only the direction in which the figure faces is aligned (their joints sit
-in different anatomical places, and the direction from one to the next would tilt them).
+World rotations relative to the rest pose are copied after the two rest poses are aligned. Limbs are
+aligned along their bones. The pelvis, the spine, the head and the collars are upright in both rest
+poses, and feet are flat: for these only the heading is aligned, because their joints sit in
+different anatomical places and the direction from one to the next would tilt them.
 
 Horizontal positions keep the source's scale, so that two people in one frame keep their distance;
 heights are scaled by the ratio of leg lengths (`floor` then sets the soles on y = 0).
@@ -28,7 +27,7 @@ from closefit.learning.motions.skeletons import Z_UP_TO_Y_UP, SourceMotion, matc
 from closefit.records import PairMotion
 
 GUESSED_UNITS_M = (1.0, 0.01, 0.001)
-"""Metres, centimetres, millimetres: what a file that does not say its unit may have."""
+"""Metres, centimetres, millimetres: possible units of a file that does not state its unit."""
 
 LEG_LENGTHS_M = (0.35, 1.2)
 """Hip to ankle of a small child and of a very tall adult, with some room."""
@@ -55,7 +54,7 @@ FLAT = frozenset(JOINT_INDEX[f"{side}_ankle"] for side in SIDES)
 """Feet: of these only the heading is aligned."""
 
 HANDS = frozenset(JOINT_INDEX[f"{side}_hand"] for side in SIDES)
-"""Fingers stay straight: a file's one finger says little about the hand."""
+"""Fingers stay straight: files have a single finger, which does not determine the hand."""
 
 TIPS = HANDS | {JOINT_INDEX[f"{side}_foot"] for side in SIDES}
 
@@ -64,7 +63,7 @@ SPINE = tuple(
 )
 
 SHAPE_TOLERANCE_M = 0.03
-"""How far a body length may be off the source's before one standard deviation of shape is spent."""
+"""Error of a body length that weighs as much as one standard deviation of shape."""
 
 SHAPE_ITERATIONS = 4
 
@@ -80,7 +79,7 @@ class _Figure:
 
 
 def retarget(source: SourceMotion, body: Body, unit_m: float | None = None) -> PairMotion:
-    """Carry one person's motion over to `body`.
+    """Retarget one person's motion to `body`.
 
     Args:
         source: World y or z up, as the rest pose stands; in any unit.
@@ -178,7 +177,7 @@ def _with_y_up(source: SourceMotion, upright: Float[np.ndarray, "3"]) -> SourceM
     """Turn a file whose rest pose stands along z, as some programs write them.
 
     Raises:
-        InputError: The rest pose does not stand, so it says nothing about the figure.
+        InputError: The rest pose does not stand.
     """
     share = upright / max(float(np.linalg.norm(upright)), 1e-12)
     if share[1] > STANDING_SHARE:
@@ -210,7 +209,7 @@ def check_leg_length(length_m: float, origin: str) -> None:
         raise InputError(
             f"the person in `{origin}` is about {length_m / LEG_SHARE:.3g} m tall "
             f"(legs of {length_m:.3g} m)",
-            hint="say how long one unit of the file is with --unit, in metres",
+            hint="give the length of one unit of the file in metres with --unit",
         )
 
 
@@ -241,7 +240,7 @@ def _copied_rotations(
 def _with_whole_spine(
     world: Float[Tensor, "frame 24 3 3"], has: frozenset[int]
 ) -> Float[Tensor, "frame 24 3 3"]:
-    """Give spine joints that the source lacks their share of the turn between their neighbours."""
+    """Interpolate the rotations of spine joints that the source lacks from their neighbours."""
     known = [place for place, joint in enumerate(SPINE) if joint in has]
     for low, high in itertools.pairwise(known):
         for place in range(low + 1, high):

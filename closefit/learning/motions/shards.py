@@ -218,7 +218,7 @@ def _read_clips(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     except (*UNREADABLE, AttributeError, TypeError) as error:
         raise _damaged(folder, f"`{CLIPS}` is cut short or something else") from error
     if not isinstance(meta, dict):
-        raise _damaged(folder, f"`{CLIPS}` does not say what it is")
+        raise _damaged(folder, f"`{CLIPS}` has no description of its format")
     return meta, arrays
 
 

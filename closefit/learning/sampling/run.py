@@ -73,7 +73,7 @@ class SampleRequest:
                 )
         if self.person is not None and self.given is None:
             raise ConfigError(
-                f"`--person {self.person}` says whose motion is known, but none is given",
+                f"`--person {self.person}` needs a motion file, but none is given",
                 hint="name the motion with --given FILE, or leave out --person",
             )
 
@@ -101,7 +101,7 @@ def draw_samples(
     Raises:
         WeightsError: The checkpoint is missing, damaged or of another architecture.
         InputError: The given motion cannot be used.
-        ConfigError: The given motion is shorter than what is asked for.
+        ConfigError: The given motion is shorter than `frames`.
         OutputFolderError: `out` holds samples already, or cannot be written to.
         DiskFullError: The disk is full.
     """
@@ -129,7 +129,7 @@ def draw_samples(
 
 
 def _cut(motion: PairMotion, request: SampleRequest) -> PairMotion:
-    """The first frames of the given motion, as many as wanted."""
+    """The first frames of the given motion, as many as the request has."""
     length = len(motion.pelvis_m)
     if request.frames is not None and request.frames > length:
         raise ConfigError(
