@@ -22,7 +22,6 @@ from closefit.body.skeleton import JOINT_INDEX
 from closefit.geometry.penetration import average_penetration_depth_mm
 from closefit.learning.choreography import KINDS
 from closefit.learning.choreography.generator import Solved, solve
-from closefit.learning.choreography.objective import Contacts
 from closefit.learning.choreography.scripts import FPS, Scripts, sample_scripts
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -62,8 +61,8 @@ def main() -> None:
 def measure(body: Body, scripts: Scripts, solved: Solved) -> list[tuple[str, torch.Tensor]]:
     """Return the kind and the figures of each motion of a batch."""
     posed = solved.bodies.pose(solved.rotations, solved.pelvis)
-    weight = solved.draft.contact_weight
-    gap, _ = solved.bodies.contact_gaps(posed, Contacts(scripts.sites, weight))
+    weight = solved.draft.constraints.touching
+    gap, _ = solved.bodies.contact_gaps(posed, scripts.constraints.sites)
     joints = posed.transforms[..., :3, 3]
     speed = FPS * joints.diff(dim=0).norm(dim=-1)
     acceleration = FPS**2 * joints.diff(n=2, dim=0).norm(dim=-1)

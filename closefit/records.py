@@ -251,7 +251,7 @@ class OptimizedMotion(Motion):
 
 @dataclass(frozen=True, kw_only=True)
 class PairMotion:
-    """Motion in a world frame, without a camera: what motion files, generators and the prior give.
+    """Motion in a world frame, without a camera: the content of motion files and of shards.
 
     World frame: y up, metres, the floor at y = 0 where there is one. One person (axis of size 1)
     or two; two people share the frame.
@@ -265,9 +265,6 @@ class PairMotion:
         body_name: `closefit` or `smpl`.
         name: Where it comes from, for example `60_05+61_05` or `hug/seed12`.
     """
-
-    KIND: ClassVar[str] = "pair motion"
-    VERSION: ClassVar[int] = 1
 
     rotations: Float[np.ndarray, "frame person 24 3 3"]
     pelvis_m: Float[np.ndarray, "frame person 3"]
@@ -285,7 +282,7 @@ class PersonEstimates:
         rotations: Local joint rotation matrices; joint 0 maps the body frame (y up, facing +z) into
             the camera frame. Identity where not `known`.
         transl_m: Position of the pelvis in the camera frame; NaN where unknown.
-        known: The tool says something about this person in this frame.
+        known: The tool has an estimate of this person in this frame.
         K: Intrinsics that the tool worked with, in pixels of the source video; NaN where unknown.
         tool: Name of the tool or of the layout.
         has_camera: Rotations and positions are relative to the video's camera. If not, joint 0

@@ -1,4 +1,4 @@
-"""What poses are plausible without any learned prior: a relaxed pose, spreads and joint limits.
+"""Plausibility of poses without a learned prior: a relaxed pose, spreads and joint limits.
 
 All numbers are authored from anatomy (usual ranges of motion), in each joint's own rest axes: x to
 the body's left, y up, z forward; the rest pose is the T-pose. A joint's deviation is the rotation
@@ -56,7 +56,7 @@ _RANGES: dict[str, _JointRange] = {
         (0.3, -0.15, -1.0), (0.55, 0.55, 0.6), (-1.8, -1.9, -0.7), (1.5, 1.2, 2.4)
     ),
     # The forearm folds forward by a negative turn about y. How much of it shows as a turn about z
-    # depends on the twist of the upper arm, which joints cannot tell.
+    # depends on the twist of the upper arm, which joint positions do not determine.
     "left_elbow": _JointRange(
         (0.1, -0.6, 0.3), (0.3, 0.6, 0.35), (-1.2, -1.9, -0.5), (1.2, 0.6, 0.9)
     ),

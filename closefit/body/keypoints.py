@@ -79,6 +79,8 @@ _FEET = (
     ("right_big_toe", "right_small_toe"),
 )
 
+_BELOW_NECK = (("neck", "mid_hip"), *_TRUNK[:2], *_ARMS_AND_LEGS, *_FEET)
+
 COCO17 = KeypointSet(
     points=_named(
         "nose", "left_eye", "right_eye", "left_ear", "right_ear",
@@ -104,14 +106,7 @@ HALPE26 = KeypointSet(
             "left_heel", "right_heel",
         ),
     },
-    limb_names=(
-        *_FACE,
-        ("head_top", "neck"),
-        ("neck", "mid_hip"),
-        *_TRUNK[:2],
-        *_ARMS_AND_LEGS,
-        *_FEET,
-    ),
+    limb_names=(*_FACE, ("head_top", "neck"), *_BELOW_NECK),
 )  # fmt: skip
 
 OPENPOSE25 = KeypointSet(
@@ -130,14 +125,7 @@ OPENPOSE25 = KeypointSet(
             "right_big_toe", "right_small_toe", "right_heel",
         ),
     },
-    limb_names=(
-        *_FACE,
-        ("nose", "neck"),
-        ("neck", "mid_hip"),
-        *_TRUNK[:2],
-        *_ARMS_AND_LEGS,
-        *_FEET,
-    ),
+    limb_names=(*_FACE, ("nose", "neck"), *_BELOW_NECK),
 )  # fmt: skip
 
 LSP14 = KeypointSet(
@@ -216,15 +204,3 @@ class KeypointRegressor:
     def of(self, posed: PosedBody) -> Float[Tensor, "*batch keypoint 3"]:
         """Return the keypoints of `body.subset(vertex_indices)`, posed."""
         return self(posed.joints, posed.vertices)
-
-
-def keypoint_positions(
-    body: Body, posed: PosedBody, keypoint_set: str
-) -> Float[Tensor, "*batch keypoint 3"]:
-    """Return the keypoints of a posed whole body, in its frame (metres).
-
-    Raises:
-        WeightsError: The body file does not name a landmark that the set needs.
-    """
-    regressor = KeypointRegressor(body, keypoint_set)
-    return regressor(posed.joints, posed.vertices[..., regressor.vertex_indices, :])

@@ -62,7 +62,7 @@ class Body:
     posedirs: Float[Tensor, "vertex 3 207"] | None
     """SMPL's pose correctives; the free body has none."""
     landmarks: Mapping[str, int]
-    """Vertex index of each anatomical point the body knows (see `keypoints.LANDMARKS`)."""
+    """Vertex index of each anatomical point that the body file names."""
 
     parents: ClassVar[tuple[int, ...]] = PARENTS
 

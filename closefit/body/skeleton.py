@@ -43,7 +43,7 @@ JOINT_INDEX: Final = {name: index for index, name in enumerate(JOINT_NAMES)}
 
 
 def other_side(name: str) -> str:
-    """Return the name with left and right exchanged (itself for points on the midline)."""
+    """Return the name with left and right swapped (itself for points on the midline)."""
     if name.startswith("left_"):
         return "right_" + name.removeprefix("left_")
     return "left_" + name.removeprefix("right_") if name.startswith("right_") else name

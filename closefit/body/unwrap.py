@@ -24,7 +24,7 @@ def unwrap(
     Args:
         vertices: The rest body (y up, facing +z, arms along x), metres.
         faces: Corners of the triangles.
-        weights: Skinning weights, which say to which part a face belongs.
+        weights: Skinning weights, which determine the part of each face.
     """
     part_weights = weights @ np.eye(len(PART_NAMES))[list(JOINT_PART)]
     part = part_weights[faces].sum(axis=1).argmax(axis=-1)

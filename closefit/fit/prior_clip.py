@@ -5,14 +5,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body.keypoints import KEYPOINT_SETS
+from closefit.body.pose import PairPose
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
 from closefit.prior.conditions import KEYPOINT_SET
 from closefit.prior.objective import FPS
-from closefit.prior.state import PairPose
 from closefit.prior.timing import between
-from closefit.prior.view import rays_from_pixels
+from closefit.prior.view import normalised_keypoints
 
 SAME_RATE = 0.02
 """Frame rates that differ by less than this share count as the prior's own."""
@@ -38,7 +38,7 @@ def rays_at(
     # A set without the face still says most of what matters.
     order = [names.index(name) if name in names else -1 for name in wanted]
     pixels = torch.cat([targets.points_px, targets.weight[..., None]], -1)
-    rays = rays_from_pixels(pixels, targets.K)
+    rays = normalised_keypoints(pixels, targets.K)
     rays = torch.nn.functional.pad(rays, (0, 0, 0, 1))[:, :, order]
     below, above, share = between(times, targets.num_frames)
     share = share[:, None, None].to(rays)

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
+from closefit.body.pose import PairPose
 from closefit.fit.objective import MotionObjective, PosedPeople, motion_terms
-from closefit.fit.prior_clip import variables_of
+from closefit.fit.prior_clip import pose_of, variables_of
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.terms import Term
 from closefit.fit.weights import (
@@ -29,7 +30,7 @@ from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
 from closefit.init.clip_fit import ClipFit, fit_clip
 from closefit.init.from_estimate import implied_statures, start_from_estimate
 from closefit.init.near_reference import pose_term, relative_translation_loss, stature_term
-from closefit.init.prior_start import PoseEstimate, PriorStart, sample_start
+from closefit.init.prior_start import sample_start
 from closefit.prior.network import Denoiser
 from closefit.records import PersonEstimates
 
@@ -71,8 +72,8 @@ def fit_from_prior(
         settings: How to use it.
         on_step: Called with (steps done, steps in all).
     """
-    start = sample_start(network, body, targets, settings.samples, settings.seed)
-    return _fit_near(body, targets, limits, settings, start, on_step)
+    expected, sigma_rad = sample_start(network, body, targets, settings.samples, settings.seed)
+    return _fit_near(body, targets, limits, settings, expected, sigma_rad, on_step)
 
 
 def fit_pair(
@@ -100,18 +101,18 @@ def fit_pair(
     """
     device = targets.K.device
     known = torch.as_tensor(estimates.known, device=device)
-    begin = PoseEstimate(start_from_estimate(body, targets, estimates), known)
-    start = sample_start(network, body, targets, settings.samples, settings.seed, begin)
+    begin = start_from_estimate(body, targets, estimates)
+    expected, sigma_rad = sample_start(
+        network, body, targets, settings.samples, settings.seed, (pose_of(begin), known)
+    )
     share = ESTIMATE_SHARE * known[..., None, None, None].repeat(1, 1, 24, 1, 1)
     if not estimates.has_camera:
         share[:, :, 0] = 0.0  # the camera's heading is only a rough estimate
     rotations = torch.as_tensor(estimates.rotations, device=device).float()
-    mixed = matrix_from_6d(matrix_to_6d(torch.lerp(start.expected.rotations, rotations, share)))
-    start = dataclasses.replace(
-        start, expected=dataclasses.replace(start.expected, rotations=mixed)
-    )
-    statures = stature_term(implied_statures(body, begin.variables, estimates))
-    return _fit_near(body, targets, limits, settings, start, on_step, statures)
+    mixed = matrix_from_6d(matrix_to_6d(torch.lerp(expected.rotations, rotations, share)))
+    expected = dataclasses.replace(expected, rotations=mixed)
+    statures = stature_term(implied_statures(body, begin, estimates))
+    return _fit_near(body, targets, limits, settings, expected, sigma_rad, on_step, statures)
 
 
 def _fit_near(
@@ -119,19 +120,20 @@ def _fit_near(
     targets: KeypointTargets,
     limits: JointLimits,
     settings: PriorFit,
-    start: PriorStart,
+    expected: PairPose,
+    sigma_rad: Float[Tensor, "frame person 24"],
     on_step: Callable[[int, int], None],
     *more: Term[PosedPeople],
 ) -> ClipFit:
-    """Fit the clip from `start`, near its poses and relative translations."""
-    expected, hidden = start.expected, hidden_share(targets)
+    """Fit the clip from `expected`, near its poses and relative translations."""
+    hidden = hidden_share(targets)
     outlier = REFERENCE_OUTLIER_SIGMAS
-    trust = torch.full_like(start.sigma_rad, settings.trust)
+    trust = torch.full_like(sigma_rad, settings.trust)
     terms = [
         *motion_terms(
             body, limits, MotionWeights.with_prior(pose=settings.pose, keypoints=PRIOR_KEYPOINTS)
         ),
-        pose_term(expected.rotations, start.sigma_rad, trust, outlier),
+        pose_term(expected.rotations, sigma_rad, trust, outlier),
         *more,
         Term(
             "relative translation",

@@ -10,17 +10,10 @@ from pathlib import Path
 from closefit.body import Body
 from closefit.errors import ConfigError, InputError
 from closefit.events import Emit, Notice, Step, ignore
-from closefit.learning.motions import (
-    MotionShards,
-    MotionSource,
-    compose_pairs,
-    find_motions,
-    mirror,
-    opened,
-    resample,
-    retime,
-    write_shards,
-)
+from closefit.learning.motions.composing import compose_pairs
+from closefit.learning.motions.editing import mirror, resample, retime
+from closefit.learning.motions.reading import MotionSource, find_motions, opened
+from closefit.learning.motions.shards import MotionShards, write_shards
 from closefit.records import PairMotion
 
 FPS = 30.0
@@ -71,7 +64,8 @@ class Recipe:
                 )
         if not self.generated_hours >= 0.0:
             raise ConfigError(
-                f"`{self.generated_hours:g}` hours cannot be generated", hint="say --generate 2"
+                f"`{self.generated_hours:g}` hours cannot be generated",
+                hint="for example --generate 2",
             )
         if self.unit_m is not None and not self.unit_m > 0.0:
             raise ConfigError(
@@ -109,7 +103,7 @@ def prepare(folder: Path, recipe: Recipe, body: Body, emit: Emit = ignore) -> Mo
 def _without_excluded(
     found: list[MotionSource], patterns: tuple[str, ...], emit: Emit
 ) -> list[MotionSource]:
-    """Drop what is excluded; a pattern that fits nothing would let held-out motion through."""
+    """Drop excluded motions. A pattern without a match is an error: held-out motion could stay."""
     matches = {pattern: 0 for pattern in patterns}
     kept = []
     for source in found:
@@ -157,7 +151,7 @@ def _pairs(sources: list[MotionSource], seed: int, body: Body, emit: Emit) -> It
 
 
 def _variants(motion: PairMotion, recipe: Recipe) -> Iterator[PairMotion]:
-    """Yield the motion, its mirror image, and both at other tempi, as far as wanted."""
+    """Yield the motion, its mirror image, and both at other tempi, as the recipe requires."""
     for seen in (motion, mirror(motion)) if recipe.mirror else (motion,):
         yield seen
         for tempo in recipe.tempi:

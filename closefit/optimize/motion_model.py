@@ -15,7 +15,7 @@ from closefit.fit.prior_clip import clip_times, frame_times, pose_of, rays_at
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables
 from closefit.geometry.rotations import matrix_to_6d
-from closefit.prior.diffusion import LOWEST_LEVEL, diffuse
+from closefit.prior.diffusion import LOWEST_TIMESTEP, diffuse
 from closefit.prior.network import Denoiser
 from closefit.prior.sampling import ClipSampler
 from closefit.prior.timing import pose_at
@@ -142,18 +142,18 @@ class PriorMotion:
         return [*self._network.parameters(), self._betas]
 
     def _diffused(self, seed: int) -> Float[Tensor, "1 window 16 2 157"]:
-        """The start as the prior's state, with noise of the lowest level."""
+        """The start as the prior's state, with noise of the lowest timestep."""
         sampled = pose_at(pose_of(self._start), self._times)
         x0 = self._sampler.encode(self._sampler.padded(sampled))
         noise = self._sampler.noise(1, torch.Generator().manual_seed(seed))
-        return diffuse(x0, noise, torch.full((1,), LOWEST_LEVEL, device=x0.device))
+        return diffuse(x0, noise, torch.full((1,), LOWEST_TIMESTEP, device=x0.device))
 
     def _output(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
         """Pose 6D, pelvis ray and log depth of a window of the clip."""
         where = frame_times(self._num_frames, len(self._times))[start:stop]
         first, last = int(where[0]), min(int(where[-1]) + 1, len(self._times) - 1)
         pose = pose_at(
-            self._sampler.stretch(self._x1, LOWEST_LEVEL, first, last + 1), where - first
+            self._sampler.predict_frames(self._x1, LOWEST_TIMESTEP, first, last + 1), where - first
         )
         depth = pose.pelvis_m[..., 2:].clamp_min(LEAST_DEPTH_M)
         return (

@@ -1,4 +1,4 @@
-"""What the network is told: keypoints of both people in the view, and how the view was taken."""
+"""The network's conditions: keypoints of both people in the view, and how the view was taken."""
 
 from typing import NamedTuple
 
@@ -19,10 +19,10 @@ class Conditions(NamedTuple):
 
     Attributes:
         keypoints: x, y in the view (unit: apparent size) and confidence; 0, 0, 0 where unknown.
-        known: The person is observed in this frame; where False the network sees a mask token.
-        view: log apparent size and pitch of the view.
+        known: The person is observed in this frame; elsewhere a mask token is put in.
+        view: Log apparent size and pitch of the view.
         features: Image feature per person; size 0 for a prior without image features.
-        features_known: Whether `features` hold anything.
+        features_known: Where `features` is valid.
     """
 
     keypoints: Float[Tensor, "*batch frame person 17 3"]
@@ -34,17 +34,17 @@ class Conditions(NamedTuple):
     @classmethod
     def of(
         cls,
-        rays: Float[Tensor, "*batch frame person 17 3"],
+        keypoints: Float[Tensor, "*batch frame person 17 3"],
         view: View,
         features: Float[Tensor, "*batch frame person feature"] | None = None,
         features_known: Bool[Tensor, "*batch frame person"] | None = None,
     ) -> "Conditions":
-        """Express camera rays (x/z, y/z, confidence) in their view.
+        """Express normalised keypoints (x/z, y/z, confidence) in their view.
 
-        A person all of whose keypoints have confidence 0 in a frame is unknown there. Features are
-        known where the person is, unless `features_known` says otherwise.
+        A person whose keypoints all have confidence 0 in a frame is unknown there. Features are
+        known where the person is, unless `features_known` restricts them further.
         """
-        keypoints = view.rays(rays)
+        keypoints = view.keypoints(keypoints)
         seen = keypoints[..., 2:] > 0
         xy = torch.where(seen, keypoints[..., :2].clamp(-REACH, REACH), 0.0)
         known = seen[..., 0].any(-1)

@@ -1,7 +1,8 @@
 """The noise schedule and deterministic sampling (DDIM) of a model that predicts x0.
 
-`alpha_bar[t]` is the share of the signal's variance that is left at level t: a cosine of 100 levels
-(Nichol and Dhariwal 2021, s = 0.008, beta at most 0.999), as the paper's release has it.
+`ALPHA_BAR[t]` is the share of the signal's variance that is left at timestep t: a cosine schedule
+of 100 timesteps (Nichol and Dhariwal 2021, s = 0.008, beta at most 0.999), as in the paper's
+release.
 """
 
 import itertools
@@ -12,30 +13,30 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-NUM_LEVELS = 100
-SAMPLING_LEVELS: tuple[int, ...] = (99, 80, 60, 40, 20, 0)
-"""Levels at which sampling asks the network, the noisiest first.
+NUM_TIMESTEPS = 100
+SAMPLING_TIMESTEPS: tuple[int, ...] = (99, 80, 60, 40, 20, 0)
+"""Timesteps at which sampling calls the network, the noisiest first.
 
-The release starts at 80, where a ninth of the variance is signal: in a whole window of frames that
-is easily seen, and a network that is given noise alone there takes the noise for it.
+The release starts at 80. There a ninth of the variance is still signal; a network that is given
+pure noise at 80 mistakes the noise for signal.
 """
 
-LOWEST_LEVEL = SAMPLING_LEVELS[-2]
-"""The lowest sampling level above zero: where x1 of the optimisation lies (paper section 3.3)."""
+LOWEST_TIMESTEP = SAMPLING_TIMESTEPS[-2]
+"""The lowest sampling timestep above zero, which x1 of the optimisation has (paper section 3.3)."""
 
 OFFSET = 0.008
 MAX_BETA = 0.999
 
 
-def cosine_alpha_bar(levels: int = NUM_LEVELS) -> Float[Tensor, " level"]:
-    """Signal variance left at every level."""
+def cosine_alpha_bar(timesteps: int = NUM_TIMESTEPS) -> Float[Tensor, " timestep"]:
+    """Signal variance left at every timestep."""
 
     def signal(share: float) -> float:
         return math.cos((share + OFFSET) / (1.0 + OFFSET) * math.pi / 2.0) ** 2
 
     kept = [
-        max(1.0 - MAX_BETA, signal((level + 1) / levels) / signal(level / levels))
-        for level in range(levels)
+        max(1.0 - MAX_BETA, signal((step + 1) / timesteps) / signal(step / timesteps))
+        for step in range(timesteps)
     ]
     return torch.tensor(kept, dtype=torch.float64).cumprod(0).float()
 
@@ -46,18 +47,18 @@ ALPHA_BAR = cosine_alpha_bar()
 def diffuse(
     x0: Float[Tensor, "batch *rest"],
     noise: Float[Tensor, "batch *rest"],
-    level: Int[Tensor, " batch"],
+    timestep: Int[Tensor, " batch"],
 ) -> Float[Tensor, "batch *rest"]:
-    """Add noise up to `level`."""
-    alpha = ALPHA_BAR.to(x0)[level].reshape(-1, *[1] * (x0.ndim - 1))
+    """Add the noise of a timestep."""
+    alpha = ALPHA_BAR.to(x0)[timestep].reshape(-1, *[1] * (x0.ndim - 1))
     return alpha.sqrt() * x0 + (1.0 - alpha).sqrt() * noise
 
 
 def ddim_step(
-    x: Float[Tensor, "*batch"], x0: Float[Tensor, "*batch"], level: int, next_level: int
+    x: Float[Tensor, "*batch"], x0: Float[Tensor, "*batch"], timestep: int, next_timestep: int
 ) -> Float[Tensor, "*batch"]:
-    """Go from `level` to `next_level` along the predicted noise (eta = 0)."""
-    here, there = (float(ALPHA_BAR[index]) for index in (level, next_level))
+    """Go from one timestep to the next along the predicted noise (eta = 0)."""
+    here, there = (float(ALPHA_BAR[index]) for index in (timestep, next_timestep))
     noise = (x - math.sqrt(here) * x0) / math.sqrt(1.0 - here)
     return math.sqrt(there) * x0 + math.sqrt(1.0 - there) * noise
 
@@ -65,16 +66,16 @@ def ddim_step(
 def sample(
     denoise: Callable[[Float[Tensor, "batch *rest"], int], Float[Tensor, "batch *rest"]],
     noise: Float[Tensor, "batch *rest"],
-    levels: tuple[int, ...] = SAMPLING_LEVELS,
+    timesteps: tuple[int, ...] = SAMPLING_TIMESTEPS,
 ) -> Float[Tensor, "batch *rest"]:
     """Draw x0 by DDIM.
 
     Args:
-        denoise: Predicts x0 from a noisy state and its level.
+        denoise: Predicts x0 from a noisy state and its timestep.
         noise: Unit normal start; the same noise gives the same sample.
-        levels: Levels to visit, falling.
+        timesteps: Falling.
     """
     x = noise
-    for level, next_level in itertools.pairwise(levels):
-        x = ddim_step(x, denoise(x, level), level, next_level)
-    return denoise(x, levels[-1])
+    for timestep, next_timestep in itertools.pairwise(timesteps):
+        x = ddim_step(x, denoise(x, timestep), timestep, next_timestep)
+    return denoise(x, timesteps[-1])

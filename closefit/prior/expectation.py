@@ -7,53 +7,54 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body.keypoints import KEYPOINT_SETS
-from closefit.body.mirroring import mirrored_pose
+from closefit.body.pose import PairPose
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
 from closefit.prior.conditions import KEYPOINT_SET
-from closefit.prior.diffusion import SAMPLING_LEVELS
+from closefit.prior.diffusion import SAMPLING_TIMESTEPS
 from closefit.prior.network import WINDOW, Denoiser
-from closefit.prior.sampling import ClipSampler, mean_pose
-from closefit.prior.state import PairPose
+from closefit.prior.sampling import ClipSampler
 from closefit.prior.timing import pose_at
 
 STRIDE = WINDOW // 4
-"""Every frame is in four windows: what a window's middle says is better than what its ends say."""
+"""Every frame is in four windows: predictions are better in a window's middle than at its ends."""
 
 PACES = (2, 3)
-"""Half a second says little about someone who is hidden for longer: with every second or third
-frame only, a window spans as many times the time. Training speeds motion up nearly as much."""
+"""For people who are hidden for longer than half a second: of every second or third frame only, a
+window spans two or three times as long. Training speeds motion up by nearly as much."""
 
 MOSTLY_SEEN, MOSTLY_HIDDEN = 0.65, 0.35
-"""Shares of known keypoints from which on the longer view counts not at all, and alone."""
+"""Shares of known keypoints: above the first the longer span has weight 0, below the second 1."""
 
 
 def expected_motion(
-    network: Denoiser, rays: Float[Tensor, "frame 2 17 3"], answers: int, seed: int
+    network: Denoiser, keypoints: Float[Tensor, "frame 2 17 3"], answers: int, seed: int
 ) -> PairPose:
-    """Expect a motion (`frame person`, camera axes): what the network says of noise in one step.
+    """Predict a motion (`frame person`, camera axes) from pure noise in one step.
 
-    Trained to the least squared error, it says the mean of all motions that fit, which is nearer
-    to the truth than any sample, though less lively. Poses of people who are mostly hidden are
-    what it says of a longer stretch of time. The clip and its mirror image are asked with
-    the same noise, so that the mirrored clip has exactly the mirrored motion.
+    The network is trained to the least squared error, so its prediction is the mean of all motions
+    that fit. It is nearer to the truth than any sample, though less lively. Poses of people who are
+    mostly hidden come from a longer span of time. The clip and its mirror image are predicted with
+    the same noise, so that a mirrored clip gives exactly the mirrored motion.
 
     Args:
         network: Trained network.
-        rays: Observed keypoints (x/z, y/z, confidence), COCO order; confidence 0: unknown.
-        answers: Answers that are averaged, of the clip and of its mirror image.
+        keypoints: Normalised keypoints, COCO order.
+        answers: Predictions that are averaged, of the clip and of its mirror image.
         seed: Seed of the noise.
     """
-    native = _answer(network, rays, answers, seed)
-    known = (rays[..., 2] > 0).float().mean(-1)
+    native = _answer(network, keypoints, answers, seed)
+    known = (keypoints[..., 2] > 0).float().mean(-1)
     hidden = ((MOSTLY_SEEN - known) / (MOSTLY_SEEN - MOSTLY_HIDDEN)).clamp(0.0, 1.0)
-    paces = [pace for pace in PACES if pace <= len(rays)]
+    paces = [pace for pace in PACES if pace <= len(keypoints)]
     if not paces or not bool(hidden.any()):
         return native
     longer = [
-        [_answer_at(network, rays, first, pace, answers, seed) for first in range(pace)]
+        PairPose.joined(
+            [_answer_at(network, keypoints, first, pace, answers, seed) for first in range(pace)]
+        ).mean()
         for pace in paces
     ]
-    far = mean_pose(PairPose.stacked([mean_pose(PairPose.stacked(poses)) for poses in longer]))
+    far = PairPose.joined(longer).mean()
     pose_6d = torch.lerp(
         matrix_to_6d(native.rotations), matrix_to_6d(far.rotations), hidden[..., None, None]
     )
@@ -62,43 +63,35 @@ def expected_motion(
 
 def _answer_at(
     network: Denoiser,
-    rays: Float[Tensor, "frame 2 17 3"],
+    keypoints: Float[Tensor, "frame 2 17 3"],
     first: int,
     pace: int,
     answers: int,
     seed: int,
 ) -> PairPose:
-    """What is expected if only every `pace`th frame is seen, from the `first` on, in all frames."""
-    answer = _answer(network, rays[first::pace], answers, seed)
-    times = (torch.arange(len(rays)) - first) / pace
-    return pose_at(answer, times.clamp(0.0, answer.pelvis_m.shape[0] - 1.0).to(rays))
+    """Predict all frames from every `pace`th one, beginning with `first`."""
+    answer = _answer(network, keypoints[first::pace], answers, seed)
+    times = (torch.arange(len(keypoints)) - first) / pace
+    return pose_at(answer, times.clamp(0.0, answer.pelvis_m.shape[0] - 1.0).to(keypoints))
 
 
 def _answer(
-    network: Denoiser, rays: Float[Tensor, "frame 2 17 3"], answers: int, seed: int
+    network: Denoiser, keypoints: Float[Tensor, "frame 2 17 3"], answers: int, seed: int
 ) -> PairPose:
-    """Mean answer for a clip and its mirror image."""
+    """Mean prediction for a clip and its mirror image."""
 
     def answered(seen: Float[Tensor, "frame 2 17 3"]) -> PairPose:
         sampler = ClipSampler(network, seen, stride=STRIDE)
         generator = torch.Generator().manual_seed(seed)
-        return mean_pose(sampler.sample(answers, generator, levels=SAMPLING_LEVELS[:1]))
+        return sampler.sample(answers, generator, timesteps=SAMPLING_TIMESTEPS[:1]).mean()
 
-    return mean_pose(
-        PairPose.stacked([answered(rays), mirrored_people(answered(mirrored_rays(rays)))])
-    )
-
-
-def mirrored_rays(rays: Float[Tensor, "frame 2 17 3"]) -> Float[Tensor, "frame 2 17 3"]:
-    """Keypoints of the clip seen in a mirror: left and right change places."""
-    swapped = rays[:, :, list(KEYPOINT_SETS[KEYPOINT_SET].swap)]
-    return swapped * rays.new_tensor([-1.0, 1.0, 1.0])
+    mirrored = answered(mirrored_keypoints(keypoints)).mirrored()
+    return PairPose.joined([answered(keypoints), mirrored]).mean()
 
 
-def mirrored_people(pose: PairPose) -> PairPose:
-    """People seen in a mirror, in camera axes."""
-    return PairPose(
-        rotations=mirrored_pose(pose.rotations),
-        betas=pose.betas,
-        pelvis_m=pose.pelvis_m * pose.pelvis_m.new_tensor([-1.0, 1.0, 1.0]),
-    )
+def mirrored_keypoints(
+    keypoints: Float[Tensor, "frame 2 17 3"],
+) -> Float[Tensor, "frame 2 17 3"]:
+    """Keypoints of the clip seen in a mirror: left and right are swapped."""
+    swapped = keypoints[:, :, list(KEYPOINT_SETS[KEYPOINT_SET].swap)]
+    return swapped * keypoints.new_tensor([-1.0, 1.0, 1.0])

@@ -26,14 +26,14 @@ HINT = (
 
 @dataclass(frozen=True, kw_only=True)
 class PriorFacts:
-    """What a checkpoint says about itself.
+    """Header of a checkpoint.
 
     Attributes:
         network: Size of the network.
-        body: Body model whose shapes and proportions it learned.
-        features: Kind of image features it was trained with; `none` without.
+        body: Body model of the training data.
+        features: Kind of image features it was trained with, or `none`.
         steps: Training steps.
-        data: What it was trained on, for people.
+        data: Description of the training data.
     """
 
     network: NetworkConfig
@@ -64,7 +64,7 @@ def save_prior(path: Path, network: Denoiser, facts: PriorFacts) -> None:
 
 
 def load_prior(path: Path, device: torch.device | str = "cpu") -> tuple[Denoiser, PriorFacts]:
-    """Read a checkpoint; the network comes ready for use (no dropout, no gradients).
+    """Read a checkpoint; the network is in evaluation mode and has no gradients.
 
     Raises:
         WeightsMissingError: There is no such file.

@@ -1,4 +1,4 @@
-"""The two mask strategies of the paper (section 3.2), as masks over frames and people."""
+"""The two mask strategies of the paper (section 3.2): which frames and people are hidden."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class MaskingConfig:
         span_probability: Windows in which a run of frames is hidden (strategy 1).
         span_share: Largest share of the window that such a run covers.
         person_probability: Windows in which one whole person is hidden (strategy 2).
-        nobody_probability: Windows in which nothing is observed: what makes free sampling work.
+        nobody_probability: Windows in which nothing is observed, as in unconditional sampling.
         part_probability: People of whom some keypoints are hidden for a run of frames.
         state_probability: Windows whose input state is hidden along with the observation.
         feature_probability: People whose image features are hidden.
@@ -49,7 +49,7 @@ def hidden_frames(
 def hidden_keypoints(
     batch: int, frames: int, keypoints: int, config: MaskingConfig, generator: torch.Generator
 ) -> Bool[Tensor, "batch frame 2 keypoint"]:
-    """Draw keypoints that are hidden for a run of frames: what lies behind the other person.
+    """Draw keypoints that are hidden for a run of frames, as if behind the other person.
 
     Half of the time a neighbourhood of keypoints (COCO orders them from head to feet), else any.
     """
@@ -70,7 +70,7 @@ def random_spans(
     """Draw a run of frames for each entry, of any length up to a share of the window."""
     length = 1.0 + (largest_share * frames - 1.0) * torch.rand(*shape, 1, generator=generator)
     start = (frames - length) * torch.rand(*shape, 1, generator=generator)
-    # A run touches a border more often than its length alone would let it.
+    # A run begins or ends with the window more often than a uniform start would make it.
     start = (start * 1.5 - 0.25 * frames).clamp(min=0.0)
     start = torch.minimum(start, frames - length)
     index = torch.arange(frames, dtype=torch.float32)
@@ -78,7 +78,7 @@ def random_spans(
 
 
 def hide(
-    rays: Float[Tensor, "*batch 3"], hidden: Bool[Tensor, "*batch"]
+    keypoints: Float[Tensor, "*batch 3"], hidden: Bool[Tensor, "*batch"]
 ) -> Float[Tensor, "*batch 3"]:
-    """Set hidden keypoint rays to zero with zero confidence: nothing of them is left."""
-    return torch.where(hidden[..., None], 0.0, rays)
+    """Set hidden normalised keypoints and their confidence to zero."""
+    return torch.where(hidden[..., None], 0.0, keypoints)

@@ -1,8 +1,8 @@
 """The denoiser: a small transformer over two people's frames (paper section 3.2).
 
-Both people go through the same weights; each block attends to the own frames, then to the other
-person's, both read from the block's input so that neither person comes first. Swapping the people
-of the input therefore swaps the output.
+Both people go through the same weights; each block attends to the person's own frames, then to the
+other person's. Both read the block's input, so that neither person comes first: swapping the people
+in the input swaps them in the output.
 """
 
 import math
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from closefit.prior.conditions import NUM_KEYPOINTS, Conditions
-from closefit.prior.diffusion import ALPHA_BAR, NUM_LEVELS
+from closefit.prior.diffusion import ALPHA_BAR, NUM_TIMESTEPS
 from closefit.prior.state import STATE_SIZE
 
 WINDOW = 16
@@ -42,7 +42,7 @@ class NetworkConfig:
 
 
 class Denoiser(nn.Module):
-    """Predicts the clean state of a window from a noisy one, its level and the observations."""
+    """Predicts the clean state of a window from a noisy one, its timestep and the conditions."""
 
     state_mean: Tensor
     state_std: Tensor
@@ -59,6 +59,7 @@ class Denoiser(nn.Module):
         self.state_in = nn.Linear(STATE_SIZE, width)
         self.hidden_state = nn.Parameter(torch.zeros(width))
         self.observation_in = _Observations(config)
+        # The name is that of tensors in checkpoints: it stays.
         self.level_in = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
         last = nn.Linear(width, STATE_SIZE)
@@ -81,22 +82,22 @@ class Denoiser(nn.Module):
     def forward(
         self,
         noisy: Float[Tensor, "batch 16 2 157"],
-        level: Int[Tensor, " batch"],
+        timestep: Int[Tensor, " batch"],
         conditions: Conditions,
         state_hidden: Bool[Tensor, "batch 16 2"] | None = None,
     ) -> Float[Tensor, "batch 16 2 157"]:
         """Predict the clean normalised state.
 
         Args:
-            noisy: Normalised states with noise of `level`.
-            level: Noise level of each window.
-            conditions: Observations; what is hidden in them cannot reach the output.
+            noisy: Normalised states with the noise of `timestep`.
+            timestep: Of each window.
+            conditions: Observations; hidden values do not affect the output.
             state_hidden: Frames whose input state is replaced by a mask token (training).
         """
         observed = self.observation_in(conditions)
-        alpha = ALPHA_BAR.to(noisy)[level].reshape(-1, 1, 1, 1)
-        # What a noisy state of unit variance says by itself. At high levels that is nothing, and
-        # noise would drown the observations; at low levels it is almost the answer.
+        alpha = ALPHA_BAR.to(noisy)[timestep].reshape(-1, 1, 1, 1)
+        # The best estimate from a noisy state of unit variance alone. At high timesteps it is near
+        # zero, so that noise does not outweigh the conditions; at low ones it is almost the answer.
         estimate, doubt = alpha.sqrt() * noisy, (1.0 - alpha).sqrt()
         tokens = self.state_in(estimate)
         if state_hidden is not None:
@@ -105,7 +106,7 @@ class Denoiser(nn.Module):
             estimate = torch.where(hidden, 0.0, estimate)
             doubt = torch.where(hidden, 1.0, doubt)
         tokens = (tokens + observed + self._positions[:, None]).transpose(1, 2)
-        steps = self.level_in(sinusoids(NUM_LEVELS, self.config.width).to(noisy)[level])
+        steps = self.level_in(sinusoids(NUM_TIMESTEPS, self.config.width).to(noisy)[timestep])
         modulation = nn.functional.silu(observed + steps[:, None, None]).transpose(1, 2)
         for block in self.blocks:
             tokens = block(tokens, modulation)
@@ -114,7 +115,7 @@ class Denoiser(nn.Module):
 
 
 class _Observations(nn.Module):
-    """Embeds the conditions of every frame and person; mask tokens stand for what is unknown."""
+    """Embeds the conditions of every frame and person; unknown people get a mask token."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -135,8 +136,8 @@ class _Observations(nn.Module):
         known = conditions.known[..., None]
         embedded = torch.where(known, embedded, self.unknown + self.view(view))
         if self.features is not None and conditions.features.shape[-1]:
-            told = self.features(conditions.features)
-            embedded = embedded + torch.where(conditions.features_known[..., None], told, 0.0)
+            added = self.features(conditions.features)
+            embedded = embedded + torch.where(conditions.features_known[..., None], added, 0.0)
         out: Tensor = embedded
         return out
 
@@ -146,8 +147,8 @@ def _described(
 ) -> tuple[Tensor, ...]:
     """Keypoints in the view, about the person's own middle, that middle, and limbs.
 
-    Of a limb: its vector in the image over its usual length, and how much of it must then point
-    towards the camera or away from it.
+    A limb is described by its vector in the image over its usual length, and by how much of it must
+    then point towards the camera or away from it.
     """
     xy, confidence = keypoints[..., :2], keypoints[..., 2:]
     middle = (xy * confidence).sum(-2) / confidence.sum(-2).clamp_min(1e-6)
@@ -162,7 +163,7 @@ def _described(
 
 
 class _Block(nn.Module):
-    """Attention to the own frames, to the other person's, feed-forward; each after AdaLN."""
+    """Attention to a person's own frames, to the other person's, feed-forward; each with AdaLN."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -205,15 +206,15 @@ class _Attention(nn.Module):
 
     def forward(
         self,
-        asking: Float[Tensor, "batch person frame width"],
-        asked: Float[Tensor, "batch person frame width"],
+        queries: Float[Tensor, "batch person frame width"],
+        keys: Float[Tensor, "batch person frame width"],
     ) -> Float[Tensor, "batch person frame width"]:
-        query = self._split(self.query(asking))
-        key, value = (self._split(part) for part in self.key_value(asked).chunk(2, dim=-1))
+        query = self._split(self.query(queries))
+        key, value = (self._split(part) for part in self.key_value(keys).chunk(2, dim=-1))
         # Written out: for 16 frames the fused kernel's backward pass is many times slower on a CPU.
         scores = query @ key.mT * (query.shape[-1] ** -0.5)
         mixed = scores.softmax(-1) @ value
-        mixed = mixed.transpose(1, 2).flatten(-2).unflatten(0, asking.shape[:2])
+        mixed = mixed.transpose(1, 2).flatten(-2).unflatten(0, queries.shape[:2])
         out: Tensor = self.out(mixed)
         return out
 

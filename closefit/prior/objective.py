@@ -8,16 +8,16 @@ from torch import Tensor
 
 from closefit.body.keypoints import KeypointRegressor
 from closefit.body.model import Body
+from closefit.body.pose import PairPose
 from closefit.body.skeleton import EVALUATION_JOINTS, JOINT_INDEX
 from closefit.geometry.robust import robust_square
 from closefit.prior.conditions import KEYPOINT_SET
-from closefit.prior.state import PairPose
 
 HIPS = [JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]]
 FPS = 30.0
 WILD_M_S = 3.0
-"""Errors of velocity level off beyond this, and those of pixels beyond a body's size: before a
-network has learned to be smooth they would drown everything else."""
+"""The loss of velocities levels off beyond this error, and that of keypoints beyond a body's size:
+in a network that is not yet smooth they would outweigh all other terms."""
 
 CLOSE_M = 1.0
 """Joint pairs of the two people nearer than this count fully in the interaction loss."""
@@ -41,7 +41,7 @@ class PairGeometry:
     """Joints of both people in camera metres, and their keypoints on the plane z = 1."""
 
     joints: Float[Tensor, "*batch frame 2 24 3"]
-    rays: Float[Tensor, "*batch frame 2 17 2"]
+    keypoints: Float[Tensor, "*batch frame 2 17 2"]
 
 
 class GeometryOf:
@@ -49,14 +49,12 @@ class GeometryOf:
 
     def __init__(self, body: Body) -> None:
         """Prepare on the device of `body`."""
-        self._body = body
         self._regressor = KeypointRegressor(body, KEYPOINT_SET)
         self._points = body.subset(self._regressor.vertex_indices)
 
     def __call__(self, pose: PairPose) -> PairGeometry:
         """Pose the skeleton and the face points."""
-        rest = self._body.joints_template[0] + pose.betas @ self._body.joints_dirs[0].T
-        posed = self._points.pose(pose.rotations, pose.betas, pose.pelvis_m - rest)
+        posed = self._points.pose(pose.rotations, pose.betas, pose.transl(self._points))
         keypoints = self._regressor(posed.joints, posed.vertices)
         return PairGeometry(posed.joints, keypoints[..., :2] / keypoints[..., 2:].clamp_min(0.1))
 
@@ -72,17 +70,17 @@ def prior_loss(
     """Weighted terms of Eq. 3 except the state's own error.
 
     Args:
-        predicted: What the network says, in camera axes.
-        truth: What is true.
+        predicted: The network's output, in camera axes.
+        truth: The true poses.
         shown: Geometry of `predicted`.
         target: Geometry of `truth`.
         size: Apparent size of each window's view, the unit of the reprojection error.
         weights: Weights of the terms.
     """
-    pixels = (shown.rays - target.rays) / size[:, None, None, None, None]
+    apart = (shown.keypoints - target.keypoints) / size[:, None, None, None, None]
     moved = (velocity(shown.joints) - velocity(target.joints)).square().sum(-1)
     return {
-        "reprojection": weights.reprojection * robust_square(pixels.square().sum(-1), 1.0).mean(),
+        "reprojection": weights.reprojection * robust_square(apart.square().sum(-1), 1.0).mean(),
         "pose": weights.pose
         * (predicted.rotations - truth.rotations).square().sum((-2, -1)).mean(),
         "shape": weights.shape * (predicted.betas - truth.betas).square().sum(-1).mean(),
@@ -98,7 +96,7 @@ def interaction_loss(
 ) -> Float[Tensor, ""]:
     """Squared error of all distances between the two people's joints (Eq. 5).
 
-    Near pairs matter most: what is said of contact depends on them.
+    Near pairs count most, because contact depends on them.
     """
     found, expected = pair_distances(joints), pair_distances(truth)
     weight = 0.1 + 0.9 * torch.sigmoid((CLOSE_M - expected) / 0.15)
@@ -113,7 +111,7 @@ def pair_distances(joints: Float[Tensor, "*batch 2 24 3"]) -> Float[Tensor, "*ba
 
 
 def hip_centred(joints: Float[Tensor, "*batch 24 3"]) -> Float[Tensor, "*batch 24 3"]:
-    """Joints about the own hip midpoint."""
+    """Joints about the hip midpoint."""
     return joints - joints[..., HIPS, :].mean(-2, keepdim=True)
 
 

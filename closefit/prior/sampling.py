@@ -1,23 +1,20 @@
 """Sampling both people's motion for a whole clip: all windows in one batch, one result."""
 
-import dataclasses
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
+from closefit.body.pose import PairPose
 from closefit.prior.conditions import Conditions
-from closefit.prior.diffusion import SAMPLING_LEVELS, diffuse, sample
+from closefit.prior.diffusion import SAMPLING_TIMESTEPS, diffuse, sample
 from closefit.prior.network import Denoiser
-from closefit.prior.state import STATE_SIZE, PairPose, decode, encode
+from closefit.prior.state import STATE_SIZE, decode, encode
 from closefit.prior.view import View
-from closefit.prior.windows import STRIDE, Windows, pad_frames
+from closefit.prior.windows import STRIDE, Windows, extend_frames, pad_frames
 
-REFINING_LEVELS = (20, 0)
-"""Noise levels through which a given motion goes: its gist is kept, and what the prior knows of
-pairs is added."""
+REFINING_TIMESTEPS = (20, 0)
+"""Timesteps through which a given motion is sent: its large movements survive the noise, and the
+prior adds how two people move together."""
 
 CHUNK = 256
 """Windows per call of the network: memory must not grow with the clip."""
@@ -26,26 +23,13 @@ FRAMES_AT_ONCE = 4096
 """Frames of all samples that are denoised together: of a long clip, one sample after the other."""
 
 
-@dataclass(frozen=True, eq=False)
-class Given:
-    """People whose motion is known and to be kept while the others are sampled.
-
-    Attributes:
-        pose: Motion of the clip (`frame person`), camera axes; unknown people may hold anything.
-        known: Which people are known.
-    """
-
-    pose: PairPose
-    known: Bool[Tensor, " person"]
-
-
 class ClipSampler:
     """The prior applied to one clip at 30 fps."""
 
     def __init__(
         self,
         network: Denoiser,
-        rays: Float[Tensor, "frame 2 17 3"],
+        keypoints: Float[Tensor, "frame 2 17 3"],
         view: View | None = None,
         features: Float[Tensor, "frame 2 feature"] | None = None,
         stride: int = STRIDE,
@@ -54,129 +38,111 @@ class ClipSampler:
 
         Args:
             network: Trained network.
-            rays: Observed keypoints (x/z, y/z, confidence), COCO order; confidence 0: unknown.
-            view: Where the people are expected, where nothing is observed (batch axis of 1).
+            keypoints: Normalised keypoints, COCO order.
+            view: Where people are expected if nothing is observed (batch axis of 1).
             features: Image features, if the network was trained with them.
-            stride: Frames from the begin of a window to that of the next.
+            stride: Frames between the starts of neighbouring windows.
         """
         self.network = network
-        self.num_frames = rays.shape[0]
-        self.windows = Windows.of(self.num_frames, rays.device, stride)
-        rays = self.windows.cut(pad_frames(rays, self.windows.length), 0)
+        self.num_frames = keypoints.shape[0]
+        self.windows = Windows.of(self.num_frames, keypoints.device, stride)
+        keypoints = self.windows.cut(pad_frames(keypoints, self.windows.length), 0)
         if features is not None:
             features = self.windows.cut(pad_frames(features, self.windows.length), 0)
-        self.view = self._views(rays, view)
-        self.conditions = Conditions.of(rays, self.view, features)
+        self.view = _views(keypoints, view)
+        self.conditions = Conditions.of(keypoints, self.view, features)
 
     @torch.no_grad()
     def sample(
         self,
         count: int,
         generator: torch.Generator,
-        given: Given | None = None,
+        fixed: tuple[PairPose, Bool[Tensor, " person"]] | None = None,
         start: PairPose | None = None,
-        levels: tuple[int, ...] | None = None,
+        timesteps: tuple[int, ...] | None = None,
     ) -> PairPose:
         """Draw several motions (`sample frame person`) in camera axes; one shape per person.
 
         Args:
             count: Number of motions.
             generator: Source of the noise.
-            given: People whose motion is kept as it is.
-            start: Motion of the clip (`frame person`) to begin with instead of noise alone: the
-                samples are what the prior makes of it.
-            levels: Noise levels at which the network is asked, the noisiest first;
-                `SAMPLING_LEVELS`, or `REFINING_LEVELS` of a given motion, if None.
+            fixed: A motion (`frame person`, camera axes) and the people who keep it while the
+                others are sampled.
+            start: Motion (`frame person`) to begin with instead of noise alone.
+            timesteps: Timesteps at which the network is called, falling; None: those of
+                `SAMPLING_TIMESTEPS`, or of `REFINING_TIMESTEPS` if there is a `start`.
         """
         noise = self.noise(count, generator)
-        levels = levels or (SAMPLING_LEVELS if start is None else REFINING_LEVELS)
+        timesteps = timesteps or (SAMPLING_TIMESTEPS if start is None else REFINING_TIMESTEPS)
+        if start is not None:
+            start = self.padded(start)
+        if fixed is not None:
+            fixed = (self.padded(fixed[0]), fixed[1])
         together = max(1, FRAMES_AT_ONCE // self.num_frames)
-        parts = [self._denoised(part, given, start, levels) for part in noise.split(together)]
-        return PairPose(
-            torch.cat([part.rotations for part in parts]),
-            torch.cat([part.betas for part in parts]),
-            torch.cat([part.pelvis_m for part in parts]),
-        )
+        parts = [self._denoised(part, fixed, start, timesteps) for part in noise.split(together)]
+        return PairPose.joined(parts, torch.cat)
 
     def _denoised(
         self,
         noise: Float[Tensor, "sample window 16 2 157"],
-        given: Given | None,
+        fixed: tuple[PairPose, Bool[Tensor, " person"]] | None,
         start: PairPose | None,
-        levels: tuple[int, ...],
+        timesteps: tuple[int, ...],
     ) -> PairPose:
-        """One motion for each noise."""
+        """One motion for each noise; `fixed` and `start` are padded."""
         if start is not None:
-            clean = self.encode(self.padded(start)).expand_as(noise)
-            level = torch.full((len(noise),), levels[0], device=noise.device)
-            noise = diffuse(clean, noise, level)
+            clean = self.encode(start).expand_as(noise)
+            timestep = torch.full((len(noise),), timesteps[0], device=noise.device)
+            noise = diffuse(clean, noise, timestep)
         blended: PairPose | None = None
 
-        def denoise(x: Float[Tensor, "sample window 16 2 157"], level: int) -> Tensor:
+        def denoise(x: Float[Tensor, "sample window 16 2 157"], timestep: int) -> Tensor:
             nonlocal blended
-            predicted = self.predict(x, level)
-            blended = self.windows.blend(self.decode(predicted))
-            if given is not None:
-                blended = _kept(blended, given)
+            blended = self.windows.blend(self.decode(self.predict(x, timestep)))
+            if fixed is not None:
+                blended = fixed[0].where(fixed[1], blended)
             return self.encode(blended)
 
-        sample(denoise, noise, levels)
+        sample(denoise, noise, timesteps)
         assert blended is not None
-        return dataclasses.replace(
-            blended,
-            rotations=blended.rotations[:, : self.num_frames],
-            betas=blended.betas[:, : self.num_frames],
-            pelvis_m=blended.pelvis_m[:, : self.num_frames],
-        )
+        return blended.map(lambda values: values[:, : self.num_frames])
 
     def noise(
         self, count: int, generator: torch.Generator
     ) -> Float[Tensor, "sample window 16 2 157"]:
         """Unit normal noise that is the same for a frame in all windows that hold it."""
-        device = self.windows.frames.device
         shape = (count, self.windows.length, 2, STATE_SIZE)
-        noise = torch.randn(shape, generator=generator).to(device)
+        noise = torch.randn(shape, generator=generator).to(self.windows.frames.device)
         return self.windows.cut(noise, 1)
 
     def padded(self, pose: PairPose) -> PairPose:
         """Extend a clip (`frame person`) to whole windows by its last frame; adds a sample axis."""
-        missing = self.windows.length - self.num_frames
-
-        def extended(values: Tensor) -> Tensor:
-            return torch.cat([values, values[-1:].expand(missing, *values.shape[1:])])[None]
-
-        return PairPose(extended(pose.rotations), extended(pose.betas), extended(pose.pelvis_m))
+        return pose.map(lambda values: extend_frames(values, self.windows.length)[None])
 
     def predict(
-        self, noisy: Float[Tensor, "sample window 16 2 157"], level: int
+        self, noisy: Float[Tensor, "sample window 16 2 157"], timestep: int
     ) -> Float[Tensor, "sample window 16 2 157"]:
-        """Let the network say what the clean states are, window by window."""
+        """Predict the clean states, window by window."""
         count, windows = noisy.shape[:2]
         parts = []
         for chunk in torch.arange(count * windows, device=noisy.device).split(CHUNK):
             conditions = Conditions(*(value[chunk % windows] for value in self.conditions))
-            levels = torch.full((len(chunk),), level, device=noisy.device)
-            parts.append(self.network(noisy.flatten(0, 1)[chunk], levels, conditions))
+            timesteps = torch.full((len(chunk),), timestep, device=noisy.device)
+            parts.append(self.network(noisy.flatten(0, 1)[chunk], timesteps, conditions))
         predicted: Tensor = torch.cat(parts).unflatten(0, (count, windows))
         return predicted
 
-    def stretch(
-        self, noisy: Float[Tensor, "1 window 16 2 157"], level: int, start: int, stop: int
+    def predict_frames(
+        self, noisy: Float[Tensor, "1 window 16 2 157"], timestep: int, start: int, stop: int
     ) -> PairPose:
         """Predict the frames from `start` to `stop` (`frame person`), with gradients."""
         chosen, windows = self.windows.covering(start, stop)
         conditions = Conditions(*(value[chosen] for value in self.conditions))
-        levels = torch.full((len(chosen),), level, device=noisy.device)
-        state = self.network(noisy[0, chosen], levels, conditions)
-        view = View(self.view.turn[chosen], self.view.size[chosen], self.view.pitch[chosen])
-        pose = windows.blend(decode(self.network.denormalise(state), view))
-        inside = slice(start - int(self.windows.frames[chosen[0], 0]), None)
-        count = stop - start
-        return PairPose(
-            rotations=pose.rotations[inside][:count],
-            betas=pose.betas[inside][:count],
-            pelvis_m=pose.pelvis_m[inside][:count],
-        )
+        timesteps = torch.full((len(chosen),), timestep, device=noisy.device)
+        state = self.network(noisy[0, chosen], timesteps, conditions)
+        pose = windows.blend(decode(self.network.denormalise(state), self.view[chosen]))
+        first = start - int(self.windows.frames[chosen[0], 0])
+        return pose.map(lambda values: values[first : first + stop - start])
 
     def decode(self, state: Float[Tensor, "sample window 16 2 157"]) -> PairPose:
         """Turn normalised states of windows into people in camera axes."""
@@ -184,50 +150,21 @@ class ClipSampler:
 
     def encode(self, pose: PairPose) -> Float[Tensor, "sample window 16 2 157"]:
         """Turn a clip in camera axes (`sample frame person`) into normalised states of windows."""
-        return self.network.normalise(encode(self.windows.cut_pose(pose), self.view))
-
-    @staticmethod
-    def _views(rays: Float[Tensor, "window 16 2 17 3"], fallback: View | None) -> View:
-        view = View.of(rays)
-        seen = (rays[..., 2] > 0).flatten(1).any(1)
-        if bool(seen.all()):
-            return view
-        if fallback is None and bool(seen.any()):
-            # A window in which nobody is seen looks where the nearest one that sees somebody does.
-            index = torch.arange(len(rays), device=rays.device)
-            distance = (index[:, None] - index[None, :]).abs().float()
-            nearest = torch.where(seen[None, :], distance, torch.inf).argmin(1)
-            return View(view.turn[nearest], view.size[nearest], view.pitch[nearest])
-        if fallback is None:
-            return view
-        return View(
-            torch.where(seen[:, None, None], view.turn, fallback.turn),
-            torch.where(seen, view.size, fallback.size),
-            torch.where(seen, view.pitch, fallback.pitch),
-        )
+        return self.network.normalise(encode(pose.map_frames(self.windows.cut), self.view))
 
 
-def mean_pose(drawn: PairPose) -> PairPose:
-    """Mean over samples (the first axis)."""
-    return PairPose(
-        rotations=matrix_from_6d(matrix_to_6d(drawn.rotations).mean(0)),
-        betas=drawn.betas.mean(0),
-        pelvis_m=drawn.pelvis_m.mean(0),
-    )
-
-
-def _kept(pose: PairPose, given: Given) -> PairPose:
-    """Put the known people's motion back."""
-
-    def put(values: Tensor, known: Tensor) -> Tensor:
-        mask = given.known.reshape(-1, *[1] * (known.ndim - 2))
-        length = values.shape[1]
-        missing = length - known.shape[0]
-        padded = torch.cat([known, known[-1:].expand(missing, *known.shape[1:])])
-        return torch.where(mask, padded, values)
-
-    return PairPose(
-        rotations=put(pose.rotations, given.pose.rotations),
-        betas=put(pose.betas, given.pose.betas),
-        pelvis_m=put(pose.pelvis_m, given.pose.pelvis_m),
+def _views(keypoints: Float[Tensor, "window 16 2 17 3"], fallback: View | None) -> View:
+    """View of each window; where nobody is seen, `fallback` or that of the nearest other window."""
+    view = View.of(keypoints)
+    seen = (keypoints[..., 2] > 0).flatten(1).any(1)
+    if bool(seen.all()) or (fallback is None and not bool(seen.any())):
+        return view
+    if fallback is None:
+        index = torch.arange(len(keypoints), device=keypoints.device)
+        distance = (index[:, None] - index[None, :]).abs().float()
+        return view[torch.where(seen[None, :], distance, torch.inf).argmin(1)]
+    return View(
+        torch.where(seen[:, None, None], view.R_view_cam, fallback.R_view_cam),
+        torch.where(seen, view.size, fallback.size),
+        torch.where(seen, view.pitch, fallback.pitch),
     )

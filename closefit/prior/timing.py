@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from closefit.body.pose import PairPose
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
-from closefit.prior.state import PairPose
 
 
 def pose_at(pose: PairPose, times: Float[Tensor, " time"]) -> PairPose:

@@ -1,4 +1,4 @@
-"""Clips of any length as overlapping windows, and back: what keeps seams consistent."""
+"""Clips of any length as overlapping windows, and back without seams."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from closefit.body.pose import PairPose
 from closefit.geometry.rotations import matrix_from_6d, matrix_to_6d
 from closefit.prior.network import WINDOW
-from closefit.prior.state import PairPose
 
 STRIDE = WINDOW // 2
 
@@ -18,11 +18,10 @@ class Windows:
     """Overlapping windows of a clip; the last one ends with the clip.
 
     Attributes:
-        frames: Clip frame of every window position; a clip shorter than a window is padded with
-            frames after its end, for which `length` is too small.
+        frames: Clip frame of every window position; a clip shorter than a window is padded.
         length: Frames of the padded clip.
-        weight: What each position contributes to its frame: least at the window's ends, and all
-            contributions to a frame sum to 1.
+        weight: Share of each position in its frame: least at the window's ends; all shares of a
+            frame sum to 1.
     """
 
     frames: Int[Tensor, "window 16"]
@@ -54,7 +53,7 @@ class Windows:
         return chosen, Windows(frames, int(frames[-1, -1]) + 1, self.weight[chosen])
 
     def cut(self, values: Shaped[Tensor, "*batch frame rest"], axis: int) -> Tensor:
-        """Take windows out of a (padded) clip: the frame axis becomes `window 16`."""
+        """Take windows out of a padded clip: the frame axis becomes `window 16`."""
         axis %= values.ndim
         chosen = values.index_select(axis, self.frames.flatten())
         windows: Tensor = chosen.unflatten(axis, self.frames.shape)
@@ -63,7 +62,8 @@ class Windows:
     def blend(self, pose: PairPose) -> PairPose:
         """Merge windows (`*batch window 16 person`) into a clip (`*batch frame person`).
 
-        Rotations are averaged as 6D, positions in metres; shapes over the whole clip.
+        Inverts `pose.map_frames(windows.cut)` for a motion without seams. Rotations are averaged as
+        6D, positions in metres; shapes over the whole clip.
         """
         pose_6d = self._mean(matrix_to_6d(pose.rotations).flatten(-2))
         pelvis = self._mean(pose.pelvis_m)
@@ -72,14 +72,6 @@ class Windows:
             rotations=matrix_from_6d(pose_6d.unflatten(-1, (24, 6))),
             betas=betas.expand(*pelvis.shape[:-1], 10),
             pelvis_m=pelvis,
-        )
-
-    def cut_pose(self, pose: PairPose) -> PairPose:
-        """Invert `blend` for a motion without seams."""
-        return PairPose(
-            rotations=self.cut(pose.rotations, -5),
-            betas=self.cut(pose.betas, -3),
-            pelvis_m=self.cut(pose.pelvis_m, -3),
         )
 
     def _mean(
@@ -94,7 +86,11 @@ class Windows:
 
 def pad_frames(values: Tensor, length: int) -> Tensor:
     """Append zeros to the first axis: frames in which nothing is observed."""
-    missing = length - values.shape[0]
-    if missing <= 0:
-        return values
+    missing = max(0, length - values.shape[0])
     return torch.cat([values, values.new_zeros(missing, *values.shape[1:])])
+
+
+def extend_frames(values: Tensor, length: int) -> Tensor:
+    """Repeat the last entry of the first axis up to `length`."""
+    missing = max(0, length - values.shape[0])
+    return torch.cat([values, values[-1:].expand(missing, *values.shape[1:])])

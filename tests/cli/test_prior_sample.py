@@ -12,7 +12,7 @@ from closefit import video
 from closefit.body.model import Body
 from closefit.exporters.bvh import write_bvh
 from closefit.learning.motions import read_motion
-from closefit.learning.motions.floor import joints_in_world
+from closefit.learning.motions.floor import joints_in_world, world_pose
 from closefit.prior.loading import PriorFacts, save_prior
 from closefit.prior.network import Denoiser, NetworkConfig
 from closefit.prior.state import STATE_SIZE
@@ -119,7 +119,7 @@ def test_a_given_person_stays_and_gets_a_partner(
     assert found["valid"][:, 0].all()
     assert not found["valid"][:, 1].any()
     # The camera moves nobody about: heights and distances between frames are those of the file.
-    expected = joints_in_world(read, body).numpy()[:, 0]
+    expected = joints_in_world(world_pose(read), body).numpy()[:, 0]
     joints, floor = found["joints"][:, 0], found["floor"]
     np.testing.assert_allclose(joints @ floor[:3] + floor[3], expected[..., 1], atol=1e-4)
     np.testing.assert_allclose(

@@ -120,7 +120,8 @@ def test_a_damaged_state_is_not_overwritten(invoke, shards: Path, tmp_path: Path
 def test_a_kill_at_any_moment_leaves_the_state_whole(tmp_path: Path) -> None:
     path = tmp_path / STATE_FILE
     script = (
-        "import sys, torch\nfrom pathlib import Path\nfrom closefit.training.run import _save\n"
+        "import sys, torch\nfrom pathlib import Path\n"
+        "from closefit.learning.training.run import _save\n"
         "step = 0\n"
         "while True:\n"
         "    step += 1\n"

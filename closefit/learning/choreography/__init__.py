@@ -1,4 +1,4 @@
-"""The project's own data engine: endless motion of two people in close contact.
+"""Generated motion of two people in close contact.
 
 Scenes are authored as data (`poses`, `kinds`); people, places and timing are sampled; key poses
 are solved so that contacts hold without penetration; the motion between them is interpolated and

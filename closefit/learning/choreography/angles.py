@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from closefit.body.mirroring import mirrored_rotations
+from closefit.body.pose import mirrored_rotations
 from closefit.body.skeleton import JOINT_INDEX, NUM_JOINTS
 
 _MIDDLE = {"root": 3, "spine": 3, "head": 3}

@@ -1,4 +1,4 @@
-"""The proxy that contacts are solved on: round cones inside each body part, in the joints' frames.
+"""The proxy on which contacts are solved: round cones inside each body part, in the joints' frames.
 
 A cone is a segment with a radius at each end (a capsule where both are equal). The trunk is a stack
 of level cones from side to side, so that it is wide and flat as a trunk is.
@@ -12,9 +12,6 @@ from torch import Tensor
 
 from closefit.body import Body
 from closefit.body.skeleton import JOINT_INDEX
-
-Point = tuple[str, str, float]
-"""Two joints and how far it is from the first to the second."""
 
 _LIMBS = (
     ("upper arm", "shoulder", "elbow", 0.05, 0.95),
@@ -55,7 +52,6 @@ NAMES: tuple[str, ...] = (
     *(f"{side} hand {strip}" for side in ("left", "right") for strip in _HAND_STRIPS),
     *(f"{side} {part}" for side in ("left", "right") for part in ("foot", "toes")),
 )
-NUM_CONES = len(NAMES)
 
 
 @dataclass(frozen=True, eq=False)

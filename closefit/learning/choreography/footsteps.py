@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body.skeleton import JOINT_INDEX
+from closefit.geometry.rotations import rotation_between
 from closefit.learning.choreography.angles import about, ease
 from closefit.learning.choreography.objective import ANKLES
 from closefit.learning.choreography.scripts import FPS
@@ -193,7 +194,7 @@ def reach_footsteps(
         hip_world = root @ rotations[..., hip, :, :]
         leg = thigh + (knee_rotation @ shin[..., None])[..., 0]
         pointing = (hip_world @ leg[..., None])[..., 0]
-        swing = _shortest_turn(pointing, target - hip_place)
+        swing = rotation_between(pointing, target - hip_place)
         hip_world = swing @ hip_world
         shin_world = hip_world @ knee_rotation
         foot_now = transforms[..., ankle, :3, :3]
@@ -222,16 +223,3 @@ def _knee_bend(
     squares = distance.square() - thigh.square().sum(-1) - shin.square().sum(-1)
     c = 0.5 * squares - thigh[..., 0] * shin[..., 0]
     return torch.atan2(b, a) + torch.acos((c / torch.hypot(a, b)).clamp(-0.98, 0.9995))
-
-
-def _shortest_turn(
-    start: Float[Tensor, "*batch 3"], end: Float[Tensor, "*batch 3"]
-) -> Float[Tensor, "*batch 3 3"]:
-    """Return the smallest rotation that points `start` where `end` points."""
-    start = torch.nn.functional.normalize(start, dim=-1)
-    end = torch.nn.functional.normalize(end, dim=-1)
-    axis = torch.linalg.cross(start, end)
-    sine = axis.norm(dim=-1, keepdim=True)
-    angle = torch.atan2(sine, (start * end).sum(-1, keepdim=True))
-    turn: Tensor = roma.rotvec_to_rotmat(axis / sine.clamp_min(1e-9) * angle)
-    return turn

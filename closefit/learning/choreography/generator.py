@@ -1,6 +1,6 @@
-"""Generating two-person motion: batches of sampled scenes, solved, interpolated and refined."""
+"""Generating two-person motion: sampled scenes, solved, interpolated and refined together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body import Body
-from closefit.body.mirroring import mirrored_pose
+from closefit.body.pose import mirrored_pose
 from closefit.learning.choreography.footsteps import (
     Footsteps,
     lowered_pelvis,
@@ -27,9 +27,6 @@ from closefit.records import PairMotion
 KINDS = tuple(SCENES)
 """Names of all kinds of contact."""
 
-BATCH_FRAMES = 64 * 150
-"""Frames of all pairs of a batch together: bounds the memory."""
-
 
 def generate(
     body: Body,
@@ -37,19 +34,18 @@ def generate(
     seed: int,
     frames: int = 150,
     kinds: Sequence[str] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
 ) -> list[PairMotion]:
     """Make motions of two people in close contact.
 
-    Motion number i depends on `seed`, i, `frames`, `kinds` and the body only.
+    Motion number i depends on `seed`, i, `frames`, `kinds` and the body only. All motions are
+    solved together; memory grows with their number.
 
     Args:
         body: The body model; shapes are sampled for its stature.
-        count: How many motions.
-        seed: Of everything random.
+        count: Number of motions.
+        seed: Seed of all random choices.
         frames: Length of each, at 30 frames per second.
         kinds: Kinds to choose from, all of `KINDS` if None.
-        on_step: Called after each batch with the number of motions made and `count`.
 
     Returns:
         Motions in the world frame (y up, floor at y = 0, metres), named
@@ -64,15 +60,8 @@ def generate(
         raise ValueError(f"unknown kinds of contact {unknown}; there are {', '.join(KINDS)}")
     if frames < 1:
         raise ValueError(f"a motion cannot have {frames} frames")
-    size = max(1, BATCH_FRAMES // frames)
-    motions: list[PairMotion] = []
-    for start in range(0, count, size):
-        indices = range(start, min(start + size, count))
-        scripts = sample_scripts(body, frames, seed, indices, chosen)
-        motions += _records(body, scripts, seed, indices, solve(body, scripts))
-        if on_step is not None:
-            on_step(len(motions), count)
-    return motions
+    scripts = sample_scripts(body, frames, seed, range(count), chosen)
+    return _records(body, scripts, seed, solve(body, scripts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,13 +86,13 @@ class Solved:
 def solve(body: Body, scripts: Scripts) -> Solved:
     """Solve the key poses of a batch, connect them and refine the motion."""
     bodies = PairBodies(body, scripts.betas)
-    draft = make_draft(scripts, solve_key_poses(bodies, scripts))
+    draft = make_draft(scripts, *solve_key_poses(bodies, scripts))
     phase = np.stack([np.random.default_rng([seed, 7]).random(2) for seed in scripts.seeds])
     steps = plan_footsteps(
         bodies.pose(draft.rotations, draft.pelvis).transforms,
         bodies.rest_joints,
         bodies.sole_height,
-        draft.planted,
+        draft.constraints.planted,
         torch.as_tensor(phase, dtype=torch.float32),
         scripts.cycle_s,
     )
@@ -111,7 +100,7 @@ def solve(body: Body, scripts: Scripts) -> Solved:
     transforms = bodies.pose(draft.rotations, low).transforms
     legs = reach_footsteps(draft.rotations, low, bodies.rest_joints, transforms, steps)
     draft = replace(draft, rotations=legs, pelvis=low)
-    rotations, pelvis = refine(bodies, scripts, draft, steps)
+    rotations, pelvis = refine(bodies, draft, steps)
     transforms = bodies.pose(rotations, pelvis).transforms
     rotations = reach_footsteps(rotations, pelvis, bodies.rest_joints, transforms, steps)
     return Solved(rotations, pelvis, draft, steps, bodies)
@@ -121,12 +110,11 @@ def _records(
     body: Body,
     scripts: Scripts,
     seed: int,
-    indices: Sequence[int],
     solved: Solved,
 ) -> list[PairMotion]:
-    """Return the motions as records, some mirrored and with people changed over."""
+    """Return the motions as records, some mirrored and some with people swapped."""
     records = []
-    for pair, index in enumerate(indices):
+    for pair, name in enumerate(scripts.names):
         order = [1, 0] if scripts.swap[pair] else [0, 1]
         turned, place = solved.rotations[:, pair, order], solved.pelvis[:, pair, order]
         if scripts.mirror[pair]:
@@ -139,7 +127,7 @@ def _records(
                 betas=scripts.betas[pair, order].numpy().astype(np.float32),
                 fps=np.array(FPS),
                 body_name=np.array(body.name),
-                name=np.array(f"{scripts.names[pair]}/seed{seed}/{index}"),
+                name=np.array(f"{name}/seed{seed}/{pair}"),
             )
         )
     return records

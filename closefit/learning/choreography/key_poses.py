@@ -1,16 +1,14 @@
 """Solving the key poses: both people of every moment, so that contacts hold without penetration."""
 
-from dataclasses import dataclass
-
 import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body.joint_limits import JointLimits
-from closefit.body.skeleton import JOINT_INDEX, JOINT_NAMES, NUM_JOINTS
+from closefit.body.skeleton import JOINT_NAMES
 from closefit.learning.choreography.angles import about
-from closefit.learning.choreography.objective import ANKLES, Contacts, PairBodies, Support
+from closefit.learning.choreography.objective import ANKLES, PairBodies
 from closefit.learning.choreography.scripts import Scripts
 
 STEPS = 320
@@ -21,7 +19,7 @@ SHIFT_SIGMA_M = (0.10, 0.04, 0.10)
 FLOATING_SIGMA_M = 0.25
 STANCE_SIGMA_M = 0.04
 STANCE_REACH = 36.0
-"""Of squares in units of the tolerance: where the pull on a foot lets go."""
+"""Of squares in units of the tolerance: beyond it the force on a foot vanishes."""
 _SIGMA = {
     "pelvis": 0.14, "hip": 0.22, "knee": 0.25, "ankle": 0.2, "foot": 0.02, "spine": 0.12,
     "neck": 0.18, "head": 0.18, "collar": 0.12, "shoulder": 0.55, "elbow": 0.6, "wrist": 0.35,
@@ -36,27 +34,18 @@ def joint_sigma() -> Float[Tensor, "24 1"]:
     return torch.tensor([_SIGMA[name] for name in plain])[:, None]
 
 
-@dataclass(frozen=True, eq=False)
-class KeyPoses:
-    """Solved poses of all moments; joint 0 is without heading, as in `Scripts`."""
+def solve_key_poses(
+    bodies: PairBodies, scripts: Scripts
+) -> tuple[Float[Tensor, "moment pair 2 24 3 3"], Float[Tensor, "moment pair 2 3"]]:
+    """Move the authored poses until the script's constraints hold.
 
-    rotations: Float[Tensor, "moment pair 2 24 3 3"]
-    pelvis: Float[Tensor, "moment pair 2 3"]
-    heading: Float[Tensor, "moment pair 2"]
-
-
-def solve_key_poses(bodies: PairBodies, scripts: Scripts) -> KeyPoses:
-    """Move the authored poses until they keep what the script asks for."""
+    Returns:
+        Rotations (joint 0 is without heading, as in `Scripts`) and pelvis positions.
+    """
     limits = JointLimits.create("cpu", torch.float32)
     yaw = about(1, scripts.heading)
     start = scripts.rotations.clone()
     start[..., 0, :, :] = yaw @ start[..., 0, :, :]
-    support = Support(
-        planted=scripts.planted,
-        resting=scripts.resting,
-        seat_m=scripts.seat_m,
-    )
-    contacts = Contacts(sites=scripts.sites, weight=scripts.touching)
     place = _first_place(bodies, scripts, start)
     sigma = joint_sigma() / scripts.stiff[..., None, None]
     shift_sigma = torch.tensor(SHIFT_SIGMA_M).expand_as(place).clone()
@@ -74,12 +63,12 @@ def solve_key_poses(bodies: PairBodies, scripts: Scripts) -> KeyPoses:
         deviation = limits.deviation(rotations)
         excess = torch.relu(limits.low[1:] - deviation) + torch.relu(deviation - limits.high[1:])
         loss = (
-            bodies.contact_loss(posed, contacts)
+            bodies.contact_loss(posed, scripts.constraints)
             + bodies.overlap_loss(posed)
             + bodies.self_overlap_loss(posed)
-            + bodies.floor_loss(posed, support)
-            + bodies.standing_loss(posed, support)
-            + _stance_loss(posed.transforms, scripts.planted)
+            + bodies.floor_loss(posed, scripts.constraints)
+            + bodies.standing_loss(posed, scripts.constraints)
+            + _stance_loss(posed.transforms, scripts.constraints.planted)
             + LIMIT_WEIGHT * excess.square().sum()
             + (turn / sigma).square().sum()
             + (shift / shift_sigma).square().sum()
@@ -90,7 +79,7 @@ def solve_key_poses(bodies: PairBodies, scripts: Scripts) -> KeyPoses:
     with torch.no_grad():
         rotations = start @ roma.rotvec_to_rotmat(turn)
         rotations[..., 0, :, :] = yaw.mT @ rotations[..., 0, :, :]
-        return KeyPoses(rotations, (place + shift).detach(), scripts.heading)
+        return rotations, (place + shift).detach()
 
 
 def _stance_loss(
@@ -112,18 +101,10 @@ def _first_place(
     flat = torch.stack([left, torch.zeros_like(left), ahead], dim=-1)
     bottoms = bodies.bottoms(bodies.pose(rotations, flat))
     low = bottoms.amin(-1)
-    rests = scripts.resting > 0
+    rests = scripts.constraints.resting > 0
     lowest = torch.where(rests, low, torch.inf).amin(-1)
-    height = torch.where(rests.any(-1), scripts.seat_m - lowest, -low.amin(-1))
+    height = torch.where(rests.any(-1), scripts.constraints.seat_m - lowest, -low.amin(-1))
     carried = height[..., 0] + scripts.up
     height[..., 1] = torch.where(scripts.floating[..., 1], carried, height[..., 1])
     flat[..., 1] = height
     return flat
-
-
-ARM_JOINTS = tuple(
-    JOINT_INDEX[f"{side}_{name}"]
-    for side in ("left", "right")
-    for name in ("collar", "shoulder", "elbow", "wrist")
-)
-assert NUM_JOINTS == 24

@@ -1,4 +1,4 @@
-"""What a good pair of poses is: contacts hold, nobody enters anybody or the floor, feet stand.
+"""Losses of a pair of poses: contacts hold, no body enters another or the floor, feet stand.
 
 Everything is a batch over frames (or key poses) and pairs, with the axes frame, pair, person. Each
 term is a sum of squares in units of its tolerance, so that their weights are those tolerances.
@@ -58,31 +58,32 @@ def _self_pairs() -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Contacts:
-    """Sites of the first and the second person that should touch.
+class Constraints:
+    """What a scene requires of both people in each frame (or at each moment).
 
     Attributes:
-        sites: Indices of sites of both.
-        weight: How much a contact counts in a frame, 0 for none.
+        sites: Contacts, as indices of sites of the first and of the second person.
+        touching: Weight of each contact, 0 for none.
+        planted: Feet that stand flat on the floor.
+        resting: Cones that lie on the floor or the seat.
+        seat_m: Height of the support of the hips.
     """
 
     sites: Int[Tensor, "pair contact 2"]
-    weight: Float[Tensor, "frame pair contact"]
-
-
-@dataclass(frozen=True, eq=False)
-class Support:
-    """What carries a person.
-
-    Attributes:
-        planted: Feet that stand flat on the floor.
-        resting: Cones that lie on the floor or the seat.
-        seat_m: Height of what the hips rest on.
-    """
-
+    touching: Float[Tensor, "frame pair contact"]
     planted: Float[Tensor, "frame pair 2 foot"]
     resting: Float[Tensor, "frame pair 2 cone"]
     seat_m: Float[Tensor, "frame pair 2"]
+
+    def cut(self, frames: Int[Tensor, " chosen"]) -> "Constraints":
+        """Return those of some frames."""
+        return Constraints(
+            self.sites,
+            self.touching[frames],
+            self.planted[frames],
+            self.resting[frames],
+            self.seat_m[frames],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,27 +133,27 @@ class PairBodies:
         return posed.ends[..., 1] - self.cones.radius
 
     def contact_gaps(
-        self, posed: Posed, contacts: Contacts
+        self, posed: Posed, sites: Int[Tensor, "pair contact 2"]
     ) -> tuple[Float[Tensor, "frame pair contact"], Float[Tensor, "frame pair contact"]]:
         """Return the distance of the two sites of each contact and the cosine of their normals."""
         places, normals = [], []
-        pair = torch.arange(contacts.sites.shape[0])[:, None]
+        pair = torch.arange(sites.shape[0])[:, None]
         for person in (0, 1):
-            site = contacts.sites[..., person]
+            site = sites[..., person]
             places.append(posed.sites[:, pair, person, site])
             turned = posed.transforms[:, pair, person, self.sites.joint[site], :3, :3]
             normals.append((turned @ self.sites.normal[site][..., None])[..., 0])
         gap = ((places[0] - places[1]).square().sum(-1) + 1e-8).sqrt()
         return gap, (normals[0] * normals[1]).sum(-1)
 
-    def contact_loss(self, posed: Posed, contacts: Contacts) -> Float[Tensor, ""]:
+    def contact_loss(self, posed: Posed, constraints: Constraints) -> Float[Tensor, ""]:
         """Sites that should touch are together and face each other."""
-        gap, cosine = self.contact_gaps(posed, contacts)
+        gap, cosine = self.contact_gaps(posed, constraints.sites)
         apart = torch.relu(gap - TOUCH_M) / CONTACT_SIGMA_M
-        # Far away the pull is constant: a square would tear the rest of the body along.
+        # Far away the force is constant: with a square it would drag the whole body along.
         pull = torch.where(apart < 10.0, 0.5 * apart.square(), 10.0 * apart - 50.0)
         facing = FACING_WEIGHT * torch.relu(0.5 + cosine)
-        return (contacts.weight * (pull + facing)).sum()
+        return (constraints.touching * (pull + facing)).sum()
 
     def overlap_loss(self, posed: Posed) -> Float[Tensor, ""]:
         """The two people do not enter each other."""
@@ -172,7 +173,7 @@ class PairBodies:
         return (torch.relu(depth) / OVERLAP_SIGMA_M).square().sum()
 
     def self_overlap_loss(self, posed: Posed) -> Float[Tensor, ""]:
-        """Nobody's arms and legs enter the own body."""
+        """Arms and legs do not enter the person's own body."""
         frames = posed.ends.shape[0]
         ends = posed.ends.flatten(0, 2)
         radius = self.cones.radius.expand(frames, -1, -1, -1, -1).flatten(0, 2)
@@ -186,21 +187,21 @@ class PairBodies:
         )
         return (torch.relu(depth) / SELF_SIGMA_M).square().sum()
 
-    def floor_loss(self, posed: Posed, support: Support) -> Float[Tensor, ""]:
+    def floor_loss(self, posed: Posed, constraints: Constraints) -> Float[Tensor, ""]:
         """Nothing is below the floor, and what should rest on it or on the seat does."""
         bottoms = self.bottoms(posed)
         below = (torch.relu(-bottoms) / FLOOR_SIGMA_M).square().sum()
         height = torch.nn.functional.one_hot(torch.tensor(HIPS), bottoms.shape[-2])
-        height = support.seat_m[..., None] * height
+        height = constraints.seat_m[..., None] * height
         resting = (bottoms.amin(-1) - height) / SUPPORT_SIGMA_M
-        return below + (support.resting * resting.square()).sum()
+        return below + (constraints.resting * resting.square()).sum()
 
-    def standing_loss(self, posed: Posed, support: Support) -> Float[Tensor, ""]:
+    def standing_loss(self, posed: Posed, constraints: Constraints) -> Float[Tensor, ""]:
         """Planted feet are on the floor and flat."""
         soles = self.bottoms(posed)[..., FEET, :] / FLOOR_SIGMA_M
         up = posed.transforms[..., ANKLES, 1, :3]
         tilt = up[..., (0, 2)] / FLAT_SIGMA
-        return (support.planted[..., None] * (soles.square() + tilt.square())).sum()
+        return (constraints.planted[..., None] * (soles.square() + tilt.square())).sum()
 
 
 def _near(
@@ -209,7 +210,7 @@ def _near(
     second: Float[Tensor, "*#pair 2 3"],
     second_radius: Float[Tensor, "*#pair 2"],
 ) -> Bool[Tensor, "*pair"]:
-    """Tell which cones are less than `REACH_M` apart."""
+    """Return which cones are less than `REACH_M` apart."""
     s, t = nearest_on_segments(first, second)
     place_first = first[..., 0, :] + s[..., None] * (first[..., 1, :] - first[..., 0, :])
     place_second = second[..., 0, :] + t[..., None] * (second[..., 1, :] - second[..., 0, :])

@@ -1,7 +1,7 @@
 """Refining whole motions: contacts, penetration, floor and feet in all frames, smooth in time.
 
 What is added to the draft is a cubic B-spline with a knot every few frames, so it is smooth by
-construction; each step of the descent looks at every few frames only, other ones each time.
+construction; each step of the descent uses every few frames only, different ones each time.
 """
 
 import roma
@@ -11,13 +11,12 @@ from torch import Tensor
 
 from closefit.learning.choreography.footsteps import Footsteps
 from closefit.learning.choreography.key_poses import joint_sigma
-from closefit.learning.choreography.objective import ANKLES, Contacts, PairBodies, Support
-from closefit.learning.choreography.scripts import Scripts
+from closefit.learning.choreography.objective import ANKLES, PairBodies
 from closefit.learning.choreography.timeline import Draft
 
 STEPS = 90
 STRIDE = 5
-"""Frames from one that a step looks at to the next."""
+"""Distance of the frames that one step uses."""
 KNOT_FRAMES = 6
 TURN_RATE, SHIFT_RATE = 0.012, 0.006
 SHIFT_SIGMA_M = 0.03
@@ -30,7 +29,7 @@ SIGMA_SHARE = 0.5
 
 
 def refine(
-    bodies: PairBodies, scripts: Scripts, draft: Draft, steps: Footsteps
+    bodies: PairBodies, draft: Draft, steps: Footsteps
 ) -> tuple[Float[Tensor, "frame pair 2 24 3 3"], Float[Tensor, "frame pair 2 3"]]:
     """Return refined rotations and pelvis positions."""
     frames, pairs = draft.pelvis.shape[:2]
@@ -47,7 +46,7 @@ def refine(
         chosen = torch.arange((2 * step) % min(STRIDE, frames), frames, STRIDE)
         optimizer.zero_grad()
         rotations, pelvis = _moved(draft, basis, turn, shift, chosen)
-        loss = _loss(bodies, scripts, draft, steps.cut(chosen), chosen, rotations, pelvis)
+        loss = _loss(bodies, draft, steps.cut(chosen), chosen, rotations, pelvis)
         for values, tolerance in ((turn, sigma), (shift, SHIFT_SIGMA_M)):
             scaled = values / tolerance
             bends = scaled.diff(n=2, dim=0) / BEND_SIGMA
@@ -76,28 +75,24 @@ def _moved(
 
 def _loss(
     bodies: PairBodies,
-    scripts: Scripts,
     draft: Draft,
     steps: Footsteps,
     chosen: Tensor,
     rotations: Tensor,
     pelvis: Tensor,
 ) -> Float[Tensor, ""]:
-    """Sum the terms that look at single frames."""
+    """Sum the terms of single frames."""
     posed = bodies.pose(rotations, pelvis)
-    support = Support(
-        planted=draft.planted[chosen], resting=draft.resting[chosen], seat_m=draft.seat_m[chosen]
-    )
-    contacts = Contacts(sites=scripts.sites, weight=draft.contact_weight[chosen])
+    constraints = draft.constraints.cut(chosen)
     ankle = posed.transforms[..., ANKLES, :3, 3] - steps.ankle
     tilt = posed.transforms[..., ANKLES, :3, :3] - steps.rotation
     feet = (ankle / ANKLE_SIGMA_M).square().sum(-1) + (tilt / FOOT_SIGMA).square().sum((-2, -1))
     return (
-        bodies.contact_loss(posed, contacts)
+        bodies.contact_loss(posed, constraints)
         + bodies.overlap_loss(posed)
         + bodies.self_overlap_loss(posed)
-        + bodies.floor_loss(posed, support)
-        # Half a pull on a foot that leaves the floor, as in a kick, would still hold it there.
+        + bodies.floor_loss(posed, constraints)
+        # A foot that leaves the floor, as in a kick, is free at once: half a weight would hold it.
         + ((steps.weight > 0.99) * feet).sum()
     )
 

@@ -1,8 +1,12 @@
-"""What a scene is made of: moments with poses, places and contacts, and how the pair moves."""
+"""The elements of a scene: moments with poses, places and contacts, and the pair's movement."""
 
 from dataclasses import dataclass
 
 Range = tuple[float, float]
+
+LONG: Range = (1.4, 2.6)
+NO_HOLD: Range = (0.0, 0.1)
+"""Durations of holds, seconds."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
-"""Sampling: who the two people are, what they do when, as arrays of one size for a batch."""
+"""Sampling of two people and of their actions over time, as arrays of one size for a batch."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +15,8 @@ from closefit.body.stature import Stature
 from closefit.learning.choreography.angles import angle_row, rotations_from_angles
 from closefit.learning.choreography.capsules import NAMES
 from closefit.learning.choreography.kinds import SCENES
-from closefit.learning.choreography.pose_parts import Pose
-from closefit.learning.choreography.poses import POSES
+from closefit.learning.choreography.objective import Constraints
+from closefit.learning.choreography.poses import POSES, Pose
 from closefit.learning.choreography.scenes import Moment, Scene
 from closefit.learning.choreography.sites import SITE_INDEX
 
@@ -28,6 +30,8 @@ FASTEST_M_S = 1.5
 FASTEST_TURN_DEG_S = 120.0
 MAX_MOMENTS = 8
 MAX_CONTACTS = 20
+PAIR_FIRST = ("betas", "sites", "turn_rad_s", "walk_m_s", "lively", "cycle_s")
+"""Fields whose first axis is the pair; in the others it is the moment or the frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +45,8 @@ class Scripts:
         place: Pelvis in the pair's frame at each moment: left, ahead (metres).
         heading: In the pair's frame, radians.
         up: Height of the second pelvis above the first where the second floats.
-        planted, floating, resting, seat_m, stiff: As in `poses.Pose`.
-        sites: Contacts of the scene, as indices of sites of the first and the second person.
-        touching: Which of them hold at which moment.
+        floating, stiff: As in `poses.Pose`.
+        constraints: What the scene requires at each moment.
         before, after: Moments that each frame lies between.
         progress: How far it is from one to the other, 0 in a hold.
         turn_rad_s, walk_m_s, lively, cycle_s: How the pair moves.
@@ -57,13 +60,9 @@ class Scripts:
     place: Float[Tensor, "moment pair 2 2"]
     heading: Float[Tensor, "moment pair 2"]
     up: Float[Tensor, "moment pair"]
-    planted: Float[Tensor, "moment pair 2 foot"]
     floating: Bool[Tensor, "moment pair 2"]
-    resting: Float[Tensor, "moment pair 2 cone"]
-    seat_m: Float[Tensor, "moment pair 2"]
     stiff: Float[Tensor, "moment pair 2"]
-    sites: Int[Tensor, "pair contact 2"]
-    touching: Float[Tensor, "moment pair contact"]
+    constraints: Constraints
     before: Int[Tensor, "frame pair"]
     after: Int[Tensor, "frame pair"]
     progress: Float[Tensor, "frame pair"]
@@ -85,37 +84,18 @@ def sample_scripts(
         _draw(stature, frames, np.random.default_rng([seed, index]), kinds) for index in indices
     ]
 
-    def stack(name: str, axis: int) -> Tensor:
-        arrays = np.stack([getattr(one, name) for one in drawn], axis=axis)
+    def stacked(name: str) -> Any:
+        values = [one[name] for one in drawn]
+        if not isinstance(values[0], np.ndarray):
+            return tuple(values)
+        arrays = np.stack(values, axis=0 if name in PAIR_FIRST else 1)
         kind = torch.get_default_dtype() if arrays.dtype.kind == "f" else None
         return torch.as_tensor(arrays, dtype=kind)
 
-    angles = stack("angles", 1)
-    return Scripts(
-        names=tuple(one.name for one in drawn),
-        betas=stack("betas", 0),
-        rotations=rotations_from_angles(angles),
-        place=stack("place", 1),
-        heading=stack("heading", 1),
-        up=stack("up", 1),
-        planted=stack("planted", 1),
-        floating=stack("floating", 1),
-        resting=stack("resting", 1),
-        seat_m=stack("seat_m", 1),
-        stiff=stack("stiff", 1),
-        sites=stack("sites", 0),
-        touching=stack("touching", 1),
-        before=stack("before", 1),
-        after=stack("after", 1),
-        progress=stack("progress", 1),
-        turn_rad_s=stack("turn_rad_s", 0),
-        walk_m_s=stack("walk_m_s", 0),
-        lively=stack("lively", 0),
-        cycle_s=stack("cycle_s", 0),
-        seeds=tuple(one.seed for one in drawn),
-        swap=tuple(one.swap for one in drawn),
-        mirror=tuple(one.mirror for one in drawn),
-    )
+    columns = {name: stacked(name) for name in drawn[0]}
+    required = {field.name: columns.pop(field.name) for field in dataclasses.fields(Constraints)}
+    rotations = rotations_from_angles(columns.pop("angles"))
+    return Scripts(rotations=rotations, constraints=Constraints(**required), **columns)
 
 
 class _StatureTable:
@@ -135,44 +115,15 @@ class _StatureTable:
         return betas
 
 
-@dataclass(frozen=True, eq=False)
-class _Drawn:
-    """One sampled scene; fields as in `Scripts`, padded to the same sizes for all."""
-
-    name: str
-    betas: np.ndarray
-    angles: np.ndarray
-    place: np.ndarray
-    heading: np.ndarray
-    up: np.ndarray
-    planted: np.ndarray
-    floating: np.ndarray
-    resting: np.ndarray
-    seat_m: np.ndarray
-    stiff: np.ndarray
-    sites: np.ndarray
-    touching: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
-    progress: np.ndarray
-    turn_rad_s: np.ndarray
-    walk_m_s: np.ndarray
-    lively: np.ndarray
-    cycle_s: np.ndarray
-    seed: int
-    swap: bool
-    mirror: bool
-
-
 def _draw(
     stature: _StatureTable, frames: int, rng: np.random.Generator, kinds: Sequence[str]
-) -> _Drawn:
-    """Sample one scene."""
+) -> dict[str, Any]:
+    """Sample one scene: fields of `Scripts` and `Constraints`, padded to one size."""
     name = kinds[int(rng.integers(len(kinds)))]
     scenes = SCENES[name]
     scene = scenes[int(rng.integers(len(scenes)))]
     heights = _statures(scene, rng)
-    # One moment alone is varied, so that it is no frozen pose.
+    # A single moment is repeated and varied, so that people do not freeze.
     moments = scene.moments if len(scene.moments) > 1 else scene.moments * 3
     scale = float(heights.mean()) / MEAN_STATURE_M
     place, heading = _places(moments, scale, rng)
@@ -190,8 +141,8 @@ def _draw(
 
     planted = [[[side in pose.planted for side in ("left", "right")] for pose in pair]
                for pair in poses]  # fmt: skip
-    return _Drawn(
-        name=name,
+    return dict(
+        names=name,
         betas=np.stack([stature.betas(float(height), rng) for height in heights]),
         angles=padded(_angles(moments, rng)),
         place=padded(place),
@@ -211,7 +162,7 @@ def _draw(
         walk_m_s=np.array(scene.walk_m_s * rng.uniform(0.0, 1.0)),
         cycle_s=np.array(rng.uniform(*scene.cycle_s)),
         lively=np.array(scene.lively * rng.uniform(0.5, 1.5)),
-        seed=int(rng.integers(2**31)),
+        seeds=int(rng.integers(2**31)),
         swap=bool(rng.integers(2)),
         mirror=bool(rng.integers(2)),
     )

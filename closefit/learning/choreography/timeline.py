@@ -11,7 +11,7 @@ from torch import Tensor
 
 from closefit.body.skeleton import JOINT_INDEX, NUM_JOINTS
 from closefit.learning.choreography.angles import about, ease
-from closefit.learning.choreography.key_poses import KeyPoses
+from closefit.learning.choreography.objective import Constraints
 from closefit.learning.choreography.scripts import FPS, Scripts
 
 LAG = 0.25
@@ -33,22 +33,19 @@ class Draft:
     Attributes:
         rotations: World frame, joint 0 with heading.
         pelvis: World frame, metres.
-        contact_weight: 1 where a contact of the script holds.
-        planted: How much a foot stands by plan in a frame.
-        resting, seat_m: As in `objective.Support`.
-        heading: World frame, radians.
+        constraints: Those of the script in each frame.
     """
 
     rotations: Float[Tensor, "frame pair 2 24 3 3"]
     pelvis: Float[Tensor, "frame pair 2 3"]
-    contact_weight: Float[Tensor, "frame pair contact"]
-    planted: Float[Tensor, "frame pair 2 foot"]
-    resting: Float[Tensor, "frame pair 2 cone"]
-    seat_m: Float[Tensor, "frame pair 2"]
-    heading: Float[Tensor, "frame pair 2"]
+    constraints: Constraints
 
 
-def make_draft(scripts: Scripts, keys: KeyPoses) -> Draft:
+def make_draft(
+    scripts: Scripts,
+    key_rotations: Float[Tensor, "moment pair 2 24 3 3"],
+    key_pelvis: Float[Tensor, "moment pair 2 3"],
+) -> Draft:
     """Interpolate the key poses over all frames."""
     chance = _Chance(scripts)
     before, after, progress = scripts.before, scripts.after, scripts.progress
@@ -59,32 +56,32 @@ def make_draft(scripts: Scripts, keys: KeyPoses) -> Draft:
 
     lag = LAG * chance.uniform(2, NUM_JOINTS)
     late = ((1.0 + LAG) * progress[..., None, None] - lag).clamp(0.0, 1.0)
-    start, end = keys.rotations[before, pair], keys.rotations[after, pair]
+    start, end = key_rotations[before, pair], key_rotations[after, pair]
     relative = roma.rotmat_to_rotvec(start.mT @ end)
     turn = ease(late)[..., None] * relative
     rotations = start @ roma.rotvec_to_rotmat(turn)
     rotations = rotations @ roma.rotvec_to_rotmat(chance.tremor(len(before)))
     eased = ease(progress)[..., None]
-    heading = between(keys.heading, eased)
-    local = between(keys.pelvis, eased[..., None])
+    heading = between(scripts.heading, eased)
+    local = between(key_pelvis, eased[..., None])
     pair_place, pair_heading = _travel(scripts, chance, len(before))
-    world_heading = heading + pair_heading[..., None]
-    rotations[..., 0, :, :] = about(1, world_heading) @ rotations[..., 0, :, :]
+    rotations[..., 0, :, :] = about(1, heading + pair_heading[..., None]) @ rotations[..., 0, :, :]
     turned = (about(1, pair_heading)[:, :, None] @ local[..., None])[..., 0]
     pelvis = turned + pair_place[:, :, None] + chance.sway(len(before))
     held = progress == 0.0
-    first, second = scripts.touching[before, pair], scripts.touching[after, pair]
-    both = torch.where(held[..., None], first, first * second)
-    fade = eased[..., None]
+    moments = scripts.constraints
+    first, second = moments.touching[before, pair], moments.touching[after, pair]
     return Draft(
         rotations=rotations,
         pelvis=pelvis,
-        contact_weight=both,
-        planted=between(scripts.planted, fade),
-        # On the way to or from a rest nothing is asked for.
-        resting=torch.minimum(scripts.resting[before, pair], scripts.resting[after, pair]),
-        seat_m=between(scripts.seat_m, eased),
-        heading=world_heading,
+        constraints=Constraints(
+            sites=moments.sites,
+            touching=torch.where(held[..., None], first, first * second),
+            planted=between(moments.planted, eased[..., None]),
+            # On the way to or from a rest nothing is required.
+            resting=torch.minimum(moments.resting[before, pair], moments.resting[after, pair]),
+            seat_m=between(moments.seat_m, eased),
+        ),
     )
 
 

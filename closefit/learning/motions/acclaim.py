@@ -2,7 +2,7 @@
 
 A bone begins where its parent ends and turns about its beginning; its angles are given about its
 own `axis` frame. Lengths are in units of 1 / `length` inches (CMU: 0.45), y is up, and CMU's
-motion has 120 frames per second, which the files do not say. The rest pose is that of all angles
+motion has 120 frames per second, which the files do not state. The rest pose is that of all angles
 at zero.
 """
 
@@ -17,8 +17,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from closefit.errors import InputError
-from closefit.learning.motions.skeletons import END
-from closefit.learning.motions.source import SourceMotion
+from closefit.learning.motions.skeletons import END, SourceMotion
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 P = TypeVar("P")
@@ -91,7 +90,7 @@ def _skeleton_of(path: Path) -> Path:
 
 
 def _parsed(path: Path, parse: Callable[[str], P]) -> P:
-    """Parse a file's text; say which file it is when that fails."""
+    """Parse a file's text; errors name the file."""
     try:
         return parse(path.read_text(encoding="ascii", errors="replace"))
     except (ValueError, IndexError, KeyError) as error:

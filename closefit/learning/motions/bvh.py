@@ -13,8 +13,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from closefit.errors import InputError
-from closefit.learning.motions.skeletons import END
-from closefit.learning.motions.source import SourceMotion
+from closefit.learning.motions.skeletons import END, SourceMotion
 
 FPS_ROUNDING = 0.01
 

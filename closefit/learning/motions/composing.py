@@ -11,11 +11,11 @@ from jaxtyping import Float
 from closefit.body import Body
 from closefit.errors import InputError
 from closefit.learning.motions.editing import cut, join_people, resample
-from closefit.learning.motions.floor import joints_in_world
+from closefit.learning.motions.floor import joints_in_world, world_pose
 from closefit.records import PairMotion
 
 DISTANCES_M = (0.4, 1.5)
-"""Between the two pelvises in the frame in which the two are put together."""
+"""Distance of the two pelvises in one random frame of the pair."""
 
 PIECE_S = 5.0
 """Longest piece: people who walk are near each other only for so long."""
@@ -31,19 +31,19 @@ TORSO_CLEARANCE_M = 0.26
 TORSO = (0, 1, 2, 3, 6, 9, 12, 13, 14, 15)
 
 ATTEMPTS = 24
-"""Random placements that are tried before a pair of pieces is given up."""
+"""Random placements that are tried before a pair of pieces is dropped."""
 
 
 def compose_pairs(
     singles: Sequence[PairMotion], seed: int, body: Body, *, fps: float = 30.0
 ) -> Iterator[PairMotion]:
-    """Put each piece of each motion beside or before a piece of another one.
+    """Put each piece of each motion beside or in front of a piece of another one.
 
     Each person is turned about the vertical and moved on the floor, so that in one frame of the
-    piece the two are `DISTANCES_M` apart; placements with gross overlap are thrown away.
+    piece the two are `DISTANCES_M` apart; placements with gross overlap are rejected.
 
     Args:
-        singles: Motions of one person each; at least one (who may then meet a later self).
+        singles: Motions of one person each; at least one.
         seed: The same seed gives the same pairs.
         body: The body that the motions are for.
         fps: Frame rate of the pairs.
@@ -92,7 +92,7 @@ def _placed(
 ) -> PairMotion | None:
     """Try placements until one has no gross overlap."""
     pair = join_people(first, second)
-    joints = joints_in_world(pair, body).numpy()
+    joints = joints_in_world(world_pose(pair), body).numpy()
     frames = len(pair.pelvis_m)
     for _ in range(ATTEMPTS):
         moment = random.integers(frames)

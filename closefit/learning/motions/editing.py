@@ -3,19 +3,16 @@
 import dataclasses
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float
 
-from closefit.body.skeleton import MIRROR
+from closefit.body.pose import mirrored_pose
+from closefit.geometry.rotations import interpolate_rotations
 from closefit.records import PairMotion
-
-REFLECTION = np.array([-1.0, 1.0, 1.0], dtype=np.float32)
-"""Of the body's plane of symmetry, x = 0."""
 
 
 def resample(motion: PairMotion, fps: float) -> PairMotion:
-    """Return the motion at another frame rate: linear positions, shortest turns between frames.
+    """Return the motion at another frame rate: linear positions, shortest rotations between frames.
 
     The first frame stays; the last is the last that lies within the motion.
     """
@@ -37,11 +34,10 @@ def retime(motion: PairMotion, factor: float) -> PairMotion:
 
 def mirror(motion: PairMotion) -> PairMotion:
     """Return the motion seen in a mirror: x of the world and left and right of both people swap."""
-    turned = motion.rotations[:, :, MIRROR]
     return dataclasses.replace(
         motion,
-        rotations=REFLECTION[:, None] * turned * REFLECTION,
-        pelvis_m=motion.pelvis_m * REFLECTION,
+        rotations=mirrored_pose(torch.from_numpy(motion.rotations)).numpy(),
+        pelvis_m=motion.pelvis_m * np.array([-1.0, 1.0, 1.0], dtype=np.float32),
         name=np.array(f"{motion.name} mirrored"),
     )
 
@@ -83,9 +79,9 @@ def _at(motion: PairMotion, places: Float[np.ndarray, " time"]) -> PairMotion:
     share = (places - before).astype(np.float32)
     start, end = motion.pelvis_m[before], motion.pelvis_m[after]
     pelvis = start + share[:, None, None] * (end - start)
-    turns = torch.from_numpy(motion.rotations[before])
+    rotations = torch.from_numpy(motion.rotations[before])
     if share.any():
-        relative = roma.rotmat_to_rotvec(turns.mT @ torch.from_numpy(motion.rotations[after]))
-        part = torch.from_numpy(share)[:, None, None, None] * relative
-        turns = turns @ roma.rotvec_to_rotmat(part)
-    return dataclasses.replace(motion, rotations=turns.numpy(), pelvis_m=pelvis)
+        following = torch.from_numpy(motion.rotations[after])
+        weight = torch.from_numpy(share)[:, None, None]
+        rotations = interpolate_rotations(rotations, following, weight)
+    return dataclasses.replace(motion, rotations=rotations.numpy(), pelvis_m=pelvis)

@@ -12,9 +12,8 @@ from typing import Final
 
 from closefit.body import Body
 from closefit.errors import FileMissingError, InputError
-from closefit.learning.motions import chi3d, hi4d, interhuman, interx
+from closefit.learning.motions import smpl_files
 from closefit.learning.motions.acclaim import read_amc
-from closefit.learning.motions.amass import is_amass, read_amass
 from closefit.learning.motions.bvh import read_bvh
 from closefit.learning.motions.editing import join_people, resample
 from closefit.learning.motions.floor import set_on_floor
@@ -31,7 +30,7 @@ OWN_NAME = re.compile(r"^(.*person_)0(.*)$")
 """closefit's own exports: person_0 belongs with person_1."""
 
 ONE_PERSON: Final = (".amc", ".bvh", ".npz")
-"""Files of one person, of whom two that belong together are found by their names."""
+"""Files of one person; two that belong together are recognised by their names."""
 
 ARCHIVES: Final = (".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tgz", ".zip")
 
@@ -43,7 +42,7 @@ FORMATS: Final = (
 
 @dataclass(frozen=True)
 class MotionSource:
-    """One motion on disk; reading is left for later, so that a data set need not fit in memory."""
+    """One motion on disk that is read on demand: a data set need not fit in memory."""
 
     name: str
     read: Callable[[], PairMotion]
@@ -74,7 +73,7 @@ def read_motion(
 
 @contextmanager
 def opened(path: Path) -> Iterator[Path]:
-    """Yield `path`, or where the content of the archive at `path` is for the time being.
+    """Yield `path`, or a temporary folder with the content of the archive at `path`.
 
     Raises:
         InputError: The archive is damaged.
@@ -137,7 +136,7 @@ class _Loader:
         """Read a file of one person, not yet set on the floor."""
         suffix = path.suffix.lower()
         if suffix == ".npz":
-            return carry_over(read_amass(path), self.body)
+            return carry_over(smpl_files.read_amass(path), self.body)
         source = read_bvh(path) if suffix == ".bvh" else read_amc(path)
         return retarget(source, self.body, self.unit_m)
 
@@ -164,12 +163,12 @@ def _found(path: Path, loader: _Loader) -> Iterator[MotionSource]:
         if source is not None:
             yield source
         return
-    if all((path / name).is_file() for name in interx.PEOPLE):
-        yield loader.smpl(path.name, lambda: interx.read_interx(path))
+    if all((path / name).is_file() for name in smpl_files.INTERX_PEOPLE):
+        yield loader.smpl(path.name, lambda: smpl_files.read_interx(path))
         return
-    if hi4d.frame_files(path):
+    if smpl_files.hi4d_frames(path):
         name = f"{path.parent.name}/{path.name}"
-        yield loader.smpl(name, lambda: hi4d.read_hi4d(path))
+        yield loader.smpl(name, lambda: smpl_files.read_hi4d(path))
         return
     inside = sorted(path.iterdir())
     partners: set[Path] = set()
@@ -190,17 +189,17 @@ def _file(path: Path, loader: _Loader) -> MotionSource | None:
     if suffix in ONE_PERSON:
         return loader.people(path)
     if suffix == ".pkl":
-        return loader.smpl(path.stem, lambda: interhuman.read_raw(path))
+        return loader.smpl(path.stem, lambda: smpl_files.read_interhuman_raw(path))
     if suffix == ".json":
         name = f"{path.parent.parent.name}/{path.stem}"
-        return loader.smpl(name, lambda: chi3d.read_chi3d(path))
+        return loader.smpl(name, lambda: smpl_files.read_chi3d(path))
     if suffix == ".npy":
         return _processed(path, loader)
     raise InputError(f"`{path}` is no motion file", hint=f"closefit reads {FORMATS}")
 
 
 def _processed(path: Path, loader: _Loader) -> MotionSource | None:
-    first, second = interhuman.PEOPLE
+    first, second = smpl_files.INTERHUMAN_PEOPLE
     if path.parent.name == second:
         return None
     partner = path.parent.with_name(second) / path.name
@@ -209,24 +208,24 @@ def _processed(path: Path, loader: _Loader) -> MotionSource | None:
             f"`{path}` has no second person: there is no `{partner}`",
             hint="InterHuman's motions_processed has the folders person1 and person2",
         )
-    return loader.smpl(path.stem, lambda: interhuman.read_processed((path, partner)))
+    return loader.smpl(path.stem, lambda: smpl_files.read_interhuman_processed((path, partner)))
 
 
 def _is_motion(path: Path) -> bool:
-    """Whether a file of a folder is meant to be motion; others (texts, splits) are passed over."""
+    """Whether a file of a folder is taken as motion; others (texts, splits) are ignored."""
     suffix = path.suffix.lower()
     if suffix == ".json":
-        return path.parent.name == chi3d.FOLDER
+        return path.parent.name == smpl_files.CHI3D_FOLDER
     if suffix == ".npy":
-        return path.parent.name in interhuman.PEOPLE
+        return path.parent.name in smpl_files.INTERHUMAN_PEOPLE
     if suffix == ".npz":
-        return is_amass(path)
+        return smpl_files.is_amass(path)
     return suffix in (*ONE_PERSON, ".pkl")
 
 
 def _is_processed_elsewhere(path: Path) -> bool:
     """Whether InterHuman's processed form of a raw motion lies beside its folder."""
-    processed = path.parent.with_name("motions_processed") / interhuman.PEOPLE[0]
+    processed = path.parent.with_name("motions_processed") / smpl_files.INTERHUMAN_PEOPLE[0]
     return path.suffix.lower() == ".pkl" and (processed / f"{path.stem}.npy").is_file()
 
 

@@ -1,10 +1,9 @@
-"""Carrying motion of another skeleton over to the body, by aligning the two rest poses.
+"""Retargeting motion of another skeleton to the body, by aligning the two rest poses.
 
-World rotations are copied: the body's part turns from its rest pose as the source's part does from
-the source's, after the two rest poses are laid on each other. Limbs are laid along each other's
-bones; the pelvis, the spine, the head and the collars stand upright in both rest poses, and feet
-stand flat, so for these only the direction in which the figure faces is aligned (their joints sit
-in different anatomical places, and the direction from one to the next would tilt them).
+World rotations relative to the rest pose are copied after the two rest poses are aligned. Limbs are
+aligned along their bones. The pelvis, the spine, the head and the collars are upright in both rest
+poses, and feet are flat: for these only the heading is aligned, because their joints sit in
+different anatomical places and the direction from one to the next would tilt them.
 
 Horizontal positions keep the source's scale, so that two people in one frame keep their distance;
 heights are scaled by the ratio of leg lengths (`floor` then sets the soles on y = 0).
@@ -15,20 +14,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body import Body
+from closefit.body.pose import local_rotations
 from closefit.body.skeleton import JOINT_INDEX, PARENTS
 from closefit.errors import InputError
-from closefit.learning.motions.skeletons import match_layout
-from closefit.learning.motions.source import Z_UP_TO_Y_UP, SourceMotion
+from closefit.geometry.rotations import interpolate_rotations, rotation_between
+from closefit.learning.motions.skeletons import Z_UP_TO_Y_UP, SourceMotion, match_layout
 from closefit.records import PairMotion
 
 GUESSED_UNITS_M = (1.0, 0.01, 0.001)
-"""Metres, centimetres, millimetres: what a file that does not say its unit may have."""
+"""Metres, centimetres, millimetres: possible units of a file that does not state its unit."""
 
 LEG_LENGTHS_M = (0.35, 1.2)
 """Hip to ankle of a small child and of a very tall adult, with some room."""
@@ -55,7 +54,7 @@ FLAT = frozenset(JOINT_INDEX[f"{side}_ankle"] for side in SIDES)
 """Feet: of these only the heading is aligned."""
 
 HANDS = frozenset(JOINT_INDEX[f"{side}_hand"] for side in SIDES)
-"""Fingers stay straight: a file's one finger says little about the hand."""
+"""Fingers stay straight: files have a single finger, which does not determine the hand."""
 
 TIPS = HANDS | {JOINT_INDEX[f"{side}_foot"] for side in SIDES}
 
@@ -64,7 +63,7 @@ SPINE = tuple(
 )
 
 SHAPE_TOLERANCE_M = 0.03
-"""How far a body length may be off the source's before one standard deviation of shape is spent."""
+"""Error of a body length that weighs as much as one standard deviation of shape."""
 
 SHAPE_ITERATIONS = 4
 
@@ -80,7 +79,7 @@ class _Figure:
 
 
 def retarget(source: SourceMotion, body: Body, unit_m: float | None = None) -> PairMotion:
-    """Carry one person's motion over to `body`.
+    """Retarget one person's motion to `body`.
 
     Args:
         source: World y or z up, as the rest pose stands; in any unit.
@@ -100,10 +99,9 @@ def retarget(source: SourceMotion, body: Body, unit_m: float | None = None) -> P
     betas = fit_shape(body, body_lengths(figure.rest))
     rest = body.rest(betas)
     world = _copied_rotations(figure, rest.joints)
-    local = local_rotations(world)
     pelvis = _placed_pelvis(figure, world[:, 0], rest.joints)
     return PairMotion(
-        rotations=local[:, None].float().numpy(),
+        rotations=local_rotations(world)[:, None].float().numpy(),
         pelvis_m=pelvis[:, None].float().numpy(),
         betas=betas[None].float().numpy(),
         fps=np.array(source.fps),
@@ -144,12 +142,6 @@ def fit_shape(body: Body, lengths: Float[Tensor, "3"]) -> Float[Tensor, "10"]:
     return betas
 
 
-def local_rotations(world: Float[Tensor, "*batch 24 3 3"]) -> Float[Tensor, "*batch 24 3 3"]:
-    """Rotations relative to the parent, from rotations relative to the world."""
-    local = world[..., list(PARENTS[1:]), :, :].mT @ world[..., 1:, :, :]
-    return torch.cat([world[..., :1, :, :], local], dim=-3)
-
-
 def _figure(source: SourceMotion, unit_m: float | None) -> _Figure:
     """Bring the source into our joint order and metres, and check it."""
     layout, found = match_layout(source.joint_names, source.origin)
@@ -185,7 +177,7 @@ def _with_y_up(source: SourceMotion, upright: Float[np.ndarray, "3"]) -> SourceM
     """Turn a file whose rest pose stands along z, as some programs write them.
 
     Raises:
-        InputError: The rest pose does not stand, so it says nothing about the figure.
+        InputError: The rest pose does not stand.
     """
     share = upright / max(float(np.linalg.norm(upright)), 1e-12)
     if share[1] > STANDING_SHARE:
@@ -217,7 +209,7 @@ def check_leg_length(length_m: float, origin: str) -> None:
         raise InputError(
             f"the person in `{origin}` is about {length_m / LEG_SHARE:.3g} m tall "
             f"(legs of {length_m:.3g} m)",
-            hint="say how long one unit of the file is with --unit, in metres",
+            hint="give the length of one unit of the file in metres with --unit",
         )
 
 
@@ -235,7 +227,7 @@ def _copied_rotations(
         theirs = figure.rest[following] - figure.rest[joint]
         if joint in FLAT:
             ours, theirs = _level(ours), _level(theirs)
-        align[joint] = _shortest_turn(ours, theirs) @ facing
+        align[joint] = rotation_between(ours, theirs) @ facing
     for joint in TIPS:
         align[joint] = align[PARENTS[joint]]
     world = figure.rotations @ align
@@ -248,14 +240,13 @@ def _copied_rotations(
 def _with_whole_spine(
     world: Float[Tensor, "frame 24 3 3"], has: frozenset[int]
 ) -> Float[Tensor, "frame 24 3 3"]:
-    """Give spine joints that the source lacks their share of the turn between their neighbours."""
+    """Interpolate the rotations of spine joints that the source lacks from their neighbours."""
     known = [place for place, joint in enumerate(SPINE) if joint in has]
     for low, high in itertools.pairwise(known):
         for place in range(low + 1, high):
             share = (place - low) / (high - low)
             start, end = world[:, SPINE[low]], world[:, SPINE[high]]
-            turn = roma.rotmat_to_rotvec(start.mT @ end)
-            world[:, SPINE[place]] = start @ roma.rotvec_to_rotmat(share * turn)
+            world[:, SPINE[place]] = interpolate_rotations(start, end, start.new_tensor(share))
     return world
 
 
@@ -280,13 +271,3 @@ def _facing(rest: Float[Tensor, "24 3"]) -> Float[Tensor, "3 3"]:
 def _level(vector: Float[Tensor, "3"]) -> Float[Tensor, "3"]:
     """The part of a direction along the floor."""
     return vector * vector.new_tensor([1.0, 0.0, 1.0])
-
-
-def _shortest_turn(start: Float[Tensor, "3"], end: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
-    """The rotation by the smallest angle that takes one direction to the other."""
-    start, end = (torch.nn.functional.normalize(vector, dim=0) for vector in (start, end))
-    axis = torch.linalg.cross(start, end)
-    sine = axis.norm()
-    angle = torch.atan2(sine, start @ end)
-    turn: Tensor = roma.rotvec_to_rotmat(axis / sine.clamp_min(1e-12) * angle)
-    return turn

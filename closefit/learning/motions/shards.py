@@ -1,4 +1,4 @@
-"""Motion of two people on disk, in a form that training reads at random without loading it.
+"""Motion of two people on disk, in a form from which training reads single frames.
 
 A folder of three files: `rotations_6d.f16` (frame, 2, 24, 6; the first two columns of each local
 rotation), `pelvis_m.f32` (frame, 2, 3), both raw and little-endian, and `clips.npz` with `starts`
@@ -6,10 +6,7 @@ and `stops` (rows of each clip), `betas`, `names` and `__meta__` (format, versio
 """
 
 import json
-import os
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +21,10 @@ from closefit.errors import (
     InputError,
     OutputFolderError,
 )
+from closefit.learning.folders import complete_folder
 from closefit.learning.motions.editing import resample
 from closefit.records import PairMotion
-from closefit.storage.artifacts import (
-    FULL_DISK_ERRNOS,
-    META_KEY,
-    TEMPORARY_PREFIX,
-    UNREADABLE,
-    disk_full_guard,
-)
+from closefit.storage.artifacts import META_KEY, UNREADABLE
 
 FORMAT = "closefit-motion-shards"
 VERSION = 1
@@ -163,7 +155,7 @@ def write_shards(folder: Path, motions: Iterable[PairMotion], *, fps: float = 30
         raise OutputFolderError(
             f"`{folder}` is not empty and holds no motion shards", hint="choose another --out"
         )
-    with disk_full_guard(folder), _replaced_folder(folder) as temporary:
+    with complete_folder(folder) as temporary:
         with open(temporary / ROTATIONS, "wb") as turns, open(temporary / PELVIS, "wb") as places:
             clips = [_append(turns, places, resample(_checked(motion), fps)) for motion in motions]
         if not clips:
@@ -215,30 +207,6 @@ def _append(turns: Any, places: Any, motion: PairMotion) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _replaced_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty sibling that takes the place of `folder` once the block ends well."""
-    temporary = folder.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{folder.name}")
-    old = folder.with_name(f"{TEMPORARY_PREFIX}old-{os.getpid()}-{folder.name}")
-    try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        if error.errno in FULL_DISK_ERRNOS:
-            raise
-        raise OutputFolderError(
-            f"cannot write to `{folder.parent}`: {error.strerror}",
-            hint="choose a folder that you may write to with --out",
-        ) from error
-    try:
-        yield temporary
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
 def _read_clips(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
         with open(folder / CLIPS, "rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -250,7 +218,7 @@ def _read_clips(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     except (*UNREADABLE, AttributeError, TypeError) as error:
         raise _damaged(folder, f"`{CLIPS}` is cut short or something else") from error
     if not isinstance(meta, dict):
-        raise _damaged(folder, f"`{CLIPS}` does not say what it is")
+        raise _damaged(folder, f"`{CLIPS}` has no description of its format")
     return meta, arrays
 
 

@@ -1,4 +1,4 @@
-"""Skeletons of motion files as data: which of their joints is which of ours.
+"""Skeletons of motion files, motion on them, and the correspondence of their joints to SMPL's.
 
 A layout gives for each of our joints the file's joint at the same place, whose rotation moves the
 same part. `{s}` stands for l or r, `{S}` for L or R, `{Side}` for Left or Right, `{side}` for left
@@ -6,8 +6,11 @@ or right; each row of a paired joint covers both sides.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+import numpy as np
+from jaxtyping import Float
 
 from closefit.body.skeleton import JOINT_NAMES
 from closefit.errors import InputError
@@ -21,6 +24,43 @@ REQUIRED: Final = (
 
 END: Final = "_end"
 """Suffix of the end point of a chain, after the name of its last joint."""
+
+Z_UP_TO_Y_UP: Final = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+"""Maps a z-up frame to a y-up one: x stays, z becomes y, y becomes -z."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SourceMotion:
+    """One person's motion on the file's own skeleton, in the file's unit.
+
+    Attributes:
+        joint_names: Names in the file; end points of chains are named after their joint.
+        rest_joints: Joint positions of the rest pose.
+        rotations_world: Rotation of each joint's part from the rest pose into the world.
+        joints: Joint positions in the world.
+        unit_m: Metres per unit, where the file gives it.
+        fps: Frames per second.
+        name: For `PairMotion.name`.
+        origin: The file, for messages.
+    """
+
+    joint_names: tuple[str, ...]
+    rest_joints: Float[np.ndarray, "joint 3"]
+    rotations_world: Float[np.ndarray, "frame joint 3 3"]
+    joints: Float[np.ndarray, "frame joint 3"]
+    unit_m: float | None
+    fps: float
+    name: str
+    origin: str
+
+    def turned(self, rotation: Float[np.ndarray, "3 3"]) -> "SourceMotion":
+        """Return the same motion with the rest pose and the world both turned by `rotation`."""
+        return replace(
+            self,
+            rest_joints=self.rest_joints @ rotation.T,
+            rotations_world=rotation @ self.rotations_world @ rotation.T,
+            joints=self.joints @ rotation.T,
+        )
 
 
 @dataclass(frozen=True)
@@ -54,6 +94,13 @@ def _layout(name: str, rows: Mapping[str, str], unit_m: float | None = None) -> 
 POSER_UNIT_M: Final = 1.4
 """Walking speed, hip height and the distance of dancers who hold hands agree with this factor."""
 
+_RIG: Final = {
+    "pelvis": "Hips", "neck": "Neck", "head": "Head", "collar": "{Side}Shoulder",
+    "shoulder": "{Side}Arm", "elbow": "{Side}ForeArm", "wrist": "{Side}Hand", "hip": "{Side}UpLeg",
+    "knee": "{Side}Leg", "ankle": "{Side}Foot", "foot": "{Side}ToeBase",
+}  # fmt: skip
+"""Names that MotionBuilder and game rigs share."""
+
 LAYOUTS: Final = (
     _layout("SMPL", {name.partition("_")[2] or name: (
         name.replace("left_", "{side}_") if "left" in name else name
@@ -80,23 +127,13 @@ LAYOUTS: Final = (
     ),
     _layout(
         "MotionBuilder (CMU conversion)",
-        {
-            "pelvis": "Hips", "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1",
-            "neck": "Neck", "head": "Head", "collar": "{Side}Shoulder", "shoulder": "{Side}Arm",
-            "elbow": "{Side}ForeArm", "wrist": "{Side}Hand", "hand": "{Side}HandIndex1",
-            "hip": "{Side}UpLeg", "knee": "{Side}Leg", "ankle": "{Side}Foot",
-            "foot": "{Side}ToeBase",
-        },
+        _RIG | {"spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1",
+                "hand": "{Side}HandIndex1"},
     ),
     _layout(
         "Mixamo and other game rigs",
-        {
-            "pelvis": "Hips", "spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2",
-            "neck": "Neck", "head": "Head", "collar": "{Side}Shoulder", "shoulder": "{Side}Arm",
-            "elbow": "{Side}ForeArm", "wrist": "{Side}Hand", "hand": "{Side}HandMiddle1",
-            "hip": "{Side}UpLeg", "knee": "{Side}Leg", "ankle": "{Side}Foot",
-            "foot": "{Side}ToeBase",
-        },
+        _RIG | {"spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2",
+                "hand": "{Side}HandMiddle1"},
     ),
 )  # fmt: skip
 """Known layouts; of those that fit a file the one with most joints is taken."""

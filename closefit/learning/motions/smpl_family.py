@@ -1,8 +1,8 @@
-"""Poses of SMPL, SMPL-H and SMPL-X carried over to the body.
+"""Poses of SMPL, SMPL-H and SMPL-X transferred to the body.
 
 All three have our skeleton and rest pose, so the 21 body rotations transfer as they are; fingers,
-jaw and eyes are dropped. Their shape coefficients mean nothing to another body: the shape is the
-mean, or fits the joints where a file has them.
+jaw and eyes are dropped. Their shape coefficients are meaningless for another body: the shape
+is the mean, or fits the joints where a file has them.
 
 Their `trans` moves the body after it was turned about its pelvis, so the pelvis is at `trans` plus
 the pelvis of the rest pose, whatever the turn and whichever axis is up. That point differs by some
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from closefit.body import Body
 from closefit.errors import InputError
 from closefit.learning.motions.retargeting import body_lengths, check_leg_length, fit_shape
-from closefit.learning.motions.source import Z_UP_TO_Y_UP
+from closefit.learning.motions.skeletons import Z_UP_TO_Y_UP
 from closefit.records import PairMotion
 
 Family = Literal["smpl", "smplx"]
@@ -73,7 +73,7 @@ def matrices(axis_angle: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*b
 
 
 def carry_over(motion: SmplMotion, body: Body) -> PairMotion:
-    """Carry motion of the SMPL family over to `body`, in our world frame (`floor` comes after).
+    """Transfer motion of the SMPL family to `body`, in our world frame (`floor` comes after).
 
     Raises:
         InputError: Values are missing, or cannot be metres.

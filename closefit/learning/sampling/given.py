@@ -1,4 +1,4 @@
-"""The motion of one person that the prior is to complete, read from a file of any known kind."""
+"""Reading the motion of one person to whom the prior adds a partner."""
 
 import dataclasses
 import zipfile
@@ -8,26 +8,27 @@ import numpy as np
 
 from closefit.body.model import Body
 from closefit.errors import FileMissingError, InputError
-from closefit.exporters.scene import motion_in, scene_from_camera
-from closefit.learning.motions import read_motion, resample
+from closefit.exporters.scene import scene_from_camera
 from closefit.learning.motions.arrays import read_npz, same_length, take
+from closefit.learning.motions.editing import resample
 from closefit.learning.motions.floor import set_on_floor
+from closefit.learning.motions.reading import read_motion
 from closefit.learning.sampling.camera import typical_floor
 from closefit.prior.objective import FPS
-from closefit.records import Motion, PairMotion
+from closefit.records import PairMotion
 
 
 def read_given(path: Path, person: int, body: Body) -> PairMotion:
     """Read one person's motion: world frame (y up, floor at 0), 30 fps, on `body`.
 
     Args:
-        path: closefit's `motion.npz`, or what `closefit.learning.motions.read_motion` reads.
+        path: closefit's `motion.npz`, or what `motions.reading.read_motion` reads.
         person: Which of the file's people, from 0.
         body: Body of the prior.
 
     Raises:
-        InputError: The file is missing, damaged, of no known kind, holds several motions, or not
-            so many people.
+        InputError: The file is missing, damaged, of no known kind, holds several motions, or has no
+            such person.
     """
     if not path.exists():
         raise FileMissingError(f"there is no `{path}`", hint="check the path")
@@ -70,13 +71,13 @@ def _is_results(path: Path) -> bool:
 
 
 def _read_results(path: Path, body: Body) -> PairMotion:
-    """Read both people of a `motion.npz`, and set them upright by its floor."""
+    """Read both people of a `motion.npz` into the upright world of its floor."""
     arrays = read_npz(path)
     rotations = take(arrays, "rotations", [(None, 2, 24, 3, 3)], path)
     joints = take(arrays, "joints", [(None, 2, 24, 3)], path)
     betas = take(arrays, "betas", [(2, 10)], path)
     fps = float(take(arrays, "fps", [()], path))
-    frames = same_length({"rotations": rotations, "joints": joints}, path)
+    same_length({"rotations": rotations, "joints": joints}, path)
     for name, values in (("rotations", rotations), ("joints", joints), ("betas", betas)):
         if not np.isfinite(values).all():
             raise InputError(
@@ -86,25 +87,15 @@ def _read_results(path: Path, body: Body) -> PairMotion:
     if not fps > 0.0:
         raise InputError(f"`fps` in `{path}` is {fps:g}", hint="write the true frame rate")
     floor = take(arrays, "floor", [(4,)], path) if "floor" in arrays else typical_floor()
-    is_same_body = str(arrays.get("body")) == body.name
-    motion = Motion(
-        rotations=rotations.astype(np.float32),
-        betas=betas.astype(np.float32),
-        transl=np.zeros((frames, 2, 3), np.float32),
-        joints=joints.astype(np.float32),
-        K=np.tile(np.eye(3, dtype=np.float32), (frames, 1, 1)),
-        valid=np.ones((frames, 2), bool),
-        confidence=np.ones((frames, 2), np.float32),
-        body_name=np.array(body.name),
-        floor=floor.astype(np.float32),
-        notes=np.array(""),
-    )
-    moved = motion_in(motion, scene_from_camera(motion.floor))
+    T_world_cam = scene_from_camera(floor.astype(np.float32))
+    rotations[:, :, 0] = T_world_cam[:3, :3] @ rotations[:, :, 0]
+    pelvis = joints[:, :, 0] @ T_world_cam[:3, :3].T + T_world_cam[:3, 3]
+    # Shape coefficients of one body are meaningless for another.
+    betas *= str(arrays.get("body")) == body.name
     upright = PairMotion(
-        rotations=moved.rotations.astype(np.float32),
-        pelvis_m=moved.pelvis.astype(np.float32),
-        # Shape coefficients of one body mean nothing to another.
-        betas=motion.betas if is_same_body else np.zeros((2, 10), np.float32),
+        rotations=rotations.astype(np.float32),
+        pelvis_m=pelvis.astype(np.float32),
+        betas=betas.astype(np.float32),
         fps=np.array(fps),
         body_name=np.array(body.name),
         name=np.array(path.stem),

@@ -1,28 +1,25 @@
 """Draw motion of two people from the prior and write it as `export` writes results."""
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from closefit import video
 from closefit.body.model import Body
+from closefit.body.pose import PairPose
 from closefit.errors import ConfigError, OutputFolderError
 from closefit.events import Emit, Notice, Step, ignore
 from closefit.exporters.motion_files import Footage, posed_chunks, write_motion_files
 from closefit.exporters.overlay import OverlayScene, draw_views
 from closefit.exporters.scene import scene_from_camera
-from closefit.fit.variables import rest_pelvis
+from closefit.learning.folders import complete_folder, writing_to
 from closefit.learning.motions.editing import cut
 from closefit.learning.sampling.camera import (
     SIZE_WH,
-    Filmed,
     camera_matrix,
     expected_view,
     film_from_the_side,
@@ -32,17 +29,15 @@ from closefit.learning.sampling.given import read_given
 from closefit.prior.loading import load_prior
 from closefit.prior.network import Denoiser
 from closefit.prior.objective import FPS, GeometryOf
-from closefit.prior.sampling import ClipSampler, Given
-from closefit.prior.state import PairPose
+from closefit.prior.sampling import ClipSampler
 from closefit.records import Motion, PairMotion
-from closefit.storage.artifacts import TEMPORARY_PREFIX, disk_full_guard
 from closefit.storage.workspace import Workspace
 
 MOST_SAMPLES = 1000
 MOST_FRAMES = 10_000
 DEFAULT_FRAMES = 96
 KEYPOINT_CONFIDENCE = 0.9
-"""Of the given person's projected keypoints: as a detector reports what it sees well."""
+"""Of the given person's projected keypoints: typical of a detector for clearly visible joints."""
 
 PANEL_HEIGHT_PX = 320
 
@@ -78,7 +73,7 @@ class SampleRequest:
                 )
         if self.person is not None and self.given is None:
             raise ConfigError(
-                f"`--person {self.person}` says whose motion is known, but none is given",
+                f"`--person {self.person}` needs a motion file, but none is given",
                 hint="name the motion with --given FILE, or leave out --person",
             )
 
@@ -106,26 +101,27 @@ def draw_samples(
     Raises:
         WeightsError: The checkpoint is missing, damaged or of another architecture.
         InputError: The given motion cannot be used.
-        ConfigError: The given motion is shorter than what is asked for.
+        ConfigError: The given motion is shorter than `frames`.
         OutputFolderError: `out` holds samples already, or cannot be written to.
         DiskFullError: The disk is full.
     """
     network, facts = load_prior(prior)
     if facts.body != body.name:
         emit(Notice(f"the prior learned on the body `{facts.body}`, not `{body.name}`"))
-    person, filmed = request.person or 0, None
+    person = request.person or 0
+    filmed: tuple[PairPose, Float[np.ndarray, 4]] | None = None
     if request.given is not None:
         filmed = film_from_the_side(_cut(read_given(request.given, person, body), request))
     _check_folder(out)
-    drawn = _draw(network, body, request, filmed, person)
+    known = torch.arange(2) == person if filmed else torch.zeros(2, dtype=torch.bool)
+    drawn = _draw(network, body, request, filmed[0] if filmed else None, known)
     samples = []
     for index in range(request.count):
-        pose = PairPose(drawn.rotations[index], drawn.betas[index], drawn.pelvis_m[index])
-        known = [filmed is not None and person == other for other in range(2)]
-        floor = floor_under(pose, body) if filmed is None else filmed.floor
-        motion = _motion(pose, body, floor, known)
+        pose = PairPose(*(values[index] for values in drawn.tensors))
+        floor = filmed[1] if filmed else floor_under(pose, body)
+        motion = _motion(pose, body, floor, known.numpy())
         folder = out / f"sample_{index:03}"
-        with disk_full_guard(out), _complete_folder(folder) as temporary:
+        with complete_folder(folder) as temporary:
             _write(Workspace(temporary), body, motion)
         samples.append(Sample(folder, len(motion.transl), _nearest_m(motion)))
         emit(Step("writing samples", index + 1, request.count))
@@ -133,7 +129,7 @@ def draw_samples(
 
 
 def _cut(motion: PairMotion, request: SampleRequest) -> PairMotion:
-    """The first frames of the given motion, as many as wanted."""
+    """The first frames of the given motion, as many as the request has."""
     length = len(motion.pelvis_m)
     if request.frames is not None and request.frames > length:
         raise ConfigError(
@@ -145,25 +141,31 @@ def _cut(motion: PairMotion, request: SampleRequest) -> PairMotion:
 
 
 def _draw(
-    network: Denoiser, body: Body, request: SampleRequest, filmed: Filmed | None, person: int
+    network: Denoiser,
+    body: Body,
+    request: SampleRequest,
+    filmed: PairPose | None,
+    known: Bool[Tensor, "person"],
 ) -> PairPose:
     """Sample the clip (`sample frame person`), camera axes."""
     generator = torch.Generator().manual_seed(request.seed)
     if filmed is None:
-        rays = torch.zeros(request.frames or DEFAULT_FRAMES, 2, 17, 3)
-        return ClipSampler(network, rays, view=expected_view()).sample(request.count, generator)
-    known = torch.arange(2) == person
-    rays = GeometryOf(body)(filmed.pose).rays
-    confidence = KEYPOINT_CONFIDENCE * known[:, None, None].expand(*rays.shape[:3], 1)
-    rays = torch.cat([rays, confidence], -1) * known[:, None, None]
-    given = Given(filmed.pose, known)
-    return ClipSampler(network, rays).sample(request.count, generator, given)
+        nothing = torch.zeros(request.frames or DEFAULT_FRAMES, 2, 17, 3)
+        return ClipSampler(network, nothing, view=expected_view()).sample(request.count, generator)
+    xy = GeometryOf(body)(filmed).keypoints
+    confidence = torch.full_like(xy[..., :1], KEYPOINT_CONFIDENCE)
+    keypoints = torch.cat([xy, confidence], -1) * known[:, None, None]
+    return ClipSampler(network, keypoints).sample(request.count, generator, (filmed, known))
 
 
-def _motion(pose: PairPose, body: Body, floor: Float[np.ndarray, "4"], known: list[bool]) -> Motion:
-    """The sample as `init` and `export` know motion; only who is known rests on anything."""
-    betas = pose.betas[0]
-    transl = pose.pelvis_m - rest_pelvis(body, betas)
+def _motion(
+    pose: PairPose,
+    body: Body,
+    floor: Float[np.ndarray, "4"],
+    known: Bool[np.ndarray, "person"],
+) -> Motion:
+    """The sample as the record that `export` takes; only known people are valid."""
+    betas, transl = pose.betas[0], pose.transl(body)
     frames = len(transl)
     return Motion(
         rotations=pose.rotations.numpy(),
@@ -172,7 +174,7 @@ def _motion(pose: PairPose, body: Body, floor: Float[np.ndarray, "4"], known: li
         joints=body.joints(pose.rotations, betas, transl).numpy(),
         K=np.tile(camera_matrix().astype(np.float32), (frames, 1, 1)),
         valid=np.tile(known, (frames, 1)),
-        confidence=np.tile(np.array(known, np.float32), (frames, 1)),
+        confidence=np.tile(known.astype(np.float32), (frames, 1)),
         body_name=np.array(body.name),
         floor=floor.astype(np.float32),
         notes=np.array("sampled from the prior"),
@@ -202,7 +204,7 @@ def _nearest_m(motion: Motion) -> float:
 
 def _check_folder(out: Path) -> None:
     """Make `out`; samples of two calls must not mix."""
-    with _writing_to(out):
+    with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
     old = next(out.glob("sample_*"), None)
     if old is not None:
@@ -210,29 +212,3 @@ def _check_folder(out: Path) -> None:
             f"`{out}` holds samples already (`{old.name}`)",
             hint="choose another --out, or delete them",
         )
-
-
-@contextmanager
-def _complete_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty sibling that becomes `folder` once the block ends well."""
-    temporary = folder.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{folder.name}")
-    with _writing_to(folder.parent):
-        temporary.mkdir()
-    try:
-        yield temporary
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def _writing_to(folder: Path) -> Iterator[None]:
-    """Explain why a folder cannot be made; a full disk is explained elsewhere."""
-    try:
-        with disk_full_guard(folder):
-            yield
-    except OSError as error:
-        raise OutputFolderError(
-            f"cannot write to `{folder}`: {error.strerror}",
-            hint="choose a folder that you may write to with --out",
-        ) from error

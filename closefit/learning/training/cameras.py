@@ -1,10 +1,11 @@
 """Virtual cameras for motion that was never filmed.
 
-A scene (world frame: y up, floor at 0) is seen by a random pinhole camera: the scene is turned by
-any yaw, the camera pitched and a little rolled, and the pair put somewhere in an image of random
-shape and field of view, from a small part of its height to more than all of it.
+People in a world frame (y up, floor at 0) are seen by a random pinhole camera: any yaw, some pitch,
+a little roll. The pair is put somewhere in an image of random shape and field of view, and fills
+from a small part of its height to more than all of it.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from closefit.prior.state import PairPose
+from closefit.body.pose import PairPose
 
 NEAREST_M = 1.0
 """No pelvis comes nearer to the camera than this."""
@@ -44,10 +45,10 @@ class Cameras:
     aspect: Float[Tensor, " batch"]
 
     def inside(
-        self, rays: Float[Tensor, "batch frame person keypoint 2"]
+        self, keypoints: Float[Tensor, "batch frame person keypoint 2"]
     ) -> Bool[Tensor, "batch frame person keypoint"]:
-        """Whether rays hit the image."""
-        pixels = rays * self.focal[:, None, None, None, None]
+        """Whether normalised keypoints lie in the image."""
+        pixels = keypoints * self.focal[:, None, None, None, None]
         edge = torch.stack([0.5 * self.aspect, torch.full_like(self.aspect, 0.5)], dim=-1)
         return (pixels.abs() < edge[:, None, None, None]).all(-1)
 
@@ -69,7 +70,7 @@ def film(
         return mean + std * torch.randn(batch, generator=generator)
 
     pitch = normal(*(math.radians(value) for value in ranges.pitch_deg))
-    turn = camera_from_world(
+    R_cam_world = camera_from_world(
         uniform(-math.pi, math.pi), pitch, normal(0.0, math.radians(ranges.roll_deg))
     )
     aspect = torch.tensor(ranges.aspects)[
@@ -79,16 +80,16 @@ def film(
     focal = (1.0 + aspect.square()).sqrt() / (2.0 * (0.5 * fov).tan())
     share = torch.exp(uniform(*(math.log(value) for value in ranges.stature_share)))
     distance = focal * 1.7 / share
-    ray = (
+    direction = (
         torch.stack([0.5 * aspect * normal(0.0, 0.3), 0.5 * normal(0.0, 0.2)], -1) / focal[:, None]
     )
-    root = turn[:, None, None] @ world.rotations[..., 0, :, :]
-    rotations = torch.cat([root[..., None, :, :], world.rotations[..., 1:, :, :]], dim=-3)
     middle = world.pelvis_m.mean((1, 2), keepdim=True)
-    about = (turn[:, None, None] @ (world.pelvis_m - middle)[..., None])[..., 0]
-    distance = torch.maximum(distance, NEAREST_M - about[..., 2].amin((1, 2)))
-    place = torch.nn.functional.pad(ray, (0, 1), value=1.0) * distance[:, None]
-    return PairPose(rotations, world.betas, about + place[:, None, None]), Cameras(focal, aspect)
+    centred = dataclasses.replace(world, pelvis_m=world.pelvis_m - middle)
+    seen = centred.turned(R_cam_world[:, None, None])
+    distance = torch.maximum(distance, NEAREST_M - seen.pelvis_m[..., 2].amin((1, 2)))
+    place = torch.nn.functional.pad(direction, (0, 1), value=1.0) * distance[:, None]
+    placed = dataclasses.replace(seen, pelvis_m=seen.pelvis_m + place[:, None, None])
+    return placed, Cameras(focal, aspect)
 
 
 def camera_from_world(

@@ -1,8 +1,8 @@
-"""Keypoints as a real detector would report them of people who hide each other.
+"""Keypoints as a real detector reports them for people who hide each other.
 
-Noise grows where a joint is hidden by the other person, by the own body or by the image border;
-hidden joints jump to the other person's; people are missed and confused. Everything is drawn for a
-batch of windows at once.
+Noise is larger where a joint is hidden by the other person, by the person's own body or by the edge
+of the image; hidden joints jump to the other person's; people are missed and swapped. Everything is
+drawn for a batch of windows at once.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from closefit.body.pose import PairPose
 from closefit.body.skeleton import JOINT_INDEX, PARENTS
 from closefit.learning.training.cameras import Cameras
 from closefit.prior.objective import PairGeometry
-from closefit.prior.state import PairPose
 
 STATURE_M = 1.7
 MEMORY = 0.6
@@ -70,7 +70,7 @@ RADIUS_M, OWN_LIMB = _tables()
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorRanges:
-    """How bad detectors are; lengths are shares of a person's height in the image."""
+    """Errors of detectors; lengths are shares of a person's height in the image."""
 
     jitter: tuple[float, float] = (0.004, 0.013)
     own_jitter: tuple[float, float] = (0.01, 0.025)
@@ -94,10 +94,10 @@ def detect(
     ranges: DetectorRanges,
     generator: torch.Generator,
 ) -> Float[Tensor, "batch frame 2 17 3"]:
-    """Return keypoint rays with confidence (x/z, y/z, c) as an imperfect detector gives them."""
-    batch, frames = geometry.rays.shape[:2]
+    """Return normalised keypoints (x/z, y/z, confidence) of an imperfect detector."""
+    batch, frames = geometry.keypoints.shape[:2]
     by_other, by_self = hidden_keypoints(pose, geometry)
-    by_other |= ~cameras.inside(geometry.rays)
+    by_other |= ~cameras.inside(geometry.keypoints)
 
     def between(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(*shape, generator=generator)
@@ -113,8 +113,10 @@ def detect(
     noise = noise + ranges.bias * torch.randn(batch, 1, 2, 17, 2, generator=generator)
     noisy = torch.rand(batch, 1, 1, 1, 1, generator=generator) > ranges.clean_probability
     jumped = by_other & (_held(batch, frames, generator) < ranges.jump_probability)
-    rays = torch.where((jumped & noisy[..., 0])[..., None], geometry.rays.flip(2), geometry.rays)
-    rays = rays + noise * noisy * unit[..., None]
+    xy = torch.where(
+        (jumped & noisy[..., 0])[..., None], geometry.keypoints.flip(2), geometry.keypoints
+    )
+    xy = xy + noise * noisy * unit[..., None]
     shape = by_other.shape
     confidence = torch.where(
         by_other,
@@ -127,7 +129,7 @@ def detect(
     )
     missed = torch.rand(batch, frames, 2, 1, generator=generator) < ranges.miss_probability
     confidence = torch.where(missed, 0.0, confidence)
-    detected = torch.cat([rays, confidence[..., None]], dim=-1)
+    detected = torch.cat([xy, confidence[..., None]], dim=-1)
     detected = torch.where(confidence[..., None] > 0, detected, 0.0)
     swapped = _swapped(geometry, ranges, generator) & noisy[:, 0, 0, 0]
     return torch.where(swapped[..., None, None, None], detected.flip(2), detected)
@@ -136,7 +138,7 @@ def detect(
 def hidden_keypoints(
     pose: PairPose, geometry: PairGeometry
 ) -> tuple[Bool[Tensor, "batch frame 2 17"], Bool[Tensor, "batch frame 2 17"]]:
-    """Which keypoints lie behind the other person, and which behind the own body.
+    """Which keypoints lie behind the other person, and which behind the person's own body.
 
     Limbs are capsules about the bones; a face that looks away hides its points.
     """
@@ -146,8 +148,8 @@ def hidden_keypoints(
     parents = torch.tensor(PARENTS[1:])
     limbs = (places[..., parents, :], places[..., 1:, :], depth[..., parents], depth[..., 1:])
     keypoint_depth = _keypoint_depth(joints)
-    own = _behind(geometry.rays, keypoint_depth, limbs) & ~OWN_LIMB
-    other = _behind(geometry.rays, keypoint_depth, tuple(part.flip(2) for part in limbs))
+    own = _behind(geometry.keypoints, keypoint_depth, limbs) & ~OWN_LIMB
+    other = _behind(geometry.keypoints, keypoint_depth, tuple(part.flip(2) for part in limbs))
     by_self = own.any(-1)
     by_self[..., FACE] |= _looks_away(pose)[..., None]
     return other.any(-1), by_self
@@ -160,7 +162,7 @@ def _keypoint_depth(joints: Float[Tensor, "*batch 24 3"]) -> Float[Tensor, "*bat
 
 
 def _behind(
-    rays: Float[Tensor, "*batch 17 2"],
+    keypoints: Float[Tensor, "*batch 17 2"],
     depth: Float[Tensor, "*batch 17"],
     limbs: tuple[Tensor, ...],
 ) -> Bool[Tensor, "*batch 17 limb"]:
@@ -168,9 +170,11 @@ def _behind(
     start, end, start_depth, end_depth = (part.unsqueeze(start_axis) for part, start_axis in
                                           zip(limbs, (-3, -3, -2, -2), strict=True))  # fmt: skip
     along = end - start
-    share = ((rays[..., None, :] - start) * along).sum(-1) / along.square().sum(-1).clamp_min(1e-8)
+    share = ((keypoints[..., None, :] - start) * along).sum(-1) / along.square().sum(-1).clamp_min(
+        1e-8
+    )
     share = share.clamp(0.0, 1.0)
-    gap = (rays[..., None, :] - start - share[..., None] * along).square().sum(-1)
+    gap = (keypoints[..., None, :] - start - share[..., None] * along).square().sum(-1)
     limb_depth = start_depth + share * (end_depth - start_depth)
     within = gap < (RADIUS_M / limb_depth).square()
     return within & (limb_depth < depth[..., None] - DEPTH_MARGIN_M)
@@ -188,7 +192,7 @@ def _looks_away(pose: PairPose) -> Bool[Tensor, "*batch"]:
 def correlated_noise(
     shape: tuple[int, int, int, int, int], generator: torch.Generator
 ) -> Float[Tensor, "batch frame person keypoint 2"]:
-    """Unit normal noise that remembers the frame before (first-order autoregression)."""
+    """Unit normal noise, correlated with the frame before (first-order autoregression)."""
     index = torch.arange(shape[1])
     covariance = MEMORY ** (index[:, None] - index[None, :]).abs().float()
     white = torch.randn(*shape, generator=generator)
@@ -206,9 +210,9 @@ def _held(batch: int, frames: int, generator: torch.Generator) -> Float[Tensor, 
 def _swapped(
     geometry: PairGeometry, ranges: DetectorRanges, generator: torch.Generator
 ) -> Bool[Tensor, "batch frame"]:
-    """Frames in which the two identities are exchanged: only while the people overlap."""
-    batch, frames = geometry.rays.shape[:2]
-    low, high = geometry.rays.amin(3), geometry.rays.amax(3)
+    """Frames in which the two identities are swapped, only while the people overlap."""
+    batch, frames = geometry.keypoints.shape[:2]
+    low, high = geometry.keypoints.amin(3), geometry.keypoints.amax(3)
     overlap = (
         torch.minimum(high[:, :, 0], high[:, :, 1]) > torch.maximum(low[:, :, 0], low[:, :, 1])
     ).all(-1)

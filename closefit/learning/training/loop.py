@@ -1,9 +1,9 @@
-"""The training loop of the prior: Lightning Fabric for devices and precision, ours for the rest."""
+"""The training loop of the prior; Lightning Fabric handles devices and precision."""
 
 import dataclasses
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,26 +12,23 @@ from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
 from closefit.body.model import Body
-from closefit.learning.training.batches import Batch, DataRanges, draw_batch
-from closefit.learning.training.cameras import CameraRanges
-from closefit.learning.training.detections import DetectorRanges
-from closefit.learning.training.windows import Augmentation, WindowSource
+from closefit.learning.training.batches import DataRanges, Minibatch, draw_minibatch
+from closefit.learning.training.windows import WindowSource
 from closefit.prior.diffusion import diffuse
-from closefit.prior.masking import MaskingConfig
 from closefit.prior.network import Denoiser, NetworkConfig
 from closefit.prior.objective import GeometryOf, LossWeights, prior_loss
 from closefit.prior.state import PLACE_SIZE, POSE_SIZE, SHAPE_SIZE, decode
 
 STATISTICS_WINDOWS = 4096
 FARTHEST_STD = 6.0
-"""States farther from the mean are clamped: through their noise they would give themselves away."""
+"""States farther from the mean are clamped: a network could recognise them in spite of noise."""
 
 SMALLEST_STD = 0.02
-"""A dimension that hardly varies in the data is not blown up beyond this."""
+"""Lower bound of the standard deviation by which a dimension is divided."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class TrainingConfig(DataRanges):
     """Settings of `closefit train-prior`."""
 
     steps: int = 15_000
@@ -47,35 +44,18 @@ class TrainingConfig:
     validate_every: int = 1000
     network: NetworkConfig = NetworkConfig(dropout=0.0)
     loss: LossWeights = LossWeights()
-    augmentation: Augmentation = Augmentation()
-    cameras: CameraRanges = CameraRanges()
-    detector: DetectorRanges = DetectorRanges()
-    masking: MaskingConfig = MaskingConfig()
-
-    @property
-    def data(self) -> DataRanges:
-        """What batches are drawn from."""
-        return DataRanges(
-            augmentation=self.augmentation,
-            cameras=self.cameras,
-            detector=self.detector,
-            masking=self.masking,
-        )
-
-
-@dataclass
-class TrainingState:
-    """What changes during training besides the tensors."""
-
-    step: int = 0
-    log: list[dict[str, float]] = field(default_factory=list)
 
 
 class Trainer:
     """Adam with warm-up and cosine decay, exponential moving average, exact resume.
 
-    Every batch is drawn from a generator that is seeded by (seed, rank, step), so a resumed run
-    sees the same batches as one that was never stopped.
+    Every minibatch is drawn from a generator that is seeded by (seed, rank, step), so a resumed run
+    draws the same ones as a run that was never stopped.
+
+    Attributes:
+        step: Steps done.
+        log: Results of the validations so far.
+        average: Network with the averaged weights.
     """
 
     def __init__(
@@ -96,7 +76,8 @@ class Trainer:
             saved: What `state_dict()` gave: training continues from there.
         """
         self.config = config
-        self.state = TrainingState()
+        self.step = 0
+        self.log: list[dict[str, float]] = []
         self._fabric = fabric
         self._source = source
         self._geometry_of = GeometryOf(body)
@@ -135,13 +116,13 @@ class Trainer:
 
     def steps(self) -> Iterator[dict[str, float]]:
         """Train from the current step to the last; yields the terms of each step."""
-        while self.state.step < self.config.steps:
+        while self.step < self.config.steps:
             yield self._step()
 
     def _step(self) -> dict[str, float]:
-        config, step = self.config, self.state.step
-        batch = draw_batch(
-            self._source, self._geometry_of, config.batch, config.data, self._generator(step)
+        config, step = self.config, self.step
+        batch = draw_minibatch(
+            self._source, self._geometry_of, config.batch, config, self._generator(step)
         )
         batch = moved(batch, self._fabric.device)
         for group in self._optimizer.param_groups:
@@ -154,19 +135,19 @@ class Trainer:
         norm = self._fabric.clip_gradients(
             self._network, self._optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False
         )
-        # One bad batch in millions must not end a run of hours.
+        # One bad minibatch in millions must not end a run of hours.
         if bool(torch.isfinite(norm)):
             self._optimizer.step()
             self._update_average()
-        self.state.step += 1
+        self.step += 1
         return {name: float(term.detach()) for name, term in terms.items()}
 
-    def terms(self, network: Any, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """All weighted terms of the loss on one batch."""
+    def terms(self, network: Any, batch: Minibatch) -> dict[str, Float[Tensor, ""]]:
+        """All weighted terms of the loss on one minibatch."""
         average = self.average
         clean = average.normalise(batch.state).clamp(-FARTHEST_STD, FARTHEST_STD)
-        noisy = diffuse(clean, batch.noise, batch.level)
-        predicted = network(noisy, batch.level, batch.conditions, batch.state_hidden).float()
+        noisy = diffuse(clean, batch.noise, batch.timestep)
+        predicted = network(noisy, batch.timestep, batch.conditions, batch.state_hidden).float()
         error = smooth_l1_loss(predicted, clean, reduction="none", beta=2.0).mean((0, 1, 2)) * 4.0
         pose, shape, place = error.split([POSE_SIZE, SHAPE_SIZE, PLACE_SIZE])
         state = self.config.loss.state * (pose.mean() + 0.1 * shape.mean() + place.mean())
@@ -184,14 +165,14 @@ class Trainer:
         return torch.Generator().manual_seed(self._seed(step))
 
     def _rate(self, step: int) -> float:
-        """Share of the learning rate: linear warm-up, cosine decay to a hundredth."""
+        """Factor on the learning rate: linear warm-up, cosine decay to a hundredth."""
         warm = min(1.0, (step + 1) / max(self.config.warmup, 1))
         return warm * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * step / self.config.steps)))
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        # Early on the average follows quickly, so that it never carries the random start.
-        keep = min(self.config.ema, (1.0 + self.state.step) / (10.0 + self.state.step))
+        # At first the average follows quickly, so that the random start is forgotten.
+        keep = min(self.config.ema, (1.0 + self.step) / (10.0 + self.step))
         average: list[Tensor] = list(self.average.parameters())
         current = [value.to(mine) for mine, value in
                    zip(average, self._network.parameters(), strict=True)]  # fmt: skip
@@ -199,15 +180,12 @@ class Trainer:
 
     def _set_statistics(self, network: Denoiser) -> None:
         generator = torch.Generator().manual_seed(self.config.seed)
-        states = torch.cat(
-            [
-                draw_batch(
-                    self._source, self._geometry_of, 256, self.config.data, generator
-                ).state.flatten(0, 2)
-                for _ in range(STATISTICS_WINDOWS // 256)
-            ]
-        )
-        # A few views of almost hidden people are far out: they must not stretch the scale.
+        draws = [
+            draw_minibatch(self._source, self._geometry_of, 256, self.config, generator).state
+            for _ in range(STATISTICS_WINDOWS // 256)
+        ]
+        states = torch.cat(draws).flatten(0, 2)
+        # A few views of almost hidden people are far out: they must not widen the scale.
         some = states[torch.randperm(len(states), generator=generator)[:40_000]]
         low, high = torch.quantile(some, torch.tensor([0.005, 0.995]), dim=0)
         some = some.clamp(low, high)
@@ -217,15 +195,15 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue exactly."""
         return {
-            "step": self.state.step,
-            "log": self.state.log,
+            "step": self.step,
+            "log": self.log,
             "network": self._network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self._optimizer.state_dict(),
         }
 
     def _load(self, saved: dict[str, Any]) -> None:
-        self.state.step, self.state.log = saved["step"], saved["log"]
+        self.step, self.log = saved["step"], saved["log"]
         self._network.load_state_dict(saved["network"])
         self.average.load_state_dict(saved["average"])
         self._optimizer.load_state_dict(saved["optimizer"])

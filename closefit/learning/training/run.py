@@ -13,8 +13,9 @@ from typing import Any, Literal
 import torch
 
 from closefit.body.model import Body
-from closefit.errors import ArtifactDamagedError, ConfigError, InputError, OutputFolderError
-from closefit.events import Emit, Event, Notice, Step
+from closefit.errors import ArtifactDamagedError, ConfigError, InputError
+from closefit.events import Emit, Notice, Step, ignore
+from closefit.learning.folders import writing_to
 from closefit.learning.motions.shards import MotionShards
 from closefit.learning.training.loop import Trainer, TrainingConfig
 from closefit.learning.training.validation import validate
@@ -50,24 +51,23 @@ def train(
     emit: Emit,
     start_from: Path | None = None,
 ) -> Path | None:
-    """Train a prior on shards of motion, or go on with a training that was stopped.
+    """Train a prior on shards of motion, or continue a training that was stopped.
 
-    Small folders are drawn from more often than their length says (`share_exponent`), so that
-    minutes of real motion are not drowned by hours of generated.
+    A folder's share of the draws is its length to the power of `share_exponent`, so that minutes of
+    real motion are not outweighed by hours of generated motion.
 
     Args:
         folders: Shards to train on.
         held_out: Shards to validate on, by name; never trained on.
         out: Folder of `prior.safetensors` (the averaged weights, after every validation),
-            `last.ckpt` (everything needed to go on) and `log.json`.
+            `last.ckpt` (everything needed to continue) and `log.json`.
         config: Settings.
         machines: Devices.
         emit: Listener for progress.
         start_from: Checkpoint to begin with instead of random weights.
 
     Returns:
-        Path of the checkpoint; None in all processes of several but the first, which speaks for
-        them and writes.
+        Path of the checkpoint; None in all processes but the first, which alone writes.
 
     Raises:
         InputError, ArtifactError: Shards cannot be used.
@@ -91,10 +91,10 @@ def train(
     if fabric.is_global_zero:
         _prepare(out)
         text = f"training on {source.hours:.2f} hours of motion, on {fabric.device}"
-        if trainer.state.step:
-            text += f", from step {trainer.state.step}"
+        if trainer.step:
+            text += f", from step {trainer.step}"
         emit(Notice(text))
-    _loop(trainer, checks, body, out, facts, key, emit if trainer.is_first else _silent)
+    _loop(trainer, checks, body, out, facts, key, emit if trainer.is_first else ignore)
     return out / PRIOR_FILE if trainer.is_first else None
 
 
@@ -129,9 +129,9 @@ def _loop(
     config, first = trainer.config, trainer.is_first
     saved = time.monotonic()
     sums: dict[str, float] = {}
-    since = trainer.state.step
+    since = trainer.step
     for terms in trainer.steps():
-        step = trainer.state.step
+        step = trainer.step
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + value
         emit(Step("train-prior", step, config.steps, terms))
@@ -141,10 +141,10 @@ def _loop(
             entry = {"step": float(step)} | {k: v / (step - since) for k, v in sums.items()}
             sums, since = {}, step
             network = trainer.average
-            entry |= validate(network.cpu(), dict(checks), GeometryOf(body), config.data)
+            entry |= validate(network.cpu(), dict(checks), GeometryOf(body), config)
             network.to(trainer.device)
-            trainer.state.log.append(entry)
-            _write_text(out / LOG_FILE, json.dumps(trainer.state.log, indent=1))
+            trainer.log.append(entry)
+            _write_text(out / LOG_FILE, json.dumps(trainer.log, indent=1))
             scores = ", ".join(f"{k} {v:.1f}" for k, v in entry.items() if k.endswith("_mm"))
             emit(Notice(f"step {step}: {scores}"))
             save_prior(out / PRIOR_FILE, network, dataclasses.replace(facts, steps=step))
@@ -157,19 +157,10 @@ def _loop(
         )
 
 
-def _silent(event: Event) -> None:
-    """Tell nobody."""
-
-
 def _prepare(out: Path) -> None:
-    """Make the folder; what a killed training has left half written is removed."""
-    try:
+    """Make the folder; incomplete files of a killed training are removed."""
+    with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputFolderError(
-            f"cannot write to `{out}`: {error.strerror}",
-            hint="choose a folder that you may write to with --out",
-        ) from error
     for partial in out.glob(f"{TEMPORARY_PREFIX}*"):
         partial.unlink(missing_ok=True)
 
@@ -221,7 +212,7 @@ def _facts(config: TrainingConfig, source: WindowSource, folders: Sequence[Path]
 
 
 def _identity(config: TrainingConfig, folders: Sequence[Path], start_from: Path | None) -> str:
-    """What must be the same for a stopped training to go on."""
+    """Settings and data that must be the same for a stopped training to be continued."""
     content = {
         "config": dataclasses.asdict(config),
         "folders": [folder.name for folder in folders],
@@ -231,7 +222,7 @@ def _identity(config: TrainingConfig, folders: Sequence[Path], start_from: Path 
 
 
 def _saved(path: Path, key: str) -> dict[str, Any] | None:
-    """What the trainer left in `path`, if there was one."""
+    """State of the trainer in `path`, if there is one."""
     if not path.is_file():
         return None
     try:

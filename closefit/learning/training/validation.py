@@ -1,4 +1,4 @@
-"""How good a prior is on motion it has never seen, before any fitting."""
+"""Errors of a prior on held-out motion, before any fitting."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from closefit.body.skeleton import EVALUATION_JOINTS
-from closefit.learning.training.batches import DataRanges, Scene, draw_scene
+from closefit.learning.training.batches import DataRanges, FilmedWindows, draw_windows
 from closefit.learning.training.windows import Augmentation, WindowSource
 from closefit.prior.conditions import Conditions
 from closefit.prior.diffusion import sample
@@ -30,7 +30,7 @@ def validate(
     count: int = 128,
     seed: int = 1234,
 ) -> dict[str, float]:
-    """Score one sample per window with noisy detections, millimetres.
+    """Errors of one sample per window from noisy detections, millimetres.
 
     For each source: MPJPE and interaction error with both people detected; MPJPE of person 0 when
     most keypoints are hidden; MPJPE of person 0 and interaction error when all of them are.
@@ -39,7 +39,7 @@ def validate(
     for name, source in sources.items():
         generator = torch.Generator().manual_seed(seed)
         plain = DataRanges(augmentation=PLAIN, cameras=ranges.cameras, detector=ranges.detector)
-        scene = draw_scene(source, geometry_of, count, plain, generator)
+        filmed = draw_windows(source, geometry_of, count, plain, generator)
         masking = MaskingConfig(part_probability=1.0)
         parts = hidden_keypoints(count, 16, 17, masking, generator)
         nothing = torch.zeros_like(parts)
@@ -48,7 +48,7 @@ def validate(
         whole = nothing.clone()
         whole[:, :, 0] = True
         for label, hidden in {"seen": nothing, "partly": most, "unseen": whole}.items():
-            error, interaction = _errors(network, scene, hidden, geometry_of, generator)
+            error, interaction = _errors(network, filmed, hidden, geometry_of, generator)
             people: Sequence[int] = (0, 1) if label == "seen" else (0,)
             scores[f"{name}_{label}_mpjpe_mm"] = float(error[..., people].mean()) * MM
             scores[f"{name}_{label}_interaction_mm"] = float(interaction.mean()) * MM
@@ -57,23 +57,23 @@ def validate(
 
 def _errors(
     network: Denoiser,
-    scene: Scene,
+    filmed: FilmedWindows,
     hidden: Bool[Tensor, "batch 16 2 17"],
     geometry_of: GeometryOf,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "batch 16 2"], Float[Tensor, "batch 16"]]:
-    """Joint error about the own hips and error of pair distances, metres."""
-    rays = hide(scene.rays, hidden)
-    view = View.of(rays)
-    conditions = Conditions.of(rays, view)
+    """Joint error about each person's hips and error of pair distances, metres."""
+    keypoints = hide(filmed.keypoints, hidden)
+    view = View.of(keypoints)
+    conditions = Conditions.of(keypoints, view)
 
-    def denoise(x: Tensor, level: int) -> Tensor:
-        found: Tensor = network(x, torch.full((len(x),), level), conditions)
+    def denoise(x: Tensor, timestep: int) -> Tensor:
+        found: Tensor = network(x, torch.full((len(x),), timestep), conditions)
         return found
 
-    noise = torch.randn(*rays.shape[:3], network.state_mean.shape[0], generator=generator)
+    noise = torch.randn(*keypoints.shape[:3], network.state_mean.shape[0], generator=generator)
     joints = geometry_of(decode(network.denormalise(sample(denoise, noise)), view)).joints
     chosen = list(EVALUATION_JOINTS)
-    difference = hip_centred(joints) - hip_centred(scene.geometry.joints)
-    distances = pair_distances(joints) - pair_distances(scene.geometry.joints)
+    difference = hip_centred(joints) - hip_centred(filmed.geometry.joints)
+    distances = pair_distances(joints) - pair_distances(filmed.geometry.joints)
     return difference[..., chosen, :].norm(dim=-1).mean(-1), distances.abs().mean((-2, -1))

@@ -1,8 +1,7 @@
-"""Windows of world motion, drawn at random from memory-mapped shards."""
+"""Windows of motion in the world frame, drawn at random from memory-mapped shards."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,40 +9,10 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from closefit.body.model import Body
-from closefit.body.skeleton import MIRROR
+from closefit.body.pose import PairPose
 from closefit.geometry.rotations import matrix_from_6d
+from closefit.learning.motions.shards import MotionShards
 from closefit.prior.network import WINDOW
-from closefit.prior.state import PairPose
-
-
-@runtime_checkable
-class Shard(Protocol):
-    """What a folder of motion offers (see `motions.shards.MotionShards`): 30 fps, y up, metres."""
-
-    @property
-    def rotations_6d(self) -> np.ndarray:
-        """Columns 0 and 1 of the local rotations (frame, 2, 24, 6)."""
-        ...
-
-    @property
-    def pelvis_m(self) -> np.ndarray:
-        """Positions of joint 0 (frame, 2, 3)."""
-        ...
-
-    @property
-    def starts(self) -> np.ndarray:
-        """First frame of each clip."""
-        ...
-
-    @property
-    def stops(self) -> np.ndarray:
-        """Frame after the last of each clip."""
-        ...
-
-    @property
-    def betas(self) -> np.ndarray:
-        """Shapes (clip, 2, 10)."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +21,7 @@ class Augmentation:
 
     Attributes:
         pace: Range of factors on the speed.
-        mirror_probability: Left and right exchanged.
+        mirror_probability: Left and right swapped.
         shape_std: Standard deviation added to every shape coefficient of motion whose people all
             have one shape (retargeted from a generic skeleton); motion with shapes of its own
             keeps them.
@@ -68,7 +37,7 @@ class Augmentation:
 class WindowSource:
     """Draws windows from several shards, each with its own share of the draws."""
 
-    def __init__(self, shards: Sequence[Shard], shares: Sequence[float], body: Body) -> None:
+    def __init__(self, shards: Sequence[MotionShards], shares: Sequence[float], body: Body) -> None:
         """Prepare.
 
         Args:
@@ -96,11 +65,7 @@ class WindowSource:
             self._draw_from(index, int((which == index).sum()), augmentation, generator)
             for index in which.unique().tolist()
         ]
-        return PairPose(
-            rotations=torch.cat([part.rotations for part in parts]),
-            betas=torch.cat([part.betas for part in parts]),
-            pelvis_m=torch.cat([part.pelvis_m for part in parts]),
-        )
+        return PairPose.joined(parts, torch.cat)
 
     def _draw_from(
         self, index: int, count: int, augmentation: Augmentation, generator: torch.Generator
@@ -120,10 +85,11 @@ class WindowSource:
         betas = torch.as_tensor(np.asarray(shard.betas), dtype=torch.float32)[clip]
         if self._one_shape[index]:
             betas, pelvis = self._reshaped(betas, pelvis, augmentation, generator)
+        pose = PairPose(rotations, betas[:, None].expand(-1, WINDOW, -1, -1), pelvis)
         flip = torch.rand(count, generator=generator) < augmentation.mirror_probability
-        rotations, pelvis = mirrored(rotations, pelvis, flip)
-        pelvis = pelvis - pelvis[:, :1].mean(2, keepdim=True) * torch.tensor([1.0, 0.0, 1.0])
-        return PairPose(rotations, betas[:, None].expand(-1, WINDOW, -1, -1), pelvis)
+        pose = pose.mirrored().where(flip[:, None, None], pose)
+        start = pose.pelvis_m[:, :1].mean(2, keepdim=True) * torch.tensor([1.0, 0.0, 1.0])
+        return replace(pose, pelvis_m=pose.pelvis_m - start)
 
     def _reshaped(
         self,
@@ -157,7 +123,7 @@ class PelvisHeight:
 
 
 def interpolate(
-    shard: Shard, starts: Int[Tensor, " batch"], times: Float[Tensor, "batch frame"]
+    shard: MotionShards, starts: Int[Tensor, " batch"], times: Float[Tensor, "batch frame"]
 ) -> tuple[Float32[Tensor, "batch frame 2 24 6"], Float32[Tensor, "batch frame 2 3"]]:
     """Read a shard at fractional frames, counted from `starts`; neighbours are blended."""
     below = times.floor()
@@ -172,16 +138,3 @@ def interpolate(
         read(shard.rotations_6d, rows), read(shard.rotations_6d, next_rows), share[..., None]
     )
     return pose, torch.lerp(read(shard.pelvis_m, rows), read(shard.pelvis_m, next_rows), share)
-
-
-def mirrored(
-    rotations: Float[Tensor, "batch *rest 24 3 3"],
-    pelvis_m: Float[Tensor, "batch *rest 3"],
-    flip: Tensor,
-) -> tuple[Float[Tensor, "batch *rest 24 3 3"], Float[Tensor, "batch *rest 3"]]:
-    """Reflect the chosen windows in the plane x = 0: left limbs move as right ones did."""
-    sign = torch.tensor([-1.0, 1.0, 1.0])
-    reflected = rotations[..., list(MIRROR), :, :] * sign[:, None] * sign
-    turned = torch.where(flip.reshape(-1, *[1] * (rotations.ndim - 1)), reflected, rotations)
-    moved = torch.where(flip.reshape(-1, *[1] * (pelvis_m.ndim - 1)), pelvis_m * sign, pelvis_m)
-    return turned, moved

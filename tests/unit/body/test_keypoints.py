@@ -3,12 +3,17 @@ import pytest
 import roma
 import torch
 
-from closefit.body.keypoints import KEYPOINT_SETS, KeypointRegressor, keypoint_positions
-from closefit.body.model import Body
+from closefit.body.keypoints import KEYPOINT_SETS, KeypointRegressor
+from closefit.body.model import Body, PosedBody
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.errors import WeightsError
 
 SIZES = {"coco17": 17, "halpe26": 26, "openpose25": 25, "lsp14": 14}
+
+
+def keypoint_positions(body: Body, posed: PosedBody, name: str) -> torch.Tensor:
+    regressor = KeypointRegressor(body, name)
+    return regressor(posed.joints, posed.vertices[..., regressor.vertex_indices, :])
 
 
 @pytest.mark.parametrize("name", SIZES)

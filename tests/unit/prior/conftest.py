@@ -6,8 +6,8 @@ import roma
 import torch
 
 from closefit.body.model import Body
+from closefit.body.pose import PairPose
 from closefit.prior.network import Denoiser, NetworkConfig
-from closefit.prior.state import PairPose
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def body() -> Body:
 
 
 @pytest.fixture
-def rays() -> torch.Tensor:
-    """Keypoint rays (x/z, y/z, confidence) of three windows."""
+def keypoints() -> torch.Tensor:
+    """Keypoint keypoints (x/z, y/z, confidence) of three windows."""
     generator = torch.Generator().manual_seed(5)
     middle = 0.2 * torch.randn(3, 1, 2, 1, 2, generator=generator)
     spread = 0.1 * torch.randn(3, 16, 2, 17, 2, generator=generator)

@@ -35,7 +35,7 @@ def rewrite(path: Path, tensors: dict[str, torch.Tensor], header: object) -> Non
     save_file(tensors, path, metadata={META_KEY: json.dumps(header)})
 
 
-def test_a_network_comes_back(path: Path, network: Denoiser, rays: torch.Tensor) -> None:
+def test_a_network_comes_back(path: Path, network: Denoiser, keypoints: torch.Tensor) -> None:
     found, facts = load_prior(path)
     assert (facts.steps, facts.data, facts.network) == (7, "2 hours: dances", network.config)
     assert not found.training
@@ -43,10 +43,10 @@ def test_a_network_comes_back(path: Path, network: Denoiser, rays: torch.Tensor)
     for name, value in network.state_dict().items():
         assert torch.equal(found.state_dict()[name], value.half().float())
     x = torch.randn(3, 16, 2, 157)
-    conditions = Conditions.of(rays, View.of(rays))
-    level = torch.tensor([0, 37, 99])
+    conditions = Conditions.of(keypoints, View.of(keypoints))
+    timestep = torch.tensor([0, 37, 99])
     torch.testing.assert_close(
-        found(x, level, conditions), network(x, level, conditions), atol=0.05, rtol=0.05
+        found(x, timestep, conditions), network(x, timestep, conditions), atol=0.05, rtol=0.05
     )
 
 
@@ -135,11 +135,13 @@ def test_values_that_are_not_numbers_are_refused(path: Path) -> None:
         load_prior(path)
 
 
-def test_a_prior_with_image_features_works_without_them(rays: torch.Tensor) -> None:
+def test_a_prior_with_image_features_works_without_them(keypoints: torch.Tensor) -> None:
     network = Denoiser(NetworkConfig(width=32, blocks=1, heads=4, feature_size=5)).eval()
-    view = View.of(rays)
+    view = View.of(keypoints)
     nothing = torch.zeros(3, 16, 2, 5)
     unknown = torch.zeros(3, 16, 2, dtype=torch.bool)
-    x, level = torch.randn(3, 16, 2, 157), torch.tensor([0, 37, 99])
-    without = network(x, level, Conditions.of(rays, view))
-    assert torch.equal(without, network(x, level, Conditions.of(rays, view, nothing, unknown)))
+    x, timestep = torch.randn(3, 16, 2, 157), torch.tensor([0, 37, 99])
+    without = network(x, timestep, Conditions.of(keypoints, view))
+    assert torch.equal(
+        without, network(x, timestep, Conditions.of(keypoints, view, nothing, unknown))
+    )

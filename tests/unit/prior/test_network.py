@@ -12,53 +12,55 @@ def noisy(batch: int = 3) -> torch.Tensor:
     return torch.randn(batch, 16, 2, STATE_SIZE, generator=torch.Generator().manual_seed(1))
 
 
-LEVEL = torch.tensor([0, 37, 99])
+TIMESTEP = torch.tensor([0, 37, 99])
 
 
-def test_swapping_the_people_swaps_the_output(network: Denoiser, rays: torch.Tensor) -> None:
+def test_swapping_the_people_swaps_the_output(network: Denoiser, keypoints: torch.Tensor) -> None:
     x = noisy()
-    out = network(x, LEVEL, Conditions.of(rays, View.of(rays)))
-    swapped_rays = rays.flip(2)
-    swapped = network(x.flip(2), LEVEL, Conditions.of(swapped_rays, View.of(swapped_rays)))
+    out = network(x, TIMESTEP, Conditions.of(keypoints, View.of(keypoints)))
+    swapped_keypoints = keypoints.flip(2)
+    swapped = network(
+        x.flip(2), TIMESTEP, Conditions.of(swapped_keypoints, View.of(swapped_keypoints))
+    )
     assert (out - out.flip(2)).abs().max() > 0.1  # the law is not met by ignoring the people
     torch.testing.assert_close(swapped, out.flip(2), atol=1e-5, rtol=1e-5)
 
 
-def test_hidden_values_cannot_reach_the_output(network: Denoiser, rays: torch.Tensor) -> None:
-    rays[:, 4:9, 0, :, 2] = 0.0
-    other = rays.clone()
+def test_hidden_values_cannot_reach_the_output(network: Denoiser, keypoints: torch.Tensor) -> None:
+    keypoints[:, 4:9, 0, :, 2] = 0.0
+    other = keypoints.clone()
     other[:, 4:9, 0, :, :2] += 5.0
     x = noisy()
-    first = network(x, LEVEL, Conditions.of(rays, View.of(rays)))
-    second = network(x, LEVEL, Conditions.of(other, View.of(other)))
+    first = network(x, TIMESTEP, Conditions.of(keypoints, View.of(keypoints)))
+    second = network(x, TIMESTEP, Conditions.of(other, View.of(other)))
     assert torch.equal(first, second)
 
 
-def test_hidden_states_cannot_reach_the_output(network: Denoiser, rays: torch.Tensor) -> None:
-    conditions = Conditions.of(rays, View.of(rays))
+def test_hidden_states_cannot_reach_the_output(network: Denoiser, keypoints: torch.Tensor) -> None:
+    conditions = Conditions.of(keypoints, View.of(keypoints))
     hidden = torch.zeros(3, 16, 2, dtype=torch.bool)
     hidden[:, 2:7, 1] = True
     x, other = noisy(), noisy()
     other[hidden] = 9.0
-    first = network(x, LEVEL, conditions, hidden)
-    assert torch.equal(first, network(other, LEVEL, conditions, hidden))
-    assert not torch.equal(first, network(other, LEVEL, conditions))
+    first = network(x, TIMESTEP, conditions, hidden)
+    assert torch.equal(first, network(other, TIMESTEP, conditions, hidden))
+    assert not torch.equal(first, network(other, TIMESTEP, conditions))
 
 
-def test_each_person_listens_to_the_other(network: Denoiser, rays: torch.Tensor) -> None:
-    view = View.of(rays)
-    conditions = Conditions.of(rays, view)
+def test_each_person_listens_to_the_other(network: Denoiser, keypoints: torch.Tensor) -> None:
+    view = View.of(keypoints)
+    conditions = Conditions.of(keypoints, view)
     alone = conditions._replace(known=conditions.known & torch.tensor([True, False]))
     x = noisy()
-    change = network(x, LEVEL, conditions) - network(x, LEVEL, alone)
+    change = network(x, TIMESTEP, conditions) - network(x, TIMESTEP, alone)
     assert change[:, :, 0].abs().max() > 1e-3
 
 
-def test_unknown_features_cannot_reach_the_output(rays: torch.Tensor) -> None:
+def test_unknown_features_cannot_reach_the_output(keypoints: torch.Tensor) -> None:
     torch.manual_seed(0)
     network = Denoiser(NetworkConfig(width=32, blocks=1, heads=4, feature_size=5)).eval()
     torch.nn.init.normal_(network.head[1].weight)
-    view = View.of(rays)
+    view = View.of(keypoints)
     known = torch.zeros(3, 16, 2, dtype=torch.bool)
     known[:, :4] = True
     features = torch.randn(3, 16, 2, 5)
@@ -66,21 +68,23 @@ def test_unknown_features_cannot_reach_the_output(rays: torch.Tensor) -> None:
     x = noisy()
 
     def out(told: torch.Tensor) -> torch.Tensor:
-        return network(x, LEVEL, Conditions.of(rays, view, told, known))
+        return network(x, TIMESTEP, Conditions.of(keypoints, view, told, known))
 
     assert torch.equal(out(features), out(other))
     assert not torch.equal(out(features), out(features + 1.0))
 
 
-def test_gradient_agrees_with_finite_differences(network: Denoiser, rays: torch.Tensor) -> None:
+def test_gradient_agrees_with_finite_differences(
+    network: Denoiser, keypoints: torch.Tensor
+) -> None:
     network = network.double()
-    conditions = Conditions.of(rays[:1].double(), View.of(rays[:1].double()))
+    conditions = Conditions.of(keypoints[:1].double(), View.of(keypoints[:1].double()))
     x = noisy(1).double().requires_grad_()
     direction = torch.randn(x.shape, dtype=torch.float64)
-    level = torch.tensor([20])
+    timestep = torch.tensor([20])
 
     def value(at: torch.Tensor) -> torch.Tensor:
-        return network(at, level, conditions).square().sum()
+        return network(at, timestep, conditions).square().sum()
 
     (gradient,) = torch.autograd.grad(value(x), x)
     step = 1e-5

@@ -6,6 +6,7 @@ import pytest
 import roma
 import torch
 
+from closefit.body.pose import PairPose
 from closefit.body.skeleton import EVALUATION_JOINTS
 from closefit.prior.objective import (
     HIPS,
@@ -17,7 +18,6 @@ from closefit.prior.objective import (
     prior_loss,
     velocity,
 )
-from closefit.prior.state import PairPose
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_the_truth_costs_nothing(people: PairPose, geometry: PairGeometry) -> No
     [
         ("rotations", {"pose"}),
         ("betas", {"shape"}),
-        ("rays", {"reprojection"}),
+        ("keypoints", {"reprojection"}),
         ("joints", {"joint", "velocity", "interaction"}),
     ],
 )
@@ -66,7 +66,7 @@ def test_each_error_is_charged_to_its_term(
 def test_one_wild_depth_costs_no_more_than_its_weight(
     people: PairPose, geometry: PairGeometry
 ) -> None:
-    wild = dataclasses.replace(geometry, rays=geometry.rays + 1e4)
+    wild = dataclasses.replace(geometry, keypoints=geometry.keypoints + 1e4)
     cost = float(losses(people, people, wild, geometry)["reprojection"])
     assert cost <= LossWeights().reprojection
 

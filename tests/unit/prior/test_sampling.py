@@ -3,14 +3,14 @@
 import pytest
 import torch
 
+from closefit.body.pose import PairPose
 from closefit.prior import sampling
 from closefit.prior.network import Denoiser
-from closefit.prior.sampling import ClipSampler, Given
-from closefit.prior.state import PairPose
+from closefit.prior.sampling import ClipSampler
 from closefit.prior.windows import Windows
 
 
-def clip_rays(frames: int) -> torch.Tensor:
+def clip_keypoints(frames: int) -> torch.Tensor:
     """Smoothly moving keypoints of two people who stand side by side."""
     generator = torch.Generator().manual_seed(frames)
     start, speed = (torch.randn(1, 2, 17, 2, generator=generator) for _ in range(2))
@@ -43,7 +43,7 @@ def test_windows_cover_every_frame_once_in_all(frames: int) -> None:
 def test_blending_the_windows_of_a_motion_gives_it_back(people: PairPose, frames: int) -> None:
     pose = clip_pose(people, frames)
     windows = Windows.of(frames)
-    found = windows.blend(windows.cut_pose(pose))
+    found = windows.blend(pose.map_frames(windows.cut))
     torch.testing.assert_close(found.rotations, pose.rotations, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.pelvis_m, pose.pelvis_m, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.betas, pose.betas, atol=1e-5, rtol=0)
@@ -51,7 +51,7 @@ def test_blending_the_windows_of_a_motion_gives_it_back(people: PairPose, frames
 
 @pytest.mark.parametrize("frames", [1, 15, 16, 37])
 def test_any_length_can_be_sampled(network: Denoiser, frames: int) -> None:
-    pose = ClipSampler(network, clip_rays(frames)).sample(2, torch.Generator().manual_seed(0))
+    pose = ClipSampler(network, clip_keypoints(frames)).sample(2, torch.Generator().manual_seed(0))
     assert pose.pelvis_m.shape == (2, frames, 2, 3)
     assert bool(torch.isfinite(pose.rotations).all())
     assert bool((pose.betas == pose.betas[:, :1]).all())
@@ -60,7 +60,7 @@ def test_any_length_can_be_sampled(network: Denoiser, frames: int) -> None:
 def test_samples_of_a_long_clip_one_after_the_other_are_those_drawn_together(
     network: Denoiser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sampler = ClipSampler(network, clip_rays(20))
+    sampler = ClipSampler(network, clip_keypoints(20))
     together = sampler.sample(3, torch.Generator().manual_seed(0))
     monkeypatch.setattr(sampling, "FRAMES_AT_ONCE", 20)
     each = sampler.sample(3, torch.Generator().manual_seed(0))
@@ -69,7 +69,7 @@ def test_samples_of_a_long_clip_one_after_the_other_are_those_drawn_together(
 
 
 def test_same_seed_same_sample_other_seed_another(network: Denoiser) -> None:
-    sampler = ClipSampler(network, clip_rays(20))
+    sampler = ClipSampler(network, clip_keypoints(20))
     first, again, other = (
         sampler.sample(1, torch.Generator().manual_seed(seed)).rotations for seed in (1, 1, 2)
     )
@@ -80,8 +80,8 @@ def test_same_seed_same_sample_other_seed_another(network: Denoiser) -> None:
 def test_swapping_people_and_their_noise_swaps_the_sample(
     network: Denoiser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rays = clip_rays(30)
-    plain, swapped = ClipSampler(network, rays), ClipSampler(network, rays.flip(1))
+    keypoints = clip_keypoints(30)
+    plain, swapped = ClipSampler(network, keypoints), ClipSampler(network, keypoints.flip(1))
     noise = plain.noise(2, torch.Generator().manual_seed(4))
     monkeypatch.setattr(plain, "noise", lambda *_: noise)
     monkeypatch.setattr(swapped, "noise", lambda *_: noise.flip(3))
@@ -93,26 +93,26 @@ def test_swapping_people_and_their_noise_swaps_the_sample(
 def test_a_given_person_is_kept_and_the_other_is_sampled(
     network: Denoiser, people: PairPose
 ) -> None:
-    rays = clip_rays(40)
-    rays[:, 1] = 0.0
+    keypoints = clip_keypoints(40)
+    keypoints[:, 1] = 0.0
     pose = clip_pose(people, 40)
-    given = Given(pose, torch.tensor([True, False]))
-    found = ClipSampler(network, rays).sample(1, torch.Generator().manual_seed(0), given)
+    fixed = (pose, torch.tensor([True, False]))
+    found = ClipSampler(network, keypoints).sample(1, torch.Generator().manual_seed(0), fixed)
     torch.testing.assert_close(found.rotations[0, :, 0], pose.rotations[:, 0])
     assert not torch.allclose(found.rotations[0, :, 1], pose.rotations[:, 1], atol=0.1)
 
 
-def test_a_stretch_is_part_of_the_whole(network: Denoiser) -> None:
-    sampler = ClipSampler(network, clip_rays(60))
+def test_predicted_frames_are_part_of_the_whole(network: Denoiser) -> None:
+    sampler = ClipSampler(network, clip_keypoints(60))
     noise = sampler.noise(1, torch.Generator().manual_seed(0))
     whole = sampler.windows.blend(sampler.decode(sampler.predict(noise, 20)))
-    part = sampler.stretch(noise, 20, 21, 44)
+    part = sampler.predict_frames(noise, 20, 21, 44)
     torch.testing.assert_close(part.pelvis_m, whole.pelvis_m[0, 21:44], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(part.rotations, whole.rotations[0, 21:44], atol=1e-5, rtol=0)
 
 
 def test_frames_in_which_nobody_is_seen_look_like_their_neighbours(network: Denoiser) -> None:
-    rays = clip_rays(64)
-    rays[24:48] = 0.0
-    view = ClipSampler(network, rays).view
+    keypoints = clip_keypoints(64)
+    keypoints[24:48] = 0.0
+    view = ClipSampler(network, keypoints).view
     assert bool((view.size < 1.0).all())

@@ -7,28 +7,23 @@ import pytest
 import torch
 
 from closefit.body.model import Body
+from closefit.body.pose import PairPose, global_rotations, local_rotations
 from closefit.body.skeleton import PARENTS
-from closefit.prior.state import (
-    PairPose,
-    decode,
-    encode,
-    global_rotations,
-    local_rotations,
-)
-from closefit.prior.view import STANDING, View, rays_from_pixels
+from closefit.prior.state import decode, encode
+from closefit.prior.view import STANDING, View, normalised_keypoints
 
 
-def panned(rays: torch.Tensor, angle: float) -> torch.Tensor:
-    """The same rays for a camera turned about its vertical axis."""
+def panned(keypoints: torch.Tensor, angle: float) -> torch.Tensor:
+    """The same keypoints for a camera turned about its vertical axis."""
     cos, sin = math.cos(angle), math.sin(angle)
     turn = torch.tensor([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
-    inside = torch.nn.functional.pad(rays[..., :2], (0, 1), value=1.0) @ turn.T
-    return torch.cat([inside[..., :2] / inside[..., 2:], rays[..., 2:]], -1)
+    inside = torch.nn.functional.pad(keypoints[..., :2], (0, 1), value=1.0) @ turn.T
+    return torch.cat([inside[..., :2] / inside[..., 2:], keypoints[..., 2:]], -1)
 
 
-def test_axis_points_at_the_people(rays: torch.Tensor) -> None:
-    view = View.of(rays)
-    inside = view.rays(rays)
+def test_axis_points_at_the_people(keypoints: torch.Tensor) -> None:
+    view = View.of(keypoints)
+    inside = view.keypoints(keypoints)
     weight = inside[..., 2:]
     mean = ((inside[..., :2] * weight).sum((1, 3)) / weight.sum((1, 3))).mean(1)
     assert mean.abs().max() < 0.1
@@ -40,23 +35,23 @@ def test_a_pan_turns_the_view_and_changes_nothing_in_it(angle: float) -> None:
     point = torch.tensor([0.1, -0.05, 1.0]).expand(1, 16, 2, 17, 3).clone()
     before, after = View.of(point), View.of(panned(point, angle))
     torch.testing.assert_close(before.pitch, after.pitch, atol=1e-5, rtol=0)
-    torch.testing.assert_close(before.rays(point), after.rays(panned(point, angle)))
+    torch.testing.assert_close(before.keypoints(point), after.keypoints(panned(point, angle)))
 
 
-def test_a_pan_hardly_changes_what_the_network_sees(rays: torch.Tensor) -> None:
-    moved = panned(rays, 0.3)
-    before, after = View.of(rays).rays(rays), View.of(moved).rays(moved)
+def test_a_pan_hardly_changes_what_the_network_sees(keypoints: torch.Tensor) -> None:
+    moved = panned(keypoints, 0.3)
+    before, after = View.of(keypoints).keypoints(keypoints), View.of(moved).keypoints(moved)
     size = before[..., :2].norm(dim=-1).mean()
     assert (before - after)[..., :2].norm(dim=-1).mean() < 0.05 * size
 
 
-def test_image_size_and_focal_length_do_not_matter(rays: torch.Tensor) -> None:
+def test_image_size_and_focal_length_do_not_matter(keypoints: torch.Tensor) -> None:
     def seen(focal: float, width: float, height: float) -> torch.Tensor:
         K = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-        pixels = rays.clone()
-        pixels[..., :2] = rays[..., :2] * focal + torch.tensor([width / 2, height / 2])
-        found = rays_from_pixels(pixels, K.expand(3, 16, 3, 3))
-        return View.of(found).rays(found)
+        pixels = keypoints.clone()
+        pixels[..., :2] = keypoints[..., :2] * focal + torch.tensor([width / 2, height / 2])
+        found = normalised_keypoints(pixels, K.expand(3, 16, 3, 3))
+        return View.of(found).keypoints(found)
 
     torch.testing.assert_close(
         seen(500.0, 640.0, 480.0), seen(2000.0, 1080.0, 1920.0), atol=1e-4, rtol=1e-4
@@ -66,11 +61,13 @@ def test_image_size_and_focal_length_do_not_matter(rays: torch.Tensor) -> None:
 def test_a_zoom_changes_only_the_size() -> None:
     generator = torch.Generator().manual_seed(2)
     xy = 1e-3 * torch.randn(1, 16, 2, 17, 2, generator=generator)
-    rays = torch.cat([xy, torch.ones(1, 16, 2, 17, 1)], -1)
-    zoomed = torch.cat([3.0 * xy, rays[..., 2:]], -1)
-    near, far = View.of(zoomed), View.of(rays)
+    keypoints = torch.cat([xy, torch.ones(1, 16, 2, 17, 1)], -1)
+    zoomed = torch.cat([3.0 * xy, keypoints[..., 2:]], -1)
+    near, far = View.of(zoomed), View.of(keypoints)
     torch.testing.assert_close(near.size, 3.0 * far.size, rtol=1e-3, atol=0)
-    torch.testing.assert_close(near.rays(zoomed), far.rays(rays), rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(
+        near.keypoints(zoomed), far.keypoints(keypoints), rtol=1e-2, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,22 +85,22 @@ def test_size_hardly_depends_on_which_keypoints_are_seen(shown: Any) -> None:
     assert float(View.of(part).size) == pytest.approx(0.3, rel=0.1)
 
 
-def test_swapped_people_have_the_same_view(rays: torch.Tensor) -> None:
-    view, swapped = View.of(rays), View.of(rays.flip(2))
-    torch.testing.assert_close(view.turn, swapped.turn)
+def test_swapped_people_have_the_same_view(keypoints: torch.Tensor) -> None:
+    view, swapped = View.of(keypoints), View.of(keypoints.flip(2))
+    torch.testing.assert_close(view.R_view_cam, swapped.R_view_cam)
     torch.testing.assert_close(view.size, swapped.size)
 
 
-def test_values_without_confidence_do_not_matter(rays: torch.Tensor) -> None:
-    rays[:, 3:9, 1, :, 2] = 0.0
-    other = rays.clone()
+def test_values_without_confidence_do_not_matter(keypoints: torch.Tensor) -> None:
+    keypoints[:, 3:9, 1, :, 2] = 0.0
+    other = keypoints.clone()
     other[:, 3:9, 1, :, :2] = 77.0
-    torch.testing.assert_close(View.of(rays).turn, View.of(other).turn)
-    torch.testing.assert_close(View.of(rays).size, View.of(other).size)
+    torch.testing.assert_close(View.of(keypoints).R_view_cam, View.of(other).R_view_cam)
+    torch.testing.assert_close(View.of(keypoints).size, View.of(other).size)
 
 
-def test_state_round_trip(rays: torch.Tensor, people: PairPose) -> None:
-    view, pose = View.of(rays), people
+def test_state_round_trip(keypoints: torch.Tensor, people: PairPose) -> None:
+    view, pose = View.of(keypoints), people
     found = decode(encode(pose, view), view)
     torch.testing.assert_close(found.rotations, pose.rotations, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.pelvis_m, pose.pelvis_m, atol=1e-4, rtol=1e-4)
@@ -124,10 +121,10 @@ def test_joints_are_linear_in_the_state(people: PairPose, body: Body) -> None:
 
 
 def test_state_does_not_know_where_in_the_image_people_are(
-    rays: torch.Tensor, people: PairPose
+    keypoints: torch.Tensor, people: PairPose
 ) -> None:
     """Turning camera and people together by the view's own turn leaves the state alone."""
-    view, pose = View.of(rays), people
+    view, pose = View.of(keypoints), people
     straight = View(torch.eye(3).expand(3, 3, 3), view.size, view.pitch)
     turned = decode(encode(pose, view), straight)
     torch.testing.assert_close(encode(turned, straight), encode(pose, view), atol=1e-4, rtol=1e-4)
@@ -135,5 +132,5 @@ def test_state_does_not_know_where_in_the_image_people_are(
 
 def test_nobody_is_seen() -> None:
     view = View.of(torch.zeros(1, 16, 2, 17, 3))
-    assert bool(torch.isfinite(view.turn).all())
+    assert bool(torch.isfinite(view.R_view_cam).all())
     assert 0.1 < float(view.size) < 1.0

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from closefit.body.joint_limits import JointLimits
-from closefit.body.mirroring import mirrored_pose
+from closefit.body.pose import mirrored_pose
 from closefit.learning.choreography.angles import (
     ANGLE_NAMES,
     angle_row,

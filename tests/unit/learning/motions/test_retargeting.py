@@ -17,7 +17,7 @@ from closefit.learning.motions.editing import join_people, resample
 from closefit.learning.motions.floor import set_on_floor
 from closefit.learning.motions.reading import read_motion
 from closefit.learning.motions.retargeting import retarget
-from closefit.learning.motions.source import Z_UP_TO_Y_UP, SourceMotion
+from closefit.learning.motions.skeletons import Z_UP_TO_Y_UP, SourceMotion
 from closefit.records import PairMotion
 from tests.unit.learning.motions.conftest import MakeMotion, joints_of
 

@@ -6,16 +6,17 @@ import pytest
 import torch
 
 from closefit.body.model import Body
+from closefit.body.pose import PairPose
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.learning.motions.shards import MotionShards
 from closefit.learning.training import detections
-from closefit.learning.training.batches import DataRanges, draw_batch, draw_scene
+from closefit.learning.training.batches import DataRanges, draw_minibatch, draw_windows
 from closefit.learning.training.cameras import CameraRanges, Cameras, camera_from_world, film
 from closefit.learning.training.detections import DetectorRanges, detect
-from closefit.learning.training.windows import Augmentation, WindowSource, mirrored
+from closefit.learning.training.windows import Augmentation, WindowSource
 from closefit.prior.masking import MaskingConfig, hidden_frames, hidden_keypoints, random_spans
 from closefit.prior.objective import GeometryOf, PairGeometry
-from closefit.prior.state import PairPose, decode
+from closefit.prior.state import decode
 
 COUNT = 64
 
@@ -36,7 +37,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def test_the_generator_alone_decides_a_batch(source: WindowSource, geometry_of: GeometryOf) -> None:
     first, again, other = (
-        draw_batch(source, geometry_of, 8, DataRanges(), seeded(seed)) for seed in (1, 1, 2)
+        draw_minibatch(source, geometry_of, 8, DataRanges(), seeded(seed)) for seed in (1, 1, 2)
     )
     assert torch.equal(first.state, again.state)
     assert torch.equal(first.conditions.keypoints, again.conditions.keypoints)
@@ -44,7 +45,7 @@ def test_the_generator_alone_decides_a_batch(source: WindowSource, geometry_of: 
 
 
 def test_the_state_describes_the_truth(source: WindowSource, geometry_of: GeometryOf) -> None:
-    batch = draw_batch(source, geometry_of, 16, DataRanges(), seeded())
+    batch = draw_minibatch(source, geometry_of, 16, DataRanges(), seeded())
     found = decode(batch.state, batch.view)
     torch.testing.assert_close(found.pelvis_m, batch.truth.pelvis_m, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(found.rotations, batch.truth.rotations, atol=1e-4, rtol=0)
@@ -60,19 +61,18 @@ def test_a_faster_pace_moves_more_in_a_window(source: WindowSource) -> None:
     assert window.betas.shape == (4, 16, 2, 10)
 
 
-def test_mirroring_twice_changes_nothing_and_once_exchanges_the_hands(body: Body) -> None:
+def test_mirroring_twice_changes_nothing_and_once_swaps_the_hands(body: Body) -> None:
     torch.manual_seed(0)
-    pose = torch.linalg.qr(torch.randn(3, 5, 24, 3, 3)).Q
-    pose = pose * torch.det(pose).sign()[..., None, None]
-    place = torch.randn(3, 5, 3)
-    flip = torch.tensor([True, True, False])
-    once = mirrored(pose, place, flip)
-    twice = mirrored(*once, flip)
-    torch.testing.assert_close(twice[0], pose)
-    assert torch.equal(once[0][2], pose[2])
+    rotations = torch.linalg.qr(torch.randn(3, 5, 24, 3, 3)).Q
+    rotations = rotations * torch.det(rotations).sign()[..., None, None]
+    pose = PairPose(rotations, torch.zeros(3, 5, 10), torch.randn(3, 5, 3))
+    once = pose.mirrored()
+    twice = once.mirrored()
+    torch.testing.assert_close(twice.rotations, pose.rotations)
+    torch.testing.assert_close(twice.pelvis_m, pose.pelvis_m)
     betas, nowhere = torch.zeros(10), torch.zeros(3)
-    before = body.joints(pose[0], betas, nowhere)
-    after = body.joints(once[0][0], betas, nowhere)
+    before = body.joints(pose.rotations[0], betas, nowhere)
+    after = body.joints(once.rotations[0], betas, nowhere)
     left, right = JOINT_INDEX["left_wrist"], JOINT_INDEX["right_wrist"]
     reflected = before[:, left] * torch.tensor([-1.0, 1.0, 1.0])
     torch.testing.assert_close(after[:, right], reflected, atol=2e-2, rtol=0)
@@ -145,12 +145,12 @@ def test_hidden_keypoints_are_worse_and_less_sure(body: Body) -> None:
     many = PairPose(*(v.expand(200, *v.shape[1:]) for v in
                       (pose.rotations, pose.betas, pose.pelvis_m)))  # fmt: skip
     shown = PairGeometry(geometry.joints.expand(200, -1, -1, -1, -1),
-                         geometry.rays.expand(200, -1, -1, -1, -1))  # fmt: skip
+                         geometry.keypoints.expand(200, -1, -1, -1, -1))  # fmt: skip
     quiet = DetectorRanges(swap_probability=0.0, swap_run_probability=0.0, clean_probability=0.0)
     cameras = Cameras(torch.ones(200), torch.full((200,), 1.5))
     found = detect(many, shown, cameras, quiet, seeded())
     hidden, _ = detections.hidden_keypoints(many, shown)
-    error = (found[..., :2] - shown.rays).norm(dim=-1)
+    error = (found[..., :2] - shown.keypoints).norm(dim=-1)
     known = found[..., 2] > 0
     assert error[hidden & known].mean() > 2.0 * error[~hidden & known].mean()
     assert found[..., 2][hidden & known].mean() < found[..., 2][~hidden & known].mean() - 0.2
@@ -158,8 +158,8 @@ def test_hidden_keypoints_are_worse_and_less_sure(body: Body) -> None:
 
 def test_clean_windows_are_exact(source: WindowSource, geometry_of: GeometryOf) -> None:
     exact = DetectorRanges(clean_probability=1.0, miss_probability=0.0)
-    scene = draw_scene(source, geometry_of, 8, DataRanges(detector=exact), seeded())
-    torch.testing.assert_close(scene.rays[..., :2], scene.geometry.rays)
+    filmed = draw_windows(source, geometry_of, 8, DataRanges(detector=exact), seeded())
+    torch.testing.assert_close(filmed.keypoints[..., :2], filmed.geometry.keypoints)
 
 
 def test_noise_remembers_the_frame_before() -> None:

@@ -98,7 +98,7 @@ def test_a_batch_that_is_not_finite_is_skipped(
     next(training.steps())
     after = training.state_dict()["network"]
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert training.state.step == 1
+    assert training.step == 1
 
 
 def test_training_lowers_the_loss_by_a_lot(body: Body, source: WindowSource) -> None:
