@@ -1,7 +1,7 @@
 """The backend `import`."""
 
 from closefit.errors import ObservationsError
-from closefit.imports.detections.given import Given
+from closefit.imports.detections.imported import Imported
 from closefit.perception.clip import Clip
 from closefit.perception.evidence import Evidence, from_sightings
 from closefit.perception.people import choose
@@ -21,7 +21,7 @@ def perceive(clip: Clip) -> Evidence:
     return from_sightings(clip, choose(clip, lambda: _read_given(clip, given)))
 
 
-def _read_given(clip: Clip, given: Given) -> Sightings:
+def _read_given(clip: Clip, given: Imported) -> Sightings:
     """Everybody whom an import knows, with the colours of their clothes from the video."""
     builder = SightingsBuilder()
     for frame, picture in enumerate(clip.images("reading")):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from closefit.errors import FileMissingError, ObservationsError
+from closefit.imports.detections.frame_range import FrameRange
 from closefit.imports.detections.imported import Imported
-from closefit.imports.detections.part import Part
 from closefit.imports.detections.reading import read
 from closefit.records import VideoInfo
 from tests.samples import make_video_info
@@ -33,7 +33,7 @@ def make_arrays(frames: int = FRAMES, mask_wh: tuple[int, int] = (64, 48)) -> di
 
 
 def read_part(path: Path, video: VideoInfo, frames: slice) -> Imported:
-    return read(path, Part(video, frames, (video.width, video.height)))
+    return read(path, FrameRange(video, frames, (video.width, video.height)))
 
 
 def of_people(imported: Imported, frames: int) -> tuple[np.ndarray, np.ndarray]:
