@@ -120,7 +120,8 @@ class StoredArray:
                 yield values.reshape(self.shape[1:])
 
 
-class Npz(Mapping[str, np.ndarray]):
+@Mapping.register
+class Npz:
     """The arrays of an npz file, each read and checked when it is asked for."""
 
     def __init__(self, path: Path) -> None:
@@ -141,6 +142,10 @@ class Npz(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         """Number of arrays."""
         return len(self._names)
+
+    def __contains__(self, key: object) -> bool:
+        """Whether there is such an array."""
+        return key in self._names
 
     def __getitem__(self, key: str) -> np.ndarray:
         """Read a whole array.

@@ -238,12 +238,12 @@ def _call(machine: Interpreter) -> None:
     machine.call(name, arguments)
 
 
-_ACTIONS: dict[str, Callable[[Interpreter, Any], None]] = {
-    "PROTO": lambda m, _: None,
-    "FRAME": lambda m, _: None,
+_ACTIONS: dict[str, Callable[[Interpreter, Any], object]] = {
+    "PROTO": lambda *_: None,
+    "FRAME": lambda *_: None,
     "MARK": lambda m, _: m.marks.append(len(m.stack)),
     "POP": lambda m, _: _pop_mark_or_one(m),
-    "POP_MARK": lambda m, _: m.pop_to_mark() and None,
+    "POP_MARK": lambda m, _: m.pop_to_mark(),
     "DUP": lambda m, _: m.stack.append(m.stack[-1]),
     "MEMOIZE": lambda m, _: m.remember(len(m.memo)),
     "NONE": lambda m, _: m.stack.append(None),

@@ -30,6 +30,10 @@ TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 class Foreign:
     """An array, or something else, that has no numbers for closefit."""
 
+    def __repr__(self) -> str:
+        """Return what a message calls it."""
+        return "an array of text or objects"
+
 
 FOREIGN = Foreign()
 
@@ -79,21 +83,20 @@ def _sizes(shape: Any) -> tuple[int, ...]:
     return sizes
 
 
-def _type(machine: Interpreter, code: Any, *_: Any) -> Unbuilt:
+def _type(_machine: Interpreter, code: Any, *_: Any) -> Unbuilt:
     """`numpy.dtype`, whose byte order follows as its state."""
     if not isinstance(code, str) or not (NUMERIC.match(code) or FOREIGN_KINDS.match(code)):
         refuse("it has an array of records or of an unknown type")
 
-    def build(machine: Interpreter, state: Any) -> Any:
+    def build(_machine: Interpreter, state: Any) -> Any:
         if NUMERIC.match(code):
-            order = state[1] if state[1] in ("<", ">", "|", "=") else "|"
-            return np.dtype(code).newbyteorder(order)
+            return np.dtype(code).newbyteorder(">" if state[1] == ">" else "<")
         return _ForeignType(np.dtype(code).itemsize, is_object=code.startswith("O"))
 
     return Unbuilt(build)
 
 
-def _numpy_array(machine: Interpreter, *_: Any) -> Unbuilt:
+def _numpy_array(*_: Any) -> Unbuilt:
     """Numpy's `_reconstruct`, after which the array follows as its state."""
 
     def build(machine: Interpreter, state: Any) -> Any:
@@ -132,7 +135,7 @@ def _from_buffer(machine: Interpreter, data: Any, dtype: Any, shape: Any, order:
     return _array(machine, data, dtype, shape, order)
 
 
-def _joblib_array(machine: Interpreter) -> Unbuilt:
+def _joblib_array(_machine: Interpreter) -> Unbuilt:
     """Joblib's wrapper, after whose state the bytes of the array follow in the file."""
 
     def build(machine: Interpreter, state: Any) -> Any:
@@ -157,7 +160,7 @@ def _joblib_array(machine: Interpreter) -> Unbuilt:
     return Unbuilt(build)
 
 
-def _sparse(machine: Interpreter, *_: Any, by_rows: bool) -> Unbuilt:
+def _sparse(*_: Any, by_rows: bool) -> Unbuilt:
     """A scipy matrix in compressed columns or rows, as a dense one."""
 
     def build(machine: Interpreter, state: Any) -> Any:
@@ -181,12 +184,12 @@ def _sparse(machine: Interpreter, *_: Any, by_rows: bool) -> Unbuilt:
     return Unbuilt(build)
 
 
-def _chumpy_array(machine: Interpreter) -> Unbuilt:
+def _chumpy_array(_machine: Interpreter) -> Unbuilt:
     """`chumpy.ch.Ch`: a plain array `x`."""
-    return Unbuilt(lambda machine, state: state["x"])
+    return Unbuilt(lambda _, state: state["x"])
 
 
-def _chumpy_selection(machine: Interpreter) -> Unbuilt:
+def _chumpy_selection(_machine: Interpreter) -> Unbuilt:
     """`chumpy.reordering.Select`: chosen entries of another array, which slicing gives."""
 
     def build(machine: Interpreter, state: Any) -> Any:
@@ -214,7 +217,7 @@ def _storage_inside(machine: Interpreter, content: Any) -> _Storage:
     """`torch.storage._load_from_bytes`: a storage in a file of its own within the pickle."""
     if not isinstance(content, bytes) or not content.startswith(TORCH_MAGIC):
         refuse("it has a tensor in an unknown form")
-    inner = machine.inside(content, lambda key: None)
+    inner = machine.inside(content, lambda _: None)
     inner.stream.seek(len(TORCH_MAGIC))
     _version, _system, storage, _keys = (inner.run() for _ in range(4))
     if not isinstance(storage, _Storage):
@@ -232,8 +235,8 @@ def _tensor(
     offset: Any,
     size: Any,
     stride: Any,
-    grad: Any = None,
-    hooks: Any = None,
+    _grad: Any = None,
+    _hooks: Any = None,
     metadata: Any = None,
 ) -> Array:
     """`torch._utils._rebuild_tensor_v2`: a view of a storage, checked to lie within it."""
@@ -277,9 +280,9 @@ def _names() -> dict[tuple[str, str], Name]:
         names["builtins", builtin] = names["__builtin__", builtin] = Name(f"builtins.{builtin}")
     for module in ("builtins", "__builtin__"):
         add(module, "set", _list_of)
-        add(module, "bytes", lambda machine: b"")
-    add("collections", "OrderedDict", lambda machine: {})
-    add("collections", "defaultdict", lambda machine, factory=None: {})
+        add(module, "bytes", lambda _: b"")
+    add("collections", "OrderedDict", lambda _: {})
+    add("collections", "defaultdict", lambda *_: {})
     add("copy_reg", "_reconstructor", _instance)
     add("copyreg", "_reconstructor", _instance)
     add("_codecs", "encode", _encoded)
@@ -300,10 +303,10 @@ def _names() -> dict[tuple[str, str], Name]:
     add("chumpy", "Ch", _chumpy_array, is_class=True)
     add("chumpy.reordering", "Select", _chumpy_selection, is_class=True)
     add("torch._utils", "_rebuild_tensor_v2", _tensor)
-    add("torch._utils", "_rebuild_parameter", lambda machine, data, *_: data)
+    add("torch._utils", "_rebuild_parameter", lambda _, data, *_rest: data)
     add("torch.storage", "_load_from_bytes", _storage_inside)
     for name, dtype in STORAGES.items():
-        add("torch", f"{name}Storage", lambda machine, data, dtype=dtype: _Storage(dtype, data))
+        add("torch", f"{name}Storage", lambda _, data, dtype=dtype: _Storage(dtype, data))
     return names
 
 

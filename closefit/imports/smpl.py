@@ -72,7 +72,7 @@ def _read(file: Path) -> Mapping[str, Any]:
         raise FileMissingError(
             f"no file `{file}`", hint="check the path; SMPL comes from smpl.is.tue.mpg.de"
         )
-    content = Npz(file) if zipfile.is_zipfile(file) else load_pickle(file)
+    content: Any = Npz(file) if zipfile.is_zipfile(file) else load_pickle(file)
     if not isinstance(content, Mapping):
         refuse(f"it holds a `{type(content).__name__}`")
     return content

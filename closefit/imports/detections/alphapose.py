@@ -23,7 +23,7 @@ def read_people(people: Sequence[Entry], frames: FrameRange) -> Imported:
         name = shown(people[number.index(None)]["image_id"])
         refuse(f"it has an `image_id` `{name}` without a frame number")
     frame = frames.of_some_frames(np.array(number), usual_first=0)
-    identity = json_people.identities(people, "idx")
+    identity: np.ndarray | None = json_people.identities(people, "idx")
     # Without tracking everybody has the same number.
     if len(np.unique(identity)) == 1 and len(np.unique(frame)) < len(frame):
         identity = None

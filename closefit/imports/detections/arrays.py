@@ -14,9 +14,10 @@ the number of chosen frames.
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from closefit.imports.checks import number, numbers, refuse, whole_number, whole_numbers
 from closefit.imports.detections.frame_range import FrameRange
@@ -68,7 +69,7 @@ def _people(
     return boxes, keypoints
 
 
-def _none(wrong: Bool[np.ndarray, "frame *others"], problem: str) -> None:
+def _none(wrong: Any, problem: str) -> None:
     """Refuse the first frame in which something is wrong."""
     if wrong.any():
         refuse(f"{problem} in frame {np.argwhere(wrong)[0][0]}")

@@ -1,6 +1,7 @@
 """Puts together several imports of the same people, frame by frame; the first has precedence."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ def combine(first: Imported, second: Imported, num_frames: int) -> Imported:
     if not (first.tells_apart and second.tells_apart):
         return replace(first if first.tells_apart else second, silhouettes=silhouettes)
     first_numbers = first.has_identities or not second.has_identities
-    pieces = []
+    pieces: list[Imported] = []
     for frame in range(num_frames):
         pieces += _in_frame(first, second, frame, first_numbers=first_numbers)
     numbered = first if first_numbers else second
@@ -53,7 +54,9 @@ def _in_frame(
 
 def _concatenated(pieces: list[Imported]) -> Imported:
     names = ("frame", "boxes_xyxy", "box_given", "scores", "keypoints", "identity")
-    arrays = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in names}
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in names
+    }
     return replace(pieces[0], **arrays, masks=[mask for piece in pieces for mask in piece.masks])
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from closefit.imports.checks import refuse, shown
+from closefit.imports.checks import RefusedError, refuse, shown
 from closefit.records import VideoInfo
 
 FRAME_SLACK = 1
@@ -70,7 +70,7 @@ class FrameRange:
             return slice(0, wanted)
         if abs(given - in_video) <= FRAME_SLACK and given >= self.frames.stop:
             return self.frames
-        refuse(
+        raise RefusedError(
             f"it holds detections for {given} frames, but the video has {in_video}"
             + (f" and the chosen part {wanted}" if wanted != in_video else ""),
             COUNT_HINT,

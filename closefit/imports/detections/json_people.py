@@ -37,7 +37,7 @@ def identities(entries: Sequence[Entry], key: str) -> Int[np.ndarray, " detectio
 
 
 def boxes(entries: Sequence[Entry], key: str) -> Float[np.ndarray, "detection 4"]:
-    """Boxes as corners, written as left, top, width, height under `key`; NaN where there is none."""
+    """Boxes as corners, under `key` as left, top, width, height; NaN where there is none."""
     nowhere = [None] * 4
     xywh = [entry.get(key) or nowhere for entry in entries]
     return boxes_from_xywh(numbers(xywh, key, None, 4, limit=math.inf, unknown=True))

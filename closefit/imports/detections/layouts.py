@@ -26,7 +26,7 @@ def to_coco17(
     """Return the points of COCO-17, zeros where the set has none.
 
     Args:
-        keypoints: x, y and confidence, in the set that follows from `names`, else from their number.
+        keypoints: x, y and confidence, in the set that `names` or else their number determines.
         names: What the file calls them.
 
     Raises:

@@ -56,7 +56,7 @@ def _labels(masks: StoredArray, chosen: slice) -> Int[np.ndarray, " person"]:
     """Numbers of everybody in masks without a person axis."""
     found = set[int]()
     for frame in masks.rows(chosen):
-        found |= set(np.unique(frame).tolist()) - {0}
+        found |= {int(label) for label in np.unique(frame).tolist()} - {0}
         if len(found) > MAX_PEOPLE:
             refuse(
                 f"it has more than {MAX_PEOPLE} different numbers in `masks`",

@@ -31,9 +31,8 @@ def read_all(paths: Sequence[Path], frames: FrameRange) -> Imported:
         FileMissingError: One is not there.
         ObservationsError: One does not follow its format or does not belong to this video.
     """
-    return reduce(
-        lambda one, two: combine(one, two, frames.num_frames), [read(p, frames) for p in paths]
-    )
+    imports = [read(path, frames) for path in paths]
+    return reduce(lambda one, two: combine(one, two, frames.num_frames), imports)
 
 
 def read(path: Path, frames: FrameRange) -> Imported:

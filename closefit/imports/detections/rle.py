@@ -34,10 +34,8 @@ def decode(encoded: Any, size: tuple[int, int]) -> Bool[np.ndarray, "height widt
         RefusedError: It is no mask.
     """
     (height, width), counts = size, encoded["counts"]
-    if isinstance(counts, str):
-        runs = _decompress(counts)
-    else:
-        runs = whole_numbers(counts, "counts", None)
+    is_text = isinstance(counts, str)
+    runs = _decompress(counts) if is_text else whole_numbers(counts, "counts", None)
     fits = (runs >= 0).all() and (runs <= height * width).all()
     if not fits or int(runs.sum()) != height * width:
         refuse(f"it has a mask that does not fill its {width}x{height} pixels; it may be cut off")

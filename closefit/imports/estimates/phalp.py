@@ -42,7 +42,7 @@ Detection = Mapping[str, Any]
 
 def is_result(content: object) -> bool:
     """Whether unpickled content has this layout."""
-    frames = list(content.values()) if isinstance(content, Mapping) else []
+    frames = list(content.values()) if isinstance(content, dict) else []
     return bool(frames) and all(
         isinstance(frame, Mapping) and {"tid", "smpl"} <= frame.keys() for frame in frames
     )

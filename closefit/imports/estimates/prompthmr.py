@@ -37,7 +37,7 @@ MAX_FPS = 60.0
 
 def is_result(content: object) -> bool:
     """Whether unpickled content has this layout."""
-    return isinstance(content, Mapping) and isinstance(content.get("people"), Mapping)
+    return isinstance(content, dict) and isinstance(content.get("people"), dict)
 
 
 def read(content: Mapping[str, Any], video: VideoInfo) -> PersonEstimates:

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from closefit.errors import InputError
-from closefit.imports.checks import named, refusals_as, refuse
+from closefit.imports.checks import RefusedError, named, refusals_as
 from closefit.imports.estimates import amass, gvhmr, phalp, prompthmr, wham
 from closefit.imports.estimates.files import result_files
 from closefit.imports.estimates.tracks import side_by_side
@@ -58,7 +58,7 @@ def _read_file(path: Path, video: VideoInfo) -> PersonEstimates:
             return found
     keys = named(content) if isinstance(content, Mapping) else f"a `{type(content).__name__}`"
     tools = ", ".join(layout.TOOL for layout in LAYOUTS)
-    refuse(f"it is not a result of {tools}: it holds {keys}")
+    raise RefusedError(f"it is not a result of {tools}: it holds {keys}")
 
 
 def _content(path: Path) -> Any:

@@ -31,7 +31,7 @@ TOOL = "WHAM"
 
 def is_result(content: object) -> bool:
     """Whether unpickled content has this layout."""
-    people = list(content.values()) if isinstance(content, Mapping) else []
+    people = list(content.values()) if isinstance(content, dict) else []
     return bool(people) and all(
         isinstance(person, Mapping) and {"pose", "frame_ids"} & person.keys() for person in people
     )

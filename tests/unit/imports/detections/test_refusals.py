@@ -38,15 +38,27 @@ def refused(path: Path, message: str, name: str | None = None) -> None:
         ("a.json", b"\xff\xfe\x00\x01", "is not a text file"),
         ("a.json", b"[" * 100_000, "nested too deeply|is cut off"),
         ("a.json", b"[]", "holds no detections"),
-        ("a.json", b"[1, 2]", "neither a list of detections"),
-        ("a.json", b'{"a": 1}', "neither a list of detections"),
+        ("a.json", b"[1, 2]", "no list of detections"),
+        ("a.json", b'{"a": 1}', "no list of detections"),
         ("a.json", b'[{"keypoints": []}]', "without `image_id`"),
         ("a.json", b'[{"image_id": 0}]', "neither `keypoints` nor `segmentation` nor `bbox`"),
         ("a.json", b'[{"image_id": 0, "category_id": 18, "bbox": [1,2,3,4]}]', "holds no person"),
-        ("a.json", b'[{"image_id": 1.5, "bbox": [1,2,3,4]}]', "`image_id` `1.5`, which is not a"),
+        (
+            "a.json",
+            b'[{"image_id": 1.5, "bbox": [1,2,3,4]}]',
+            "`image_id` is `1.5`, which",
+        ),
         ("a.json", b'[{"image_id": "frame", "box": [1,2,3,4]}]', "`frame` without a frame number"),
-        ("a.json", b'[{"image_id": 0, "bbox": [1,2,3]}]', "`bbox` that is not"),
-        ("a.json", b'[{"image_id": 0, "bbox": ["a",2,3,4]}]', "`bbox` that are not all numbers"),
+        (
+            "a.json",
+            b'[{"image_id": 0, "bbox": [1,2,3]}]',
+            r"`bbox` has shape \(1, 3\) instead",
+        ),
+        (
+            "a.json",
+            b'[{"image_id": 0, "bbox": ["a",2,3,4]}]',
+            "`bbox` holds `a` instead of",
+        ),
         ("a.json", b'[{"image_id": 0, "bbox": [9,9,-5,4]}]', r"a box of size \(-5, 4\)"),
         ("a.json", b'{"people": []}', "a single frame of OpenPose"),
         ("a.json", b'{"annotations": [], "images": [{}]}', "an empty list `annotations`"),
@@ -91,8 +103,8 @@ def at(place: int, value: Any) -> Damage:
         (at(1, -1e5), r"a keypoint at \(.*, -100000\) in frame 0 of a video of 64x48"),
         (at(2, 55.0), "a keypoint of confidence 55 in frame 0"),
         (at(2, -1.0), "a keypoint of confidence -1 in frame 0"),
-        (at(5, "a"), "`keypoints` that are not all numbers"),
-        (at(5, [1, 2]), "`keypoints` that are not all numbers"),
+        (at(5, "a"), "`keypoints` holds `a` instead of numbers"),
+        (at(5, [1, 2]), r"`keypoints` holds `\[1, 2\]` instead of numbers"),
         (lambda e: e[1]["keypoints"].pop(), "with 50 and 51 values in `keypoints`"),
         (lambda e: [x.update(keypoints=x["keypoints"][:50]) for x in e], "50 values in `keyp"),
         (
@@ -105,10 +117,10 @@ def at(place: int, value: Any) -> Damage:
             "not in pixels",
         ),
         (lambda e: [x.update(track_id=1) for x in e], "person 1 twice in frame 0"),
-        (lambda e: e[0].update(track_id="left"), "`track_id` `left`, which is not a whole"),
+        (lambda e: e[0].update(track_id="left"), "`track_id` is `left`, which is not a whole"),
         (
             lambda e: e[0].update(segmentation={"size": [48, 64], "counts": [5]}),
-            "a mask for image `0` that does not fill its 64x48 pixels",
+            "a mask that does not fill its 64x48 pixels",
         ),
         (
             lambda e: e[0].update(segmentation={"size": [48, 64], "counts": "\x01"}),
@@ -116,7 +128,7 @@ def at(place: int, value: Any) -> Damage:
         ),
         (
             lambda e: e[0].update(segmentation={"size": [64, 48], "counts": [64 * 48]}),
-            "masks in .* are 48x64, but `clip.mp4` has 64x48",
+            "its masks are 48x64, but `clip.mp4` has 64x48",
         ),
         (lambda e: e[0].update(segmentation={"size": "big", "counts": []}), "has size `big`"),
         (lambda e: e[0].update(segmentation=[[1, 2]]), "no list of polygons"),
@@ -216,10 +228,10 @@ def test_black_masks(tmp_path: Path, people: People) -> None:
         ({"masks": np.ones((6, 48, 64))}, "logits without a person axis"),
         (
             {"masks": np.ones((6, 2, 48, 64), bool), "object_ids": np.array([1])},
-            "`object_ids` that are not 2 whole numbers",
+            r"`object_ids` has shape \(1,\) instead of \(2\)",
         ),
         ({"masks": np.ones((5, 2, 48, 64), bool)}, "for 5 frames, but the video has 6"),
-        ({"mask": np.ones((6, 2, 48, 64), bool)}, "`boxes` in .* is missing"),
+        ({"mask": np.ones((6, 2, 48, 64), bool)}, "`boxes` is missing"),
     ],
 )
 def test_arrays_that_are_something_else(
