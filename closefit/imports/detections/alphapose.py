@@ -23,10 +23,10 @@ def read_people(people: Sequence[Entry], frames: FrameRange) -> Imported:
         name = shown(people[number.index(None)]["image_id"])
         refuse(f"it has an `image_id` `{name}` without a frame number")
     frame = frames.of_some_frames(np.array(number), usual_first=0)
-    identity: np.ndarray | None = json_people.identities(people, "idx")
+    identity = json_people.identities(people, "idx")
     # Without tracking everybody has the same number.
     if len(np.unique(identity)) == 1 and len(np.unique(frame)) < len(frame):
-        identity = None
+        identity = np.full(len(people), -1)
     # The score of a person is a sum over keypoints, not a confidence; it is left out.
     boxes, keypoints = json_people.boxes(people, "box"), json_people.keypoints(people, "keypoints")
     return finish(frames, Listed(frame, boxes, keypoints=keypoints, identity=identity))
