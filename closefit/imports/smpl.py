@@ -2,11 +2,10 @@
 
 import os
 import tempfile
-import textwrap
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,9 @@ from closefit.body.files import NUM_BETAS, Array
 from closefit.body.skeleton import NUM_JOINTS, PARENTS
 from closefit.body.unwrap import unwrap
 from closefit.errors import FileMissingError, OutputError, WeightsDamagedError
-from closefit.imports.safe_pickle import PICKLE_ERRORS, dense, read_pickled_dict
+from closefit.imports.checks import RefusedError, entry, numbers, refuse, whole_numbers
+from closefit.imports.files import Npz
+from closefit.imports.pickles import load_pickle
 
 NUM_VERTICES = 6890
 NUM_FACES = 13776
@@ -46,7 +47,14 @@ def import_smpl(file: Path, destination: Path) -> None:
         WeightsDamagedError: The file is not SMPL, is damaged, or holds anything but arrays.
         OutputError: The destination cannot be written.
     """
-    arrays = _checked(file, _read(file))
+    try:
+        arrays = _checked(_read(file))
+    except RefusedError as refused:
+        raise WeightsDamagedError(
+            f"`{file}` is not an official SMPL model: {refused.problem}",
+            hint="download SMPL for Python from smpl.is.tue.mpg.de (not SMPL-H or SMPL-X) and pass "
+            "one of its .pkl files",
+        ) from refused
     uv, faces_uv = unwrap(arrays["v_template"], arrays["f"], arrays["weights"])
     arrays |= {"uv": uv.astype(np.float32), "faces_uv": faces_uv}
     try:
@@ -58,52 +66,39 @@ def import_smpl(file: Path, destination: Path) -> None:
         ) from error
 
 
-def _read(file: Path) -> dict[str, Array]:
-    """Return the arrays of `SHAPES` that the file has, whichever of the two formats it is in."""
-    try:
-        if zipfile.is_zipfile(file):
-            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                return {key: archive[key] for key in SHAPES if key in archive.files}
-        content = read_pickled_dict(file)
-        return {key: dense(content[key]) for key in SHAPES if key in content}
-    except FileNotFoundError as error:
+def _read(file: Path) -> Mapping[str, Any]:
+    """Return the content of the file, whichever of the two formats it is in."""
+    if not file.is_file():
         raise FileMissingError(
             f"no file `{file}`", hint="check the path; SMPL comes from smpl.is.tue.mpg.de"
-        ) from error
-    except (*PICKLE_ERRORS, OSError, zipfile.BadZipFile, zlib.error) as error:
-        reason = textwrap.shorten(str(error), width=120) or type(error).__name__
-        raise _refused(file, reason) from error
+        )
+    content: Any = Npz(file) if zipfile.is_zipfile(file) else load_pickle(file)
+    if not isinstance(content, Mapping):
+        refuse(f"it holds a `{type(content).__name__}`")
+    return content
 
 
-def _checked(file: Path, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the arrays in the stored types, or refuse the file."""
+def _checked(content: Mapping[str, Any]) -> dict[str, Array]:
+    """Return the arrays in the stored types.
+
+    Raises:
+        RefusedError: The file is not SMPL.
+    """
     checked = {}
     for key, shape in SHAPES.items():
-        if key not in arrays:
-            raise _refused(file, f"it has no `{key}`")
-        value = arrays[key]
-        if key == "shapedirs":
+        value = entry(content, key)
+        if key == "shapedirs" and getattr(value, "ndim", 0) == 3:
             # Version 1.1 has 300 directions; the first ten are those of version 1.0.
             value = value[..., :NUM_BETAS]
-        if value.shape != shape:
-            raise _refused(file, f"`{key}` has shape {value.shape} instead of {shape}")
-        integer = key in ("kintree_table", "f")
-        checked[key] = value.astype(np.int64 if integer else np.float32)
-        if not np.isfinite(checked[key]).all():
-            raise _refused(file, f"`{key}` has values that are not numbers")
+        if key in ("kintree_table", "f"):
+            checked[key] = whole_numbers(value, key, *shape)
+        else:
+            checked[key] = numbers(value, key, *shape).astype(np.float32)
     if tuple(checked["kintree_table"][0, 1:]) != PARENTS[1:]:
-        raise _refused(file, "its skeleton is not SMPL's")
-    if checked["f"].min() < 0 or checked["f"].max() >= NUM_VERTICES:
-        raise _refused(file, "its faces name vertices that do not exist")
+        refuse("its skeleton is not SMPL's")
+    if checked["f"].max() >= NUM_VERTICES:
+        refuse("its faces name vertices that do not exist")
     return checked
-
-
-def _refused(file: Path, reason: str) -> WeightsDamagedError:
-    return WeightsDamagedError(
-        f"`{file}` is not an official SMPL model: {reason}",
-        hint="download SMPL for Python from smpl.is.tue.mpg.de (not SMPL-H or SMPL-X) and pass "
-        "one of its .pkl files",
-    )
 
 
 def _write_atomically(destination: Path, arrays: Mapping[str, Array]) -> None:

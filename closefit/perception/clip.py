@@ -16,8 +16,9 @@ from jaxtyping import Float, UInt8
 from closefit import video
 from closefit.config import PeopleChoice
 from closefit.events import Step
-from closefit.imports.detections.given import Given, read_given
-from closefit.imports.detections.part import Part
+from closefit.imports.detections.frame_range import FrameRange
+from closefit.imports.detections.imported import Imported
+from closefit.imports.detections.reading import read_all
 from closefit.storage.job import Job
 from closefit.tracking.corrections import NO_CORRECTIONS, Corrections
 from closefit.tracking.corrections import read as read_corrections
@@ -47,14 +48,14 @@ class Clip:
         return np.array([self.job.video.width / width, self.job.video.height / height])
 
     @cached_property
-    def given(self) -> Given | None:
+    def given(self) -> Imported | None:
         """Detections that the user imports."""
         paths, info = self.job.config.track.observations, self.job.video
         if not paths:
             return None
         first = int(np.searchsorted(video.frame_times(info), self.time_s[0]))
-        part = Part(info, slice(first, first + len(self.time_s)), self.size_wh)
-        return read_given([Path(path) for path in paths], part)
+        frames = FrameRange(info, slice(first, first + len(self.time_s)), self.size_wh)
+        return read_all([Path(path) for path in paths], frames)
 
     @cached_property
     def corrections(self) -> Corrections:

@@ -1,7 +1,7 @@
 """The backend `import`."""
 
 from closefit.errors import ObservationsError
-from closefit.imports.detections.given import Given
+from closefit.imports.detections.imported import Imported
 from closefit.perception.clip import Clip
 from closefit.perception.people import choose
 from closefit.perception.result import to_track
@@ -22,7 +22,7 @@ def perceive(clip: Clip) -> Track:
     return to_track(clip, choose(clip, lambda: _read_given(clip, given)))
 
 
-def _read_given(clip: Clip, given: Given) -> DetectedPeople:
+def _read_given(clip: Clip, given: Imported) -> DetectedPeople:
     """All imported people, with the colours of their clothes from the video."""
     collector = DetectionCollector()
     for frame, picture in enumerate(clip.images("reading")):

@@ -307,7 +307,7 @@ def test_a_whole_first_estimate_in_a_process_of_its_own(
     (masks / "frame_3.png").write_bytes(b"cut")
     done = run_closefit([*arguments, "--force"])
     assert done.returncode == 3
-    assert "frame_3.png` is not a picture that can be read" in done.stderr
+    assert "frame_3.png` cannot be used: it is not a picture that can be read" in done.stderr
     assert "Traceback" not in done.stderr
 
 

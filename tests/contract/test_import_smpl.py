@@ -248,7 +248,10 @@ def test_hostile_pickles_are_refused_and_not_executed(tmp_path: Path, attack: st
 
 def test_arrays_of_objects_are_refused(tmp_path: Path, smpl_arrays) -> None:
     content = smpl_arrays | {"weights": np.array([[1.0, "x"]], dtype=object)}
-    with pytest.raises(WeightsDamagedError, match="for numbers"):
+    with pytest.raises(
+        WeightsDamagedError,
+        match="`an array of text or objects` instead of numbers",
+    ):
         import_smpl(write_pickle(tmp_path / "a.pkl", content), tmp_path / "b.npz")
 
 
@@ -270,7 +273,7 @@ def test_sparse_matrices_that_reach_outside_themselves_are_refused(
         ({"shapedirs": np.zeros((6890, 3, 9))}, "`shapedirs` has shape"),
         ({"f": np.full((13776, 3), 6890)}, "faces name vertices that do not exist"),
         ({"kintree_table": np.zeros((2, 24), int)}, "its skeleton is not SMPL's"),
-        ({"v_template": np.full((6890, 3), np.nan)}, "values that are not numbers"),
+        ({"v_template": np.full((6890, 3), np.nan)}, "a value that is not a number"),
     ],
 )
 def test_wrong_models_are_refused_with_the_reason(

@@ -1,13 +1,12 @@
 """From the keypoint sets of other tools to COCO-17, in which people are followed."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from closefit.body.keypoints import COCO17, KEYPOINT_SETS
-from closefit.imports.detections.refusals import refuse
+from closefit.imports.checks import refuse
 
 NUM_KEYPOINTS = len(COCO17.names)
 
@@ -21,19 +20,17 @@ MIN_NAMED = 8
 
 
 def to_coco17(
-    path: Path,
     keypoints: Float[np.ndarray, "detection keypoint 3"],
     names: Sequence[str] | None = None,
 ) -> Float[np.ndarray, "detection 17 3"]:
     """Return the points of COCO-17, zeros where the set has none.
 
     Args:
-        path: The file, for messages.
-        keypoints: x, y and confidence, in a set that `names` or their number tells.
+        keypoints: x, y and confidence, in the set that `names` or else their number determines.
         names: What the file calls them.
 
     Raises:
-        ObservationsError: The set is unknown.
+        RefusedError: The set is unknown.
     """
     count = keypoints.shape[1]
     named = [_plain(name) for name in names or ()]
@@ -41,8 +38,7 @@ def to_coco17(
         if count not in BY_COUNT:
             known = ", ".join(f"{number} ({name})" for number, name in BY_COUNT.items())
             refuse(
-                path,
-                f"has {count} keypoints per person, but the known layouts have {known}",
+                f"it has {count} keypoints per person, but the known layouts have {known}",
                 "convert the keypoints to one of these",
             )
         named = list(KEYPOINT_SETS[BY_COUNT[count]].names)

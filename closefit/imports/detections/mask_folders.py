@@ -4,129 +4,91 @@ Any picture whose pixels have just one value besides 0 is the mask of everybody 
 also how SAM 2's tools write their results.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
 
-from closefit.imports.detections.imported import (
-    Imported,
-    Listed,
-    finish,
-    only_silhouettes,
-)
-from closefit.imports.detections.part import Part, natural_order, numbered, require_gapless
-from closefit.imports.detections.pictures import read_labels, resized
-from closefit.imports.detections.refusals import refuse
+from closefit.imports.checks import refuse
+from closefit.imports.detections.frame_range import (
+    FrameRange,
+    natural_order,
+    numbered,
+    require_gapless,
+)  # fmt: skip
+from closefit.imports.detections.imported import Imported, only_silhouettes
+from closefit.imports.detections.listed import from_masks
+from closefit.imports.detections.pictures import read_labels, resized, threshold
 from closefit.mask_stack import MaskStack, deflate
 from closefit.tracking.mask_crops import MaskCrop
 
-MAX_LABELS = 16
-"""Pictures with more values than this have soft edges instead of labels."""
-
-HALF = 128
-
 People = dict[tuple[int, int], MaskCrop]
-"""Masks by frame of the part and number of the person."""
+"""Masks by chosen frame and number of the person."""
 
 
-def read_folder(folder: Path, part: Part) -> Imported:
+def read_folder(folder: Path, frames: FrameRange) -> Imported:
     """Read a folder of pictures, or of one folder of pictures per person.
 
     Raises:
-        ObservationsError: There are none, one is damaged, or they do not belong to the video.
+        RefusedError: There are none, one is damaged, or they do not belong to the video.
     """
     persons = [entry for entry in natural_order(_shown(folder)) if entry.is_dir()]
     files = _pictures(folder)
     if not files and len(persons) == 1:
-        return read_folder(persons[0], part)
+        return read_folder(persons[0], frames)
     if files:
-        return _from_labels(folder, _by_frame(folder, [files], part)[0], part)
+        return _from_labels(_by_frame([files], frames)[0], frames)
     if not persons:
-        refuse(folder, "holds neither JSON files nor PNG pictures")
+        refuse("it holds neither JSON files nor PNG pictures")
     pictures = [_pictures(person) for person in persons]
     for person, own in zip(persons, pictures, strict=True):
         if not own:
-            refuse(person, "holds no PNG pictures")
+            refuse("it holds no PNG pictures", path=person)
     people: People = {}
-    for number, in_frame in enumerate(_by_frame(folder, pictures, part)):
+    for number, in_frame in enumerate(_by_frame(pictures, frames)):
         for frame, file in in_frame.items():
-            labels = read_labels(file)
-            part.check_shape(file, labels.shape[1], labels.shape[0])
-            mask = labels >= (HALF if _is_soft(labels) else 1)
-            people[frame, number] = MaskCrop.of(resized(mask, part.size_wh))
-    return _listed(folder, people, part)
+            labels = read_labels(file, frames)
+            people[frame, number] = MaskCrop.of(
+                resized(labels >= threshold(labels), frames.size_wh)
+            )
+    return from_masks(people, frames)
 
 
-def _from_labels(folder: Path, files: dict[int, Path], part: Part) -> Imported:
+def _from_labels(files: Mapping[int, Path], frames: FrameRange) -> Imported:
     """Pictures that hold everybody."""
     people: People = {}
     for frame, file in files.items():
-        labels = read_labels(file)
-        part.check_shape(file, labels.shape[1], labels.shape[0])
-        if _is_soft(labels):
-            return _union(files, part, threshold=HALF)
+        labels = read_labels(file, frames)
+        if threshold(labels) > 1:
+            return _together(files, frames, threshold(labels))
         for label in np.unique(labels[labels != 0]).tolist():
-            people[frame, label] = MaskCrop.of(resized(labels == label, part.size_wh))
+            people[frame, label] = MaskCrop.of(resized(labels == label, frames.size_wh))
     several = len({label for _, label in people}) > 1
-    return _listed(folder, people, part) if several else _union(files, part, threshold=1)
+    return from_masks(people, frames) if several else _together(files, frames, 1)
 
 
-def _union(files: dict[int, Path], part: Part, threshold: int) -> Imported:
+def _together(files: Mapping[int, Path], frames: FrameRange, lowest: int) -> Imported:
     """Pictures of one silhouette, at their own size or, if they are larger, at working size."""
-    masks = list[bytes]()
-    size_wh: tuple[int, int] | None = None
-    for frame in range(part.num_frames):
-        labels = read_labels(files[frame])
-        mask = labels >= threshold
-        if size_wh is None:
-            own = (mask.shape[1], mask.shape[0])
-            size_wh = own if own[0] <= part.size_wh[0] else part.size_wh
-        part.check_shape(files[frame], mask.shape[1], mask.shape[0])
-        masks.append(deflate(resized(mask, size_wh)))
-    assert size_wh is not None
-    return only_silhouettes(MaskStack.of(masks, size_wh))
+    height, width = read_labels(files[0], frames).shape
+    size_wh = (width, height) if width <= frames.size_wh[0] else frames.size_wh
+    labels = (read_labels(files[frame], frames) for frame in range(frames.num_frames))
+    masks = (deflate(resized(values >= lowest, size_wh)) for values in labels)
+    return only_silhouettes(MaskStack.of(masks, size_wh), frames.size_wh)
 
 
-def _listed(folder: Path, people: People, part: Part) -> Imported:
-    """Bring masks of single people into the common form."""
-    shown = {place: mask for place, mask in people.items() if not mask.is_empty}
-    if not shown:
-        refuse(folder, "shows nobody: all its pictures are black")
-    places = np.array(sorted(shown))
-    listed = Listed(
-        frame=places[:, 0],
-        boxes_xyxy=np.full((len(places), 4), np.nan),
-        scores=np.ones(len(places)),
-        keypoints=np.zeros((len(places), 0, 3)),
-        masks=[shown[frame, number] for frame, number in places.tolist()],
-        identity=places[:, 1],
-    )
-    return finish(folder, part, listed)
-
-
-def _by_frame(folder: Path, groups: Sequence[Sequence[Path]], part: Part) -> list[dict[int, Path]]:
-    """Pictures of each group by frame of the part; a person need not be in every frame."""
-    named = [
-        dict(zip(numbered(files[0].parent, [file.name for file in files]), files, strict=True))
-        for files in groups
-    ]
-    span = require_gapless(folder, set().union(*named))
-    chosen = part.of_every_frame(folder, len(span))
-    first = span.start + chosen.start
+def _by_frame(groups: Sequence[Sequence[Path]], frames: FrameRange) -> list[dict[int, Path]]:
+    """Pictures of each group by chosen frame; a person need not be in every frame."""
+    by_number = [numbered(files) for files in groups]
+    span = require_gapless(set().union(*by_number))
+    first = span.start + frames.of_every_frame(len(span)).start
     return [
         {
             number - first: file
             for number, file in files.items()
-            if first <= number < first + part.num_frames
+            if first <= number < first + frames.num_frames
         }
-        for files in named
+        for files in by_number
     ]
-
-
-def _is_soft(labels: Int[np.ndarray, "height width"]) -> bool:
-    return len(np.unique(labels)) > MAX_LABELS + 1
 
 
 def _shown(folder: Path) -> list[Path]:
@@ -134,9 +96,9 @@ def _shown(folder: Path) -> list[Path]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    entries = natural_order(_shown(folder))
+    entries = _shown(folder)
     others = [e for e in entries if e.suffix.lower() in (".jpg", ".jpeg", ".webp")]
     files = [entry for entry in entries if entry.suffix.lower() == ".png"]
     if others and not files:
-        refuse(folder, f"holds `{others[0].name}`; pictures of this kind blur masks", "use PNG")
+        refuse(f"it holds `{others[0].name}`; pictures of this kind blur masks", "use PNG")
     return files

@@ -7,35 +7,45 @@ import numpy as np
 from jaxtyping import Bool, Int
 from PIL import Image
 
-from closefit.imports.detections.refusals import refuse
+from closefit.imports.checks import refuse, within
+from closefit.imports.detections.frame_range import FrameRange
 
-PLAIN_MODES = {"LA": "L", "PA": "P", "RGBA": "RGB", "CMYK": "RGB"}
-"""Transparency says nothing; colours are compared as red, green, blue."""
+LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
+"""One number per pixel; other modes are compared as red, green, blue."""
+
+MAX_LABELS = 16
+"""Pictures with more values than this have soft edges instead of labels."""
 
 
-def read_labels(path: Path) -> Int[np.ndarray, "height width"]:
+def read_labels(path: Path, frames: FrameRange) -> Int[np.ndarray, "height width"]:
     """Return the value of each pixel: a grey value, an index into the palette, or a colour.
 
     Raises:
-        ObservationsError: The file is no picture, or is damaged.
+        RefusedError: The file is no PNG, is damaged, or does not have the shape of the video.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), within(path):
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                plain = PLAIN_MODES.get(picture.mode)
-                values = np.array(picture if plain is None else picture.convert(plain), np.int64)
+            with Image.open(path, formats=["PNG"]) as picture:
+                frames.check_shape(*picture.size)
+                plain = picture if picture.mode in LABEL_MODES else picture.convert("RGB")
+                values = np.array(plain, np.int64)
     except Image.DecompressionBombWarning:
-        refuse(path, "is far larger than any video")
+        refuse("it is far larger than any video", path=path)
     except (OSError, SyntaxError, ValueError, ImportError, Image.DecompressionBombError):
-        # ImportError: once ultralytics is loaded, it answers for what Pillow does not know with a
-        # search for a package of its own.
-        refuse(path, "is not a picture that can be read", "write the masks again, as PNG")
+        # ImportError: once ultralytics is loaded, it looks for a package of its own wherever
+        # Pillow does not know a file.
+        refuse("it is not a picture that can be read", "write the masks again, as PNG", path)
     if values.ndim == 3:
-        red, green, blue = np.moveaxis(values[..., :3], -1, 0)
-        grey = (red == green) & (green == blue)
-        values = np.where(grey, red, 0) if grey.all() else (red << 16) + (green << 8) + blue
+        red, green, blue = np.moveaxis(values, -1, 0)
+        is_grey = (red == green).all() and (green == blue).all()
+        values = red if is_grey else (red << 16) + (green << 8) + blue
     return values
+
+
+def threshold(labels: Int[np.ndarray, "height width"]) -> int:
+    """Smallest value that belongs to the mask: half of white where edges are soft, else 1."""
+    return 128 if len(np.unique(labels)) > MAX_LABELS + 1 else 1
 
 
 def resized(

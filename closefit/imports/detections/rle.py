@@ -5,34 +5,40 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-MAX_PIXELS = 1 << 28
-"""A larger mask is a mistake in the file, not a picture."""
+from closefit.imports.checks import refuse, shown, whole_numbers
 
 
-def decode(encoded: Any) -> Bool[np.ndarray, "height width"]:
-    """Return the mask of `{"size": [height, width], "counts": ...}`.
-
-    `counts` is a list of run lengths, or the text into which COCO's tools compress it.
+def size_of(encoded: Any) -> tuple[int, int]:
+    """Return height and width of `{"size": [height, width], "counts": ...}`.
 
     Raises:
-        ValueError: It is none; the message says why, to follow "has a mask that".
+        RefusedError: It has none.
     """
     if not isinstance(encoded, dict) or not {"size", "counts"} <= encoded.keys():
-        raise ValueError("is not run-length encoded (`size`, `counts`)")
-    size, counts = encoded["size"], encoded["counts"]
+        refuse("it has a mask that is not run-length encoded (`size`, `counts`)")
+    size = encoded["size"]
     if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int for n in size)):
-        raise ValueError(f"has size `{size}` instead of [height, width]")
-    height, width = size
-    if height < 1 or width < 1 or height * width > MAX_PIXELS:
-        raise ValueError(f"has size `{size}`")
-    if isinstance(counts, str):
-        runs = _decompress(counts)
-    elif isinstance(counts, list) and all(type(n) is int for n in counts):
-        runs = np.array(counts, dtype=np.int64)
-    else:
-        raise ValueError("has `counts` that are neither text nor whole numbers")
-    if (runs < 0).any() or (runs > MAX_PIXELS).any() or int(runs.sum()) != height * width:
-        raise ValueError(f"does not fill its {width}x{height} pixels; it may be cut off")
+        refuse(f"it has a mask that has size `{shown(size)}` instead of [height, width]")
+    height, width = whole_numbers(size, "size", 2, low=1, high=1 << 16).tolist()
+    return height, width
+
+
+def decode(encoded: Any, size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
+    """Return the mask of `{"size": [height, width], "counts": ...}`.
+
+    Args:
+        encoded: `counts` is a list of run lengths, or the text into which COCO's tools compress it.
+        size: Its `size_of`, which the caller has found reasonable.
+
+    Raises:
+        RefusedError: It is no mask.
+    """
+    (height, width), counts = size, encoded["counts"]
+    is_text = isinstance(counts, str)
+    runs = _decompress(counts) if is_text else whole_numbers(counts, "counts", None)
+    fits = (runs >= 0).all() and (runs <= height * width).all()
+    if not fits or int(runs.sum()) != height * width:
+        refuse(f"it has a mask that does not fill its {width}x{height} pixels; it may be cut off")
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
 
 
@@ -47,7 +53,7 @@ def _decompress(text: str) -> Int[np.ndarray, " run"]:
     for character in text:
         code = ord(character) - 48
         if not 0 <= code < 64 or shift > 40:
-            raise ValueError("has `counts` that are not a compressed mask")
+            refuse("it has a mask whose `counts` are not a compressed mask")
         value |= (code & 0x1F) << shift
         shift += 5
         if code & 0x20:
@@ -57,5 +63,5 @@ def _decompress(text: str) -> Int[np.ndarray, " run"]:
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         value, shift = 0, 0
     if shift:
-        raise ValueError("is cut off")
+        refuse("it has a mask whose `counts` are cut off")
     return np.array(runs, dtype=np.int64)

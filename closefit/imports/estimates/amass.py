@@ -2,30 +2,21 @@
 
 - `poses` (N, at least 66): SMPL, SMPL-H or SMPL-X axis-angle, pelvis first;
 - `mocap_framerate` (in newer files `mocap_frame_rate`): frames per second of these rows;
-- `trans`, `betas`, `gender`: not used, since where the camera stood is not known.
+- `trans`, `betas`, `gender`: not used, since the position of the camera is not known.
 
-Row 0 is the start of the video, or of the chosen part of it; other frame rates are resampled.
+Row 0 is the start of the video, or of the chosen frames; other frame rates are resampled.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from closefit.body.files import Array
 from closefit.geometry.rotations import interpolate_rotations
-from closefit.imports.estimates.tracks import (
-    SHARED_JOINTS,
-    PersonTrack,
-    entry,
-    from_axis_angle,
-    numbers,
-    on_one_axis,
-    refuse,
-    unknown_camera,
-)
+from closefit.imports.checks import entry, number
+from closefit.imports.estimates.tracks import PersonTrack, from_axis_angle, on_one_axis
 from closefit.records import PersonEstimates, VideoInfo
 
 TOOL = "AMASS"
@@ -41,31 +32,26 @@ def is_result(content: object) -> bool:
     return isinstance(content, Mapping) and "poses" in content
 
 
-def read(path: Path, content: Mapping[str, Array], video: VideoInfo) -> PersonEstimates:
-    """Read the person of a loaded `.npz`.
+def read(content: Mapping[str, Any], video: VideoInfo) -> PersonEstimates:
+    """Read the person of a file.
 
     Raises:
-        InputError: It is not as documented.
+        RefusedError: It is not as documented.
     """
-    poses = numbers(path, "poses", entry(path, content, "poses"), None, None)
-    if len(poses) == 0 or poses.shape[1] < 3 * SHARED_JOINTS:
-        refuse(path, f"`poses` has shape {poses.shape}, not at least (1, {3 * SHARED_JOINTS})")
+    rotations = from_axis_angle(entry(content, "poses"), "poses")
     key = "mocap_frame_rate" if "mocap_frame_rate" in content else "mocap_framerate"
-    fps = float(numbers(path, key, np.ravel(entry(path, content, key)), 1)[0])
-    if not RATES_FPS[0] <= fps <= RATES_FPS[1]:
-        refuse(path, f"`{key}` is {fps:g} frames per second")
-    rotations = from_axis_angle(poses[:, : 3 * SHARED_JOINTS])
+    fps = number(entry(content, key), key, *RATES_FPS)
     rotations[:, 0] = CAMERA_FROM_Z_UP @ rotations[:, 0]
     rotations = _resample(rotations, fps / video.fps)
     nowhere = np.full((len(rotations), 3), np.nan)
     track = PersonTrack(np.arange(len(rotations)), rotations, nowhere)
-    return on_one_axis([track], unknown_camera(), TOOL, has_camera=False)
+    return on_one_axis([track], None, TOOL)
 
 
 def _resample(
     rotations: Float[np.ndarray, "row 24 3 3"], rows_per_frame: float
 ) -> Float[np.ndarray, "frame 24 3 3"]:
-    """Rotations at the frames of the video, on the shortest way between the rows next to each."""
+    """Rotations at the video's frames, interpolated between the two nearest rows."""
     if abs(rows_per_frame - 1.0) < 1e-3:
         return rotations
     frames = int((len(rotations) - 1) / rows_per_frame + 1e-6) + 1

@@ -7,26 +7,24 @@ A PyTorch file with a dictionary of
 - `K_fullimg` (F, 3, 3): the intrinsics it assumed;
 - `smpl_params_global` (a world with gravity along -y) and `net_outputs`: not used.
 
-It goes frame by frame, so row i is the video's frame i. For two people, put both files into one
-folder (under any names, or in subfolders) and pass the folder.
+Row i is the video's frame i. For two people, put both files into one folder (under any names, or
+in subfolders) and pass the folder.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from closefit.imports.checks import entry, numbers
 from closefit.imports.estimates.tracks import (
     SHARED_JOINTS,
     SMPLX_PELVIS_M,
     PersonTrack,
     camera_of,
-    entry,
     from_axis_angle,
-    numbers,
     on_one_axis,
-)
+)  # fmt: skip
 from closefit.records import PersonEstimates, VideoInfo
 
 TOOL = "GVHMR"
@@ -37,25 +35,18 @@ def is_result(content: object) -> bool:
     return isinstance(content, Mapping) and "smpl_params_incam" in content
 
 
-def read(path: Path, content: Mapping[str, Any], video: VideoInfo) -> PersonEstimates:
+def read(content: Mapping[str, Any], video: VideoInfo) -> PersonEstimates:
     """Read the person of a loaded result.
 
     Raises:
-        InputError: It is not as documented.
+        RefusedError: It is not as documented.
     """
-    params = entry(path, content, "smpl_params_incam")
-    orient = numbers(path, "global_orient", entry(path, params, "global_orient"), None, 3)
+    body = entry(content, "smpl_params_incam")
+    orient = numbers(entry(body, "global_orient"), "global_orient", None, 3)
     frames = len(orient)
-    columns = 3 * (SHARED_JOINTS - 1)
-    pose = numbers(path, "body_pose", entry(path, params, "body_pose"), frames, columns)
-    transl = numbers(path, "transl", entry(path, params, "transl"), frames, 3)
-    K = numbers(path, "K_fullimg", entry(path, content, "K_fullimg"), frames, 3, 3)
-    if frames == 0:
-        numbers(path, "global_orient", orient, 1, 3)
-    track = PersonTrack(
-        np.arange(frames),
-        from_axis_angle(np.concatenate([orient, pose], axis=1)),
-        transl + np.array(SMPLX_PELVIS_M),
-    )
-    camera = camera_of(path, float(K[0, 0, 0]), K[0, :2, 2], video)
-    return on_one_axis([track], camera, TOOL)
+    pose = numbers(entry(body, "body_pose"), "body_pose", frames, 3 * (SHARED_JOINTS - 1))
+    transl = numbers(entry(body, "transl"), "transl", frames, 3)
+    K = numbers(entry(content, "K_fullimg"), "K_fullimg", frames, 3, 3)
+    rotations = from_axis_angle(np.concatenate([orient, pose], axis=1), "global_orient")
+    track = PersonTrack(np.arange(frames), rotations, transl + SMPLX_PELVIS_M)
+    return on_one_axis([track], camera_of(K[0, 0, 0], K[0, :2, 2], video), TOOL)

@@ -14,22 +14,19 @@ through a very long lens. Poses are therefore as seen almost without perspective
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from closefit.imports.checks import entry, named, numbers, refuse, whole_number
 from closefit.imports.estimates.tracks import (
+    MAX_FRAME,
     SMPL_PELVIS_M,
     PersonTrack,
     camera_of,
-    entry,
     from_matrices,
-    named,
-    numbers,
     on_one_axis,
-    refuse,
-)
+)  # fmt: skip
 from closefit.records import PersonEstimates, VideoInfo
 
 TOOL = "4D-Humans"
@@ -39,65 +36,65 @@ FOCAL_PER_SIZE = 5000.0 / 256.0
 
 PER_TRACK = ("tid", "tracked_time", "camera", "smpl", "size")
 
-Detection = tuple[int, Mapping[str, Any]]
-"""Frame number, and the entries of `PER_TRACK` of one track."""
+Detection = Mapping[str, Any]
+"""The entries of `PER_TRACK` of one track in one frame."""
 
 
 def is_result(content: object) -> bool:
     """Whether unpickled content has this layout."""
-    frames = list(content.values()) if isinstance(content, Mapping) else []
+    frames = list(content.values()) if isinstance(content, dict) else []
     return bool(frames) and all(
         isinstance(frame, Mapping) and {"tid", "smpl"} <= frame.keys() for frame in frames
     )
 
 
-def read(path: Path, content: Mapping[Any, Any], video: VideoInfo) -> PersonEstimates:
+def read(content: Mapping[Any, Any], video: VideoInfo) -> PersonEstimates:
     """Read the people of an unpickled result.
 
     Raises:
-        InputError: It is not as documented.
+        RefusedError: It is not as documented.
     """
-    by_id: dict[int, list[Detection]] = defaultdict(list)
+    by_id: dict[int, dict[int, Detection]] = defaultdict(dict)
     for frame in content.values():
-        for track_id, detection in _detections(path, frame):
-            by_id[track_id].append(detection)
+        number = whole_number(entry(frame, "time"), "time", high=MAX_FRAME)
+        for detection in _detections(number, frame):
+            # A frame may list a track twice; the later entry, of the confirmed person, counts.
+            by_id[whole_number(detection["tid"], "tid")][number] = detection
     if not by_id:
-        refuse(path, f"it holds nobody in any of its {len(content)} frames")
-    height, width = numbers(path, "size", next(iter(by_id.values()))[0][1]["size"], 2)
+        refuse(f"it holds nobody in any of its {len(content)} frames")
+    first = next(iter(next(iter(by_id.values())).values()))
+    height, width = numbers(first["size"], "size", 2)
     focal_px = FOCAL_PER_SIZE * max(height, width)
-    K = camera_of(path, focal_px, np.array([width, height]) / 2.0, video)
-    return on_one_axis([_track(path, by_id[key]) for key in sorted(by_id)], K, TOOL)
+    K = camera_of(focal_px, np.array([width, height]) / 2.0, video)
+    return on_one_axis([_track(key, by_id[key]) for key in sorted(by_id)], K, TOOL)
 
 
-def _detections(path: Path, frame: Mapping[str, Any]) -> Iterator[tuple[int, Detection]]:
-    """Yield track id and detection of everybody who was really seen in this frame."""
-    number = int(numbers(path, "time", entry(path, frame, "time")))
-    columns = [entry(path, frame, key) for key in PER_TRACK]
+def _detections(number: int, frame: Mapping[str, Any]) -> Iterator[Detection]:
+    """Yield everybody who was detected in this very frame."""
+    columns = [entry(frame, key) for key in PER_TRACK]
     lengths = {len(column) if isinstance(column, list) else -1 for column in columns}
-    if len(lengths) != 1 or -1 in lengths or number < 0:
-        refuse(path, f"{named(PER_TRACK)} of frame {number} are not lists of one length")
+    if len(lengths) != 1 or -1 in lengths:
+        refuse(f"{named(PER_TRACK)} of frame {number} are not lists of one length")
     for values in zip(*columns, strict=True):
         detection = dict(zip(PER_TRACK, values, strict=True))
-        if numbers(path, "tracked_time", detection["tracked_time"]) == 0:
-            yield int(numbers(path, "tid", detection["tid"])), (number, detection)
+        if whole_number(detection["tracked_time"], "tracked_time") == 0:
+            yield detection
 
 
-def _track(path: Path, detections: list[Detection]) -> PersonTrack:
-    # A frame may list a track twice, when it is confirmed late: the later entry is the same person.
-    by_frame = dict(detections)
+def _track(track_id: int, by_frame: Mapping[int, Detection]) -> PersonTrack:
     frames = np.array(sorted(by_frame))
     chosen = [by_frame[frame] for frame in frames.tolist()]
-    name = f"smpl of track {chosen[0]['tid']}"
+    name = f"smpl of track {track_id}"
     matrices = np.stack(
         [
             np.concatenate(
                 [
-                    numbers(path, name, entry(path, one["smpl"], "global_orient"), 1, 3, 3),
-                    numbers(path, name, entry(path, one["smpl"], "body_pose"), 23, 3, 3),
+                    numbers(entry(one["smpl"], "global_orient"), name, 1, 3, 3),
+                    numbers(entry(one["smpl"], "body_pose"), name, 23, 3, 3),
                 ]
             )
             for one in chosen
         ]
     )
-    camera = np.stack([numbers(path, "camera", one["camera"], 3) for one in chosen])
-    return PersonTrack(frames, from_matrices(path, name, matrices), camera + SMPL_PELVIS_M)
+    camera = np.stack([numbers(one["camera"], "camera", 3) for one in chosen])
+    return PersonTrack(frames, from_matrices(matrices, name), camera + SMPL_PELVIS_M)

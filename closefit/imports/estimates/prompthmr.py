@@ -12,25 +12,22 @@ Of a video with more than 60 frames a second it reads every n-th frame only.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from closefit.imports.checks import entry, number, numbers, refuse
 from closefit.imports.estimates.tracks import (
     SHARED_JOINTS,
     SMPLX_PELVIS_M,
     PersonTrack,
     camera_of,
-    entry,
     frame_numbers,
     from_axis_angle,
     from_matrices,
-    numbers,
     on_one_axis,
-    refuse,
-)
+)  # fmt: skip
 from closefit.records import PersonEstimates, VideoInfo
 
 TOOL = "PromptHMR"
@@ -40,45 +37,43 @@ MAX_FPS = 60.0
 
 def is_result(content: object) -> bool:
     """Whether unpickled content has this layout."""
-    return isinstance(content, Mapping) and isinstance(content.get("people"), Mapping)
+    return isinstance(content, dict) and isinstance(content.get("people"), dict)
 
 
-def read(path: Path, content: Mapping[str, Any], video: VideoInfo) -> PersonEstimates:
+def read(content: Mapping[str, Any], video: VideoInfo) -> PersonEstimates:
     """Read the people of an unpickled result.
 
     Raises:
-        InputError: It is not as documented.
+        RefusedError: It is not as documented.
     """
-    camera = entry(path, content, "camera")
-    focal_px = np.ravel(entry(path, camera, "img_focal"))
-    centre = numbers(path, "img_center", np.ravel(entry(path, camera, "img_center")), 2)
-    K = camera_of(path, float(numbers(path, "img_focal", focal_px, 1)[0]), centre, video)
+    camera = entry(content, "camera")
+    focal_px = number(entry(camera, "img_focal"), "img_focal", 1.0, 1e6)
+    centre = entry(camera, "img_center")
+    centre_px = numbers(
+        np.ravel(centre) if isinstance(centre, np.ndarray) else centre, "img_center", 2
+    )
     people = content["people"]
     if not people:
-        refuse(path, "it holds nobody (`people` is empty)")
-    step = max(1, round(video.fps / min(video.fps, MAX_FPS)))
-    return on_one_axis([_track(path, f"{k}", p, step) for k, p in people.items()], K, TOOL)
+        refuse("it holds nobody (`people` is empty)")
+    step = max(1, round(video.fps / MAX_FPS))
+    tracks = [_track(str(key), person, step) for key, person in people.items()]
+    return on_one_axis(tracks, camera_of(focal_px, centre_px, video), TOOL)
 
 
-def _track(path: Path, key: str, person: Mapping[str, Any], step: int) -> PersonTrack:
-    read_frames = frame_numbers(path, f"{key}.frames", entry(path, person, "frames"))
-    body = entry(path, person, "smplx_cam")
-    count = len(read_frames)
-    trans = numbers(path, f"{key}.trans", entry(path, body, "trans"), count, 3)
+def _track(key: str, person: Mapping[str, Any], step: int) -> PersonTrack:
+    read_frames = frame_numbers(entry(person, "frames"), f"{key}.frames")
+    body = entry(person, "smplx_cam")
+    trans = numbers(entry(body, "trans"), f"{key}.trans", len(read_frames), 3)
+    rotations = _rotations(key, body, len(read_frames))
     # Of every `step` frames it keeps the last.
-    frames = (read_frames + 1) * step - 1
-    return PersonTrack(frames, _rotations(path, key, body, count), trans + np.array(SMPLX_PELVIS_M))
+    return PersonTrack((read_frames + 1) * step - 1, rotations, trans + SMPLX_PELVIS_M)
 
 
-def _rotations(
-    path: Path, key: str, body: Mapping[str, Any], count: int
-) -> Float[np.ndarray, "frame 24 3 3"]:
-    if "rotmat" in body:
-        matrices = numbers(path, f"{key}.rotmat", body["rotmat"], count, None, 3, 3)
-        if matrices.shape[1] < SHARED_JOINTS:
-            refuse(path, f"`{key}.rotmat` has {matrices.shape[1]} joints, not {SHARED_JOINTS}")
-        return from_matrices(path, f"{key}.rotmat", matrices[:, :SHARED_JOINTS])
-    pose = numbers(path, f"{key}.pose", entry(path, body, "pose"), count, None)
-    if pose.shape[1] < 3 * SHARED_JOINTS:
-        refuse(path, f"`{key}.pose` has {pose.shape[1]} columns, not {3 * SHARED_JOINTS} or more")
-    return from_axis_angle(pose[:, : 3 * SHARED_JOINTS])
+def _rotations(key: str, body: Mapping[str, Any], count: int) -> Float[np.ndarray, "frame 24 3 3"]:
+    if "rotmat" not in body:
+        pose = numbers(entry(body, "pose"), f"{key}.pose", count, None)
+        return from_axis_angle(pose, f"{key}.pose")
+    matrices = numbers(body["rotmat"], f"{key}.rotmat", count, None, 3, 3)
+    if matrices.shape[1] < SHARED_JOINTS:
+        refuse(f"`{key}.rotmat` has {matrices.shape[1]} joints, not {SHARED_JOINTS}")
+    return from_matrices(matrices[:, :SHARED_JOINTS], f"{key}.rotmat")

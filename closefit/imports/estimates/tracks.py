@@ -3,29 +3,24 @@
 Frames count from 0 in the source video. A reader makes one `PersonTrack` per person of its file.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn
 
 import numpy as np
 import roma
 import torch
 from jaxtyping import Float, Int
 
-from closefit.body.files import Array
 from closefit.body.skeleton import NUM_JOINTS
-from closefit.errors import InputError
 from closefit.geometry.camera import intrinsics
+from closefit.imports.checks import numbers, refuse, whole_numbers
 from closefit.records import PersonEstimates, VideoInfo
-
-HINT = "docs/estimates.md says which file of which tool to pass, and how to make it"
 
 SHARED_JOINTS = 22
 """The pelvis and the 21 body joints that SMPL, SMPL-H and SMPL-X share, in the same order."""
 
-SMPL_PELVIS_M = (-0.0018, -0.2233, 0.0282)
-SMPLX_PELVIS_M = (0.0031, -0.3514, 0.0120)
+SMPL_PELVIS_M = np.array([-0.0018, -0.2233, 0.0282])
+SMPLX_PELVIS_M = np.array([0.0031, -0.3514, 0.0120])
 """Pelvis of the neutral rest bodies, to which `transl` is added; shapes move it by millimetres."""
 
 FRAME_SLACK = 2
@@ -35,6 +30,9 @@ MAX_SKEW = 0.05
 """A rotation matrix times its transpose may differ this much from the identity."""
 
 ASPECT_SLACK = 0.05
+
+MAX_FRAME = 2_000_000
+"""A frame beyond this one, or more people times frames, is a mistake in the file."""
 
 
 @dataclass(frozen=True)
@@ -46,96 +44,48 @@ class PersonTrack:
     pelvis_m: Float[np.ndarray, "frame 3"]
 
 
-def refuse(path: Path, problem: str) -> NoReturn:
-    """Raise the error that a result file cannot be used."""
-    raise InputError(f"the estimate `{path}` cannot be used: {problem}", HINT)
-
-
-def entry(path: Path, content: object, key: str) -> Any:
-    """Return `content[key]`, or refuse the file.
-
-    Raises:
-        InputError: `content` is no dictionary or has no such key.
-    """
-    if not isinstance(content, Mapping):
-        refuse(path, f"it has a `{type(content).__name__}` where a dictionary with `{key}` belongs")
-    if key not in content:
-        refuse(path, f"it has no `{key}`, only {named(content)}")
-    return content[key]
-
-
-def named(keys: Iterable[object], most: int = 6) -> str:
-    """Return some of the keys, for an error message."""
-    shown = [f"`{key}`" for key in keys]
-    return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "") if shown else "nothing"
-
-
-def numbers(path: Path, name: str, value: object, *shape: int | None) -> Float[np.ndarray, "..."]:
-    """Return a value of the file as finite numbers of the given shape (None: any size).
-
-    Raises:
-        InputError: It is something else.
-    """
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy() if value.dtype != torch.bfloat16 else None
-    try:
-        array = np.asarray(value)
-    except ValueError:  # lists of unequal length
-        refuse(path, f"`{name}` is not a rectangular array")
-    if array.dtype.kind not in "fiu":
-        refuse(path, f"`{name}` holds no numbers but `{array.dtype}`")
-    fits = array.ndim == len(shape) and all(
-        want in (None, size) for want, size in zip(shape, array.shape, strict=True)
-    )
-    if not fits:
-        wanted = "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
-        refuse(path, f"`{name}` has shape {array.shape} instead of {wanted}")
-    if not np.isfinite(array).all():
-        where = int(np.argwhere(~np.isfinite(array))[0][0]) if array.ndim else 0
-        refuse(path, f"`{name}` has a value that is not a number (first in row {where})")
-    return array.astype(np.float64)
-
-
-def frame_numbers(path: Path, name: str, value: object) -> Int[np.ndarray, " frame"]:
+def frame_numbers(value: object, name: str) -> Int[np.ndarray, " frame"]:
     """Return frame numbers of the file: whole, from 0, each once.
 
     Raises:
-        InputError: They are something else.
+        RefusedError: They are something else.
     """
-    given = numbers(path, name, value, None)
-    frames = given.astype(np.int64)
+    frames = whole_numbers(value, name, None, high=MAX_FRAME)
     if len(frames) == 0:
-        refuse(path, f"`{name}` is empty")
-    if (frames != given).any() or frames.min() < 0:
-        worst = given[(frames != given) | (frames < 0)][0]
-        refuse(path, f"`{name}` has `{worst:g}`, which is not a frame number")
+        refuse(f"`{name}` is empty")
     if len(np.unique(frames)) != len(frames):
-        refuse(path, f"`{name}` names a frame twice")
+        refuse(f"`{name}` names a frame twice")
     return frames
 
 
-def from_axis_angle(
-    vectors: Float[np.ndarray, "frame columns"],
-) -> Float[np.ndarray, "frame 24 3 3"]:
-    """Rotations of SMPL's joints from the first columns of an axis-angle pose, pelvis first.
+def from_axis_angle(poses: object, name: str) -> Float[np.ndarray, "frame 24 3 3"]:
+    """Rotations of SMPL's joints from axis-angle poses (frame, at least 66), pelvis first.
 
-    Joints that the pose lacks (SMPL's hands, where it is of SMPL-H or SMPL-X) stay at rest.
+    Columns beyond SMPL's 24 joints, or beyond the shared ones where the pose is of SMPL-H or
+    SMPL-X, are left out; joints that the pose lacks stay at rest.
+
+    Raises:
+        RefusedError: It is something else.
     """
-    joints = torch.from_numpy(vectors.reshape(len(vectors), -1, 3))
-    return _all_joints(roma.rotvec_to_rotmat(joints).numpy())
+    given = numbers(poses, name, None, None)
+    joints = NUM_JOINTS if given.shape[1] == 3 * NUM_JOINTS else SHARED_JOINTS
+    if len(given) == 0 or given.shape[1] < 3 * joints:
+        refuse(f"`{name}` has shape {given.shape}, not at least (1, {3 * joints})")
+    vectors = torch.from_numpy(given[:, : 3 * joints].reshape(len(given), joints, 3))
+    return _all_joints(roma.rotvec_to_rotmat(vectors).numpy())
 
 
 def from_matrices(
-    path: Path, name: str, matrices: Float[np.ndarray, "frame joint 3 3"]
+    matrices: Float[np.ndarray, "frame joint 3 3"], name: str
 ) -> Float[np.ndarray, "frame 24 3 3"]:
     """Rotations of SMPL's joints from matrices that networks put out, made exact.
 
     Raises:
-        InputError: They are not rotations.
+        RefusedError: They are not rotations.
     """
     skew = np.abs(matrices @ matrices.swapaxes(-1, -2) - np.eye(3)).max(initial=0.0)
     if skew > MAX_SKEW or (np.linalg.det(matrices) < 0).any():
-        refuse(path, f"`{name}` holds matrices that are not rotations (off by {skew:.2g})")
+        refuse(f"`{name}` holds matrices that are not rotations (off by {skew:.2g})")
     return _all_joints(roma.special_procrustes(torch.from_numpy(matrices)).numpy())
 
 
@@ -146,47 +96,43 @@ def _all_joints(matrices: Float[np.ndarray, "frame joint 3 3"]) -> Float[np.ndar
 
 
 def camera_of(
-    path: Path,
-    focal_px: float,
-    centre_px: Float[np.ndarray, "2"],
-    video: VideoInfo,
+    focal_px: float, centre_px: Float[np.ndarray, "2"], video: VideoInfo
 ) -> Float[np.ndarray, "3 3"]:
     """Intrinsics of the tool in pixels of the source video, which it may have scaled down.
 
     Args:
-        path: The result file, for messages.
         focal_px: Focal length in the tool's pixels.
         centre_px: Principal point in the tool's pixels: the middle of its picture.
         video: The source video.
 
     Raises:
-        InputError: The tool saw a picture of another shape.
+        RefusedError: The tool saw a picture of another shape.
     """
     width, height = 2.0 * centre_px
     if not (width > 0 and height > 0 and focal_px > 0):
-        refuse(path, f"its camera has focal length {focal_px:g} and centre {centre_px.tolist()}")
+        refuse(f"its camera has focal length {focal_px:g} and centre {centre_px.tolist()}")
     if abs(width * video.height / (height * video.width) - 1.0) > ASPECT_SLACK:
         refuse(
-            path,
             f"it is of a {width:.0f}x{height:.0f} video, but `{video.path}` has "
-            f"{video.width}x{video.height}",
+            f"{video.width}x{video.height}"
         )
-    scale = video.width / width
-    return intrinsics(video.width, video.height, focal_px * scale)
+    return intrinsics(video.width, video.height, float(focal_px) * video.width / width)
 
 
 def unknown_camera() -> Float[np.ndarray, "3 3"]:
-    """What `PersonEstimates.K` holds where the file does not say."""
+    """Value of `PersonEstimates.K` where the file has no camera."""
     return np.full((3, 3), np.nan)
 
 
 def on_one_axis(
-    tracks: Iterable[PersonTrack], K: Array, tool: str, *, has_camera: bool = True
+    tracks: Iterable[PersonTrack], K: Float[np.ndarray, "3 3"] | None, tool: str
 ) -> PersonEstimates:
-    """Put the people of a file side by side on the video's frames."""
+    """Put people side by side on the video's frames; without `K` there is no camera."""
     tracks = list(tracks)
     frames = max((int(track.frames.max()) + 1 for track in tracks if len(track.frames)), default=0)
     shape = (frames, len(tracks))
+    if frames * len(tracks) > MAX_FRAME:
+        refuse(f"it has {len(tracks)} tracks in {frames} frames, which is more than any video has")
     rotations = np.tile(np.eye(3, dtype=np.float32), (*shape, NUM_JOINTS, 1, 1))
     transl_m = np.full((*shape, 3), np.nan, dtype=np.float32)
     known = np.zeros(shape, dtype=bool)
@@ -194,6 +140,27 @@ def on_one_axis(
         rotations[track.frames, person] = track.rotations
         transl_m[track.frames, person] = track.pelvis_m
         known[track.frames, person] = True
+    camera = unknown_camera() if K is None else K
     return PersonEstimates(
-        rotations=rotations, transl_m=transl_m, known=known, K=K, tool=tool, has_camera=has_camera
+        rotations=rotations,
+        transl_m=transl_m,
+        known=known,
+        K=camera,
+        tool=tool,
+        has_camera=K is not None,
     )
+
+
+def side_by_side(parts: list[PersonEstimates]) -> PersonEstimates:
+    """People of several files of one tool, in the order of the files."""
+    tracks = [
+        PersonTrack(
+            frames := np.flatnonzero(part.known[:, person]),
+            part.rotations[frames, person],
+            part.transl_m[frames, person],
+        )
+        for part in parts
+        for person in range(part.known.shape[1])
+    ]
+    first = parts[0]
+    return on_one_axis(tracks, first.K if first.has_camera else None, first.tool)

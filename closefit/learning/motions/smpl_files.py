@@ -23,7 +23,8 @@ import numpy as np
 from jaxtyping import Float
 
 from closefit.errors import InputError
-from closefit.imports.safe_pickle import PICKLE_ERRORS, read_pickled_dict
+from closefit.imports.checks import RefusedError
+from closefit.imports.pickles import load_pickle
 from closefit.learning.motions.arrays import damaged, read_npz, same_length, take
 from closefit.learning.motions.smpl_family import (
     BODY_JOINTS,
@@ -95,14 +96,15 @@ def read_amass(path: Path) -> SmplMotion:
 def read_interhuman_raw(path: Path) -> SmplMotion:
     """Read `motions/NAME.pkl` with a restricted unpickler."""
     try:
-        content = read_pickled_dict(path)
-    except PICKLE_ERRORS as error:
+        content = load_pickle(path)
+    except RefusedError as refused:
         raise InputError(
-            f"cannot read `{path}`: {error}", hint="fetch the file again; it must hold arrays only"
-        ) from error
+            f"cannot read `{path}`: {refused.problem}",
+            hint="fetch the file again; it must hold arrays only",
+        ) from refused
     people = []
     for name in INTERHUMAN_PEOPLE:
-        person = content.get(name)
+        person = content.get(name) if isinstance(content, dict) else None
         if not isinstance(person, dict):
             raise InputError(
                 f"`{path}` lacks `{name}`", hint="InterHuman's files hold person1 and person2"

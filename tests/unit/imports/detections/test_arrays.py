@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from closefit.errors import FileMissingError, ObservationsError
+from closefit.imports.detections.frame_range import FrameRange
 from closefit.imports.detections.imported import Imported
-from closefit.imports.detections.part import Part
 from closefit.imports.detections.reading import read
 from closefit.records import VideoInfo
 from tests.samples import make_video_info
@@ -33,7 +33,7 @@ def make_arrays(frames: int = FRAMES, mask_wh: tuple[int, int] = (64, 48)) -> di
 
 
 def read_part(path: Path, video: VideoInfo, frames: slice) -> Imported:
-    return read(path, Part(video, frames, (video.width, video.height)))
+    return read(path, FrameRange(video, frames, (video.width, video.height)))
 
 
 def of_people(imported: Imported, frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -129,26 +129,37 @@ def put(key: str, value: object) -> Callable[[Arrays], None]:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda arrays: arrays.pop("keypoints"), "`keypoints` in .* is missing"),
-        (lambda arrays: arrays.pop("fps"), "`fps` in .* is missing"),
+        (lambda arrays: arrays.pop("keypoints"), "`keypoints` is missing"),
+        (lambda arrays: arrays.pop("fps"), "`fps` is missing"),
         (put("boxes", np.zeros((6, 3, 4))), r"`boxes` .* shape \(6, 3, 4\) instead of"),
-        (put("boxes", np.full((6, 2, 4), "a")), "`boxes` .* instead of numbers"),
+        (put("boxes", np.full((6, 2, 4), "a")), "`boxes` holds .* instead of numbers"),
         (put("keypoints", np.zeros((5, 2, 17, 3))), r"`keypoints` .* \(5, 2, 17, 3\) instead"),
         (put("keypoints", np.zeros((6, 2, 25, 3))), r"instead of \(6, 2, 17, 3\)"),
-        (change("keypoints", (4, 1, 3, 0), np.inf), "`keypoints` .* is infinite in frame 4"),
-        (change("boxes", (3, 1, 2), -np.inf), "`boxes` .* is infinite in frame 3"),
-        (change("boxes", (3, 1, 2), np.nan), "`boxes` .* is half NaN in frame 3"),
-        (change("boxes", (3, 1, 2), 1.0), "`boxes` .* in frame 3"),
+        (change("keypoints", (4, 1, 3, 0), np.inf), "`keypoints` has the value inf in row 4"),
+        (change("boxes", (3, 1, 2), -np.inf), "`boxes` has the value -inf in row 3"),
+        (change("boxes", (3, 1, 2), np.nan), "`boxes` is half NaN in frame 3"),
+        (
+            change("boxes", (3, 1, 2), 1.0),
+            r"`boxes` is not \(left, .* in frame 3",
+        ),
         (change("keypoints", (2, 0, 0, 2), 1.5), r"confidence 1\.5 in frame 2"),
-        (put("union_masks_shape", [6, 48]), r"`union_masks_shape` .* instead of \[6, height"),
+        (
+            put("union_masks_shape", [6, 48]),
+            r"`union_masks_shape` has shape \(2,\) instead",
+        ),
         (put("union_masks_shape", [5, 48, 64]), r"is \[5, 48, 64\] instead of \[6, height"),
-        (put("union_masks_shape", [6, 64, 48]), "masks in .* are 48x64, but"),
-        (put("union_masks", np.zeros(7, np.uint8)), "`union_masks` .* has 7 values"),
+        (put("union_masks_shape", [6, 64, 48]), "its masks are 48x64, but"),
+        (put("union_masks", np.zeros(7, np.uint8)), "`union_masks` has 7 values"),
         (put("union_masks", np.zeros(2304)), "of type float64 instead of 2304"),
-        (put("width", [64, 64]), "`width` .* instead of one number"),
+        (put("width", [64, 64]), "`width` is .* not a whole number"),
+        (put("union_masks_shape", [6, 48.5, 64]), "has `48.5`, which is not a whole number"),
+        (put("union_masks_shape", [6, 2**62, 64]), "which is not a whole number from 1 to"),
+        (put("width", 1e300), r"`width` is `1e\+300`, which is not a whole number"),
+        (put("fps", 1j), "`fps` holds `complex128` instead of numbers"),
+        (put("keypoints", np.full((6, 2, 17, 3), 1e300)), r"`keypoints` has the value 1e\+300"),
         (put("width", 128), "pixels of a 128x48 video, but `clip.mp4` has 64x48"),
         (put("fps", 15.0), "with 15 frames per second, but `clip.mp4` has 30"),
-        (put("fps", np.nan), "with nan frames per second"),
+        (put("fps", np.nan), "`fps` is `nan`, which is not a number from 0"),
     ],
 )
 def test_what_is_wrong_is_named(path: Path, damage: Callable[[Arrays], None], message: str) -> None:
@@ -177,7 +188,7 @@ def test_other_files(path: Path, content: bytes) -> None:
 def test_pickles_are_refused(path: Path) -> None:
     arrays = make_arrays()
     arrays["boxes"] = np.array([{"a": 1}], dtype=object)
-    with pytest.raises(ObservationsError, match="not a readable npz"):
+    with pytest.raises(ObservationsError, match="`boxes` holds `object` instead of numbers"):
         read_part(save(path, arrays), VIDEO, ALL)
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closefit.imports.detections.given import Given, read_given
-from closefit.imports.detections.part import Part
-from closefit.imports.detections.reading import read
+from closefit.imports.detections.frame_range import FrameRange
+from closefit.imports.detections.imported import Imported
+from closefit.imports.detections.reading import read, read_all
 from closefit.tracking.detections import Detections
 from tests.unit.imports.detections import writers
 from tests.unit.imports.detections.writers import FRAMES, HEIGHT, VIDEO, WIDTH, People
 
-PART = Part(VIDEO, slice(0, FRAMES), (WIDTH, HEIGHT))
+CHOSEN = FrameRange(VIDEO, slice(0, FRAMES), (WIDTH, HEIGHT))
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def embrace() -> People:
     return People(boxes, keypoints, masks)
 
 
-def given(*paths: Path) -> Given:
-    return read_given(paths, PART)
+def given(*paths: Path) -> Imported:
+    return read_all(paths, CHOSEN)
 
 
 def detected(people: People, frame: int, order: list[int]) -> Detections:
@@ -51,9 +51,9 @@ def detected(people: People, frame: int, order: list[int]) -> Detections:
     )
 
 
-def check_all(found: Given, people: People) -> None:
+def check_all(found: Imported, people: People) -> None:
     """Every detection has the keypoints and the mask of one and the same person."""
-    assert len(found.imported.frame) == len(people.seen)
+    assert len(found.frame) == len(people.seen)
     for frame in range(FRAMES):
         everybody = found.detections(frame)
         for points, mask in zip(everybody.keypoints, everybody.masks, strict=True):
@@ -75,14 +75,14 @@ def test_keypoints_and_masks(tmp_path: Path, people: People, close: bool) -> Non
         check_all(both, who)
         assert both.knows_identities  # the labels
         assert both.lacks is None
-        assert set(both.imported.identity.tolist()) == {1, 2}
+        assert set(both.identity.tolist()) == {1, 2}
 
 
 def test_the_first_import_is_believed(tmp_path: Path, people: People) -> None:
     moved = People(people.boxes + 2.0, people.keypoints + np.array([2.0, 2.0, 0.0]), people.masks)
     first = writers.coco_results(tmp_path / "first.json", people)
     second = writers.coco_results(tmp_path / "second.json", moved)
-    alone, both = read(first, PART), given(first, second).imported
+    alone, both = read(first, CHOSEN), given(first, second)
     np.testing.assert_array_equal(both.boxes_xyxy, alone.boxes_xyxy)
     np.testing.assert_array_equal(both.keypoints, alone.keypoints)
     np.testing.assert_array_equal(both.identity, alone.identity)
@@ -93,13 +93,13 @@ def test_whoever_only_one_import_knows_is_kept(tmp_path: Path, people: People) -
     hidden.boxes[4, 0] = np.nan
     keypoints = writers.openpose(tmp_path / "openpose", hidden)
     boxes = writers.mot(tmp_path / "boxes.txt", people)
-    both = given(keypoints, boxes).imported
+    both = given(keypoints, boxes)
     assert len(both.frame) == len(people.seen)
     without = both.of(np.flatnonzero(both.frame == 4))
     assert sorted(without.identity.tolist()) == [1, 2]
     assert sorted(without.keypoints[..., 2].any(axis=1).tolist()) == [False, True]
     np.testing.assert_allclose(
-        np.sort(both.boxes_xyxy, axis=0), np.sort(read(boxes, PART).boxes_xyxy, axis=0)
+        np.sort(both.boxes_xyxy, axis=0), np.sort(read(boxes, CHOSEN).boxes_xyxy, axis=0)
     )
 
 
@@ -108,7 +108,7 @@ def test_silhouettes_go_with_anything(tmp_path: Path, people: People) -> None:
     silhouettes = writers.masks_union(tmp_path / "union", people)
     both = given(silhouettes, keypoints)
     assert both.lacks is None
-    assert len(both.imported.frame) == len(people.seen)
+    assert len(both.frame) == len(people.seen)
     assert both.silhouettes is not None
     assert given(keypoints).silhouettes is None
 

@@ -258,7 +258,7 @@ class TestRle:
         mask[4, 3] = False
         mask[0, 6] = True
         encoded = {"size": [9, 7], "counts": ";5400MM0337LM"}
-        np.testing.assert_array_equal(rle.decode(encoded), mask)
+        np.testing.assert_array_equal(rle.decode(encoded, rle.size_of(encoded)), mask)
         assert writers.encode(mask, compressed=True) == encoded
 
     @pytest.mark.parametrize("compressed", [True, False])
@@ -267,4 +267,4 @@ class TestRle:
         for share in (0.0, 0.02, 0.5, 1.0):
             mask = generator.random((70, 90)) < share
             encoded = writers.encode(mask, compressed=compressed)
-            np.testing.assert_array_equal(rle.decode(encoded), mask)
+            np.testing.assert_array_equal(rle.decode(encoded, rle.size_of(encoded)), mask)

@@ -116,9 +116,9 @@ def test_the_description_of_a_mot_sequence_is_compared(tmp_path: Path, people: P
     assert len(imported(path).frame) == len(people.seen)
     for wrong, message in [
         (text.replace("=30", "=25"), "25 frames per second, but .* has 30"),
-        (text.replace("seqLength=6", "seqLength=600"), "says 600 frames, but the video has 6"),
+        (text.replace("seqLength=6", "seqLength=600"), "it is of 600 frames, but the video has 6"),
         (text.replace("64", "640"), "640x48 video, but .* has 64x48"),
-        ("frameRate", "seqinfo.ini` is not a description"),
+        ("frameRate", "seqinfo.ini` cannot be used: it is not a description"),
     ]:
         info.write_text(wrong)
         with pytest.raises(ObservationsError, match=message):

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from closefit.body.keypoints import COCO17, KEYPOINT_SETS
+from closefit.imports.detections.frame_range import FrameRange
 from closefit.imports.detections.imported import Imported
-from closefit.imports.detections.part import Part
 from closefit.imports.detections.reading import read_all
 from closefit.records import VideoInfo
 from tests.samples import make_video_info
@@ -64,7 +64,7 @@ def make_people(frames: int = FRAMES) -> People:
 
 def imported(*paths: Path, frames: slice = slice(0, FRAMES), video: VideoInfo = VIDEO) -> Imported:
     """Read paths for a part of the video, at the video's size."""
-    return read_all(paths, Part(video, frames, (video.width, video.height)))
+    return read_all(paths, FrameRange(video, frames, (video.width, video.height)))
 
 
 def write_json(path: Path, content: Any) -> Path:

@@ -153,8 +153,11 @@ def _set(key: str, value: object):
             r"`0.pose` has shape \(12, 66\) instead of \(12, 72",
         ),
         (_set("trans", np.full((FRAMES, 3), np.nan)), "`0.trans` has a value that is not a number"),
-        (_set("trans", "far away"), "`0.trans` holds no numbers"),
-        (_set("frame_ids", np.arange(FRAMES) - 1), "`0.frame_ids` has `-1`, which is not a frame"),
+        (_set("trans", "far away"), "`0.trans` holds `far away` instead of numbers"),
+        (
+            _set("frame_ids", np.arange(FRAMES) - 1),
+            "`0.frame_ids` has `-1`, which is not a whole number",
+        ),
         (_set("frame_ids", np.zeros(FRAMES)), "`0.frame_ids` names a frame twice"),
         (lambda content: _first(content).pop("trans"), "it has no `trans`, only `pose`"),
     ],
@@ -202,9 +205,12 @@ def test_a_video_of_another_shape_is_refused(tmp_path: Path, people: People, wri
             {"poses": np.zeros((FRAMES, 63))},
             r"`poses` has shape \(12, 63\), not at least \(1, 66\)",
         ),
-        ({"mocap_framerate": 0.0}, "`mocap_framerate` is 0 frames per second"),
+        (
+            {"mocap_framerate": 0.0},
+            "`mocap_framerate` is `0.0`, which is not a number",
+        ),
         ({"mocap_framerate": None}, "it has no `mocap_framerate`"),
-        ({"poses": np.full((FRAMES, 66), np.inf)}, "`poses` has a value that is not a number"),
+        ({"poses": np.full((FRAMES, 66), np.inf)}, "`poses` has the value inf in row 0"),
     ],
 )
 def test_amass_says_what_is_wrong(tmp_path: Path, changes: dict, reason: str) -> None:
