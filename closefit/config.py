@@ -14,6 +14,7 @@ Preset = Literal["draft", "default", "paper"]
 Backend = Literal["full", "yolo", "lite", "import"]
 Sam2 = Literal["tiny", "small", "base-plus", "large"]
 VitPose = Literal["base-simple", "plus-small", "plus-base"]
+BlazePoseSize = Literal["lite", "full", "heavy"]
 Perception = Literal["auto", "full", "yolo", "lite", "import"]
 
 
@@ -109,6 +110,7 @@ class TrackConfig:
     detection_confidence: float = 0.25
     sam2: Sam2 = "tiny"
     vitpose: VitPose = "base-simple"
+    blazepose: BlazePoseSize = "full"
     max_gap_s: float = 0.5
     people: str | None = None
     corrections: str | None = _file()
