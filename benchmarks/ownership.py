@@ -161,13 +161,17 @@ def count_owners(folder: Path, stage: str, labels: Mapping[int, Labels]) -> dict
 
 
 def _mask_owners(track: Track, frames: Sequence[int]) -> Iterator[np.ndarray]:
-    """Yield the owner of every pixel of the video by the masks, which may be smaller than it."""
+    """Yield the owner of every pixel of the video by the masks, which may be smaller than it.
+
+    Nobody owns what the masks of both claim.
+    """
     (width, height), (mask_width, mask_height) = track.size_wh, track.mask_size_wh
     rows = (np.arange(height) * mask_height) // height
     columns = (np.arange(width) * mask_width) // width
     for frame in frames:
         first, second = track.person_masks[frame]
-        yield np.where(first, 0, np.where(second, 1, NOBODY))[np.ix_(rows, columns)]
+        owners = np.where(first == second, NOBODY, np.where(first, 0, 1))
+        yield owners[np.ix_(rows, columns)]
 
 
 def body_owners(
