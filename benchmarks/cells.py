@@ -1,4 +1,4 @@
-"""Cells of an accuracy benchmark: one clip with exact truth, one source of detections, one variant.
+"""Cells of an accuracy benchmark: one clip, one source of detections, one variant.
 
 A finished cell is a JSON file whose name holds a hash of all it depends on: the package's code, the
 models that ship with it, the clip, and the settings. A second call repeats nothing that is done,
@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,7 +166,7 @@ class Bench:
             "clip": cell.clip.name,
             "source": cell.source,
             "variant": cell.variant.name,
-            "scores": self._scores(cell, folder),
+            "scores": self.score(cell, folder),
             "seconds": stage_seconds(start) | stage_seconds(folder),
             "depends_on": self._depends_on(cell),
             "commit": self._commit,
@@ -191,8 +191,8 @@ class Bench:
             arguments += ["--set", assignment]
         self._call(arguments)
 
-    def _scores(self, cell: Cell, folder: Path) -> dict[str, Scores]:
-        """Scores by stage, as `closefit evaluate` gives them."""
+    def score(self, cell: Cell, folder: Path) -> Mapping[str, Any]:
+        """Scores by stage against the clip's exact truth, as `closefit evaluate` gives them."""
         truth, body = cell.clip / "truth.npz", cell.clip.parent / "body.npz"
         arguments = ["evaluate", str(folder), "--truth", str(truth), "--truth-body", str(body)]
         found: dict[str, Scores] = json.loads(self._call([*arguments, "--json"]))
@@ -256,7 +256,7 @@ class Bench:
             files.append(cell.clip / "observations.npz")
         return {
             "code": self._code,
-            "clip": {file.name: sha256_of(file) for file in files},
+            "clip": {file.name: sha256_of(file) for file in files if file.is_file()},
             "source": cell.source,
             "init": cell.variant.init,
             "optimize": cell.variant.optimize,

@@ -16,6 +16,7 @@ PerceptionBackend = Literal["full", "yolo", "lite", "import"]
 MeshFormat = Literal["obj", "ply"]
 Sam2 = Literal["tiny", "small", "base-plus", "large"]
 VitPose = Literal["base-simple", "plus-small", "plus-base"]
+BlazePoseSize = Literal["lite", "full", "heavy"]
 Perception = Literal["auto", "full", "yolo", "lite", "import"]
 
 
@@ -115,6 +116,7 @@ class TrackConfig:
     detection_confidence: float = 0.25
     sam2: Sam2 = "tiny"
     vitpose: VitPose = "base-simple"
+    blazepose: BlazePoseSize = "full"
     max_gap_s: float = 0.5
     people: str | None = None
     corrections: str | None = _file()

@@ -12,12 +12,16 @@ from jaxtyping import Bool, Float, Int
 
 from closefit.geometry.penetration import MM_PER_M
 
+CONTACT_TOLERANCE_FRAMES = 2
+"""A contact between two body parts may be found this many frames too early or too late."""
+
 MIN_DEPTH_DIFFERENCE_M = 0.05
 """Depth order is scored only where the true pelvises differ by more in depth."""
 
 Points = Float[np.ndarray, "frame person point 3"]
 PersonFrames = Bool[np.ndarray, "frame person"]
 Frames = Bool[np.ndarray, " frame"]
+PartContacts = Bool[np.ndarray, "frame part part"]
 
 
 def mpjpe(
@@ -134,20 +138,60 @@ def depth_order_error(
 
 @dataclass(frozen=True)
 class ContactScore:
-    """Contact per frame, predicted against true."""
+    """Predicted contacts against true ones; NaN where there are none to share out."""
 
     precision: float
     recall: float
 
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of both, 0 without a hit; NaN where nothing is predicted and true."""
+        if np.isnan(self.precision) and np.isnan(self.recall):
+            return float("nan")
+        both = np.nan_to_num([self.precision, self.recall])
+        return float(2.0 * both.prod() / both.sum()) if both.all() else 0.0
+
 
 def contact_score(predicted: Frames, truth: Frames) -> ContactScore:
     """Precision and recall of the frames in contact; NaN where nothing is predicted or true."""
-    hits = int((predicted & truth).sum())
+    return ContactScore(precision=_share(truth, predicted), recall=_share(predicted, truth))
 
-    def share(total: int) -> float:
-        return hits / total if total else float("nan")
 
-    return ContactScore(precision=share(int(predicted.sum())), recall=share(int(truth.sum())))
+def part_contact_score(
+    predicted: PartContacts,
+    truth: PartContacts,
+    frames: Frames,
+    tolerance: int = CONTACT_TOLERANCE_FRAMES,
+) -> ContactScore:
+    """Precision and recall of contacts between one part of each person, frame by frame.
+
+    A predicted contact is right if the same two parts truly touch at most `tolerance` frames before
+    or after; a true one is found likewise.
+
+    Args:
+        predicted: Which part of person 0 touches which part of person 1.
+        truth: The same of the truth, with its people in the same order.
+        frames: Frames whose contacts count.
+        tolerance: In frames.
+    """
+    counted = frames[:, None, None]
+    return ContactScore(
+        precision=_share(_widened(truth, tolerance), predicted & counted),
+        recall=_share(_widened(predicted, tolerance), truth & counted),
+    )
+
+
+def _share(hit: Bool[np.ndarray, "*shape"], chosen: Bool[np.ndarray, "*shape"]) -> float:
+    """Share of the chosen entries that are hit; NaN of none."""
+    return float(hit[chosen].mean()) if chosen.any() else float("nan")
+
+
+def _widened(contacts: PartContacts, reach: int) -> PartContacts:
+    """True where there is a contact at most `reach` frames away."""
+    padded = np.pad(contacts, ((reach, reach), (0, 0), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
+    widened: PartContacts = np.any(windows, axis=-1)
+    return widened
 
 
 def mean_over(values: Float[np.ndarray, " frame"], frames: Frames) -> float:

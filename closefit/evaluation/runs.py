@@ -22,8 +22,9 @@ from closefit.body.keypoints import KeypointRegressor
 from closefit.body.skeleton import EVALUATION_JOINTS
 from closefit.errors import ArtifactMissingError, FileMissingError, ObservationsError
 from closefit.evaluation import metrics
+from closefit.exporters.contacts import Contacts, find_contacts, join
 from closefit.geometry.camera import project
-from closefit.geometry.penetration import MM_PER_M, average_penetration_depth_mm, surface_gap
+from closefit.geometry.penetration import MM_PER_M, average_penetration_depth_mm
 from closefit.geometry.touching import CONTACT_M
 from closefit.models import weights
 from closefit.records import Motion, OptimizedMotion
@@ -46,6 +47,9 @@ OTHER_CLIP_ERROR = 0.15
 Fits to the keypoints of the right clip were within 0.02, truths of other clips 0.25 or more away.
 """
 
+FRAMES_AT_ONCE = 64
+"""Frames whose contacts are measured at once; all of a long clip would not fit into memory."""
+
 STAGES: dict[str, type[Motion]] = {"init": Motion, "optimize": OptimizedMotion}
 
 
@@ -67,6 +71,9 @@ class Measures:
     acceleration_mm: float = _measure("acceleration error", "mm/frame²")
     contact_precision: float = _measure("contact precision", "share")
     contact_recall: float = _measure("contact recall", "share")
+    part_contact_precision: float = _measure("contact of parts, precision", "share")
+    part_contact_recall: float = _measure("contact of parts, recall", "share")
+    part_contact_f1: float = _measure("contact of parts, F1", "share")
     contact_gap_mm: float = _measure("gap where the truth touches", "mm")
     wrong_depth_order: float = _measure("wrong depth order", "share")
     depth_order_frames: int = _measure("depth order scored in", "frames")
@@ -224,6 +231,16 @@ class PosedPair:
     points: Float[np.ndarray, "frame 2 point 3"]
     vertices: Float[Tensor, "frame 2 vertex 3"]
     faces: Int[Tensor, "face 3"]
+    vertex_parts: Int[Tensor, " vertex"]
+
+    def contacts(self) -> Contacts:
+        """Measure gap, penetration and touching parts, a stretch of frames at a time."""
+        return join(
+            [
+                find_contacts(vertices, self.faces, self.vertex_parts)
+                for vertices in self.vertices.split(FRAMES_AT_ONCE)
+            ]
+        )
 
     def in_pixels(self, K: Float[np.ndarray, "#frame 3 3"]) -> Float[np.ndarray, "frame 2 point 2"]:
         """Project the points."""
@@ -255,6 +272,7 @@ def _pose(
         points=points.double().numpy(),
         vertices=posed.vertices,
         faces=body.faces,
+        vertex_parts=body.vertex_parts(),
     )
 
 
@@ -268,9 +286,11 @@ def _scores(
     """Return all measures but the identity swaps, by name."""
     points, true_points = scene.points, target.points
     both: Bool[np.ndarray, " frame"] = np.all(valid, axis=1)
-    gap_m = surface_gap(scene.vertices).numpy()
-    depth_mm = average_penetration_depth_mm(scene.vertices, scene.faces).numpy()
-    contact = metrics.contact_score((gap_m < CONTACT_M)[both], truth.contact[both])
+    found = scene.contacts()
+    contact = metrics.contact_score((found.gap_m < CONTACT_M)[both], truth.contact[both])
+    part_contact = metrics.part_contact_score(
+        np.isfinite(found.distance_m), np.isfinite(target.contacts().distance_m), both
+    )
     order = metrics.depth_order_error(
         scene.joints[:, :, 0], target.joints[:, :, 0], truth.order, valid
     )
@@ -280,11 +300,14 @@ def _scores(
         "pair_pa_mpjpe_mm": metrics.pair_pa_mpjpe(points, true_points, valid),
         "mpvpe_mm": _vertex_error(scene, target, valid),
         "interaction_mm": metrics.interaction_error(points, true_points, valid),
-        "a_pd_mm": metrics.mean_over(depth_mm, both),
+        "a_pd_mm": metrics.mean_over(found.mean_depth_mm, both),
         "acceleration_mm": metrics.acceleration_error(points, true_points, valid),
         "contact_precision": contact.precision,
         "contact_recall": contact.recall,
-        "contact_gap_mm": MM_PER_M * metrics.mean_over(gap_m, both & truth.contact),
+        "part_contact_precision": part_contact.precision,
+        "part_contact_recall": part_contact.recall,
+        "part_contact_f1": part_contact.f1,
+        "contact_gap_mm": MM_PER_M * metrics.mean_over(found.gap_m, both & truth.contact),
         "wrong_depth_order": order.wrong_share,
         "depth_order_frames": order.scored,
         "valid_share": float(valid.mean()),

@@ -334,6 +334,7 @@ def track_models(settings: TrackConfig, device: str) -> tuple[str, ...]:
     chosen = {
         f"sam2.1-hiera-{usual.sam2}": f"sam2.1-hiera-{settings.sam2}",
         f"vitpose-{usual.vitpose}": f"vitpose-{settings.vitpose}",
+        f"blazepose-{usual.blazepose}": f"blazepose-{settings.blazepose}",
     }
     needed = backend_models(settings.backend(device))
     return tuple(chosen.get(name, name) for name in needed)

@@ -14,9 +14,9 @@ def perceive(clip: Clip) -> Track:
 
 
 def _load(clip: Clip) -> Detector:
-    weights_dir = clip.job.config.weights_dir
+    settings, weights_dir = clip.job.config.track, clip.job.config.weights_dir
     return LiteDetector(
         locate("rtmdet-nano", weights_dir),
-        locate("blazepose-lite", weights_dir),
-        clip.job.config.track.detection_confidence,
+        locate(f"blazepose-{settings.blazepose}", weights_dir),
+        settings.detection_confidence,
     )

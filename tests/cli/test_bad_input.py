@@ -150,7 +150,7 @@ def test_damaged_weights(refused, video: Path, tmp_path: Path, observe) -> None:
 @pytest.mark.parametrize(
     ("perception", "names"),
     [
-        ("lite", ("rtmdet_nano_person_320.onnx", "pose_landmark_lite.tflite")),
+        ("lite", ("rtmdet_nano_person_320.onnx", "pose_landmark_full.tflite")),
         ("yolo", ("yolo11n-pose.pt", "yolo11n-seg.pt")),
     ],
 )

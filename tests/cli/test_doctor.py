@@ -133,14 +133,14 @@ class TestWeights:
         assert "closefit download-weights alexnet" in found.fix
 
     def test_damaged_ones_are_a_problem(self, tmp_path: Path, invoke) -> None:
-        (tmp_path / "pose_landmark_lite.tflite").write_bytes(b"<html>Please log in")
-        found = check("blazepose-lite", tmp_path)
+        (tmp_path / "pose_landmark_full.tflite").write_bytes(b"<html>Please log in")
+        found = check("blazepose-full", tmp_path)
         assert found.state == "problem"
         assert "it is a web page" in found.found
         result = invoke("doctor", "--json", "--weights", tmp_path)
         assert result.exit_code == 1
         states = {entry["name"]: entry["state"] for entry in json.loads(result.stdout)}
-        assert states["blazepose-lite"] == "problem"
+        assert states["blazepose-full"] == "problem"
 
     def test_weights_of_ones_own_are_told(self, tmp_path: Path) -> None:
         folder = tmp_path / "vitpose-base-simple"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from closefit.config import Sam2, TrackConfig, VitPose
+from closefit.config import BlazePoseSize, Sam2, TrackConfig, VitPose
 from closefit.errors import ConfigError, WeightsDamagedError, WeightsMissingError
 from closefit.models import weights
 from closefit.models.weights import Hub, Model, ModelFile
@@ -100,7 +100,7 @@ def test_shipped_files_are_what_the_manifest_says() -> None:
 
 
 def test_shared_detectors_are_found_by_name(shared: Path) -> None:
-    for name in ("yolo11n-pose", "yolo11n-seg", "blazepose-lite"):
+    for name in ("yolo11n-pose", "yolo11n-seg", "blazepose-full"):
         assert weights.locate(name, shared / "weights").suffix == ".tflite"
     assert weights.locate("rtmdet-nano", shared / "weights").suffix == ".onnx"
 
@@ -207,6 +207,15 @@ def test_the_body_is_smpl_once_it_is_imported(tmp_path: Path) -> None:
     (tmp_path / "smpl.npz").write_bytes(b"SMPL")
     assert weights.body_model("auto", tmp_path) == "smpl"
     assert weights.body_model("closefit", tmp_path) == "closefit_body"
+
+
+@pytest.mark.parametrize("size", get_args(BlazePoseSize))
+def test_the_chosen_blazepose_is_the_one_that_is_needed(size: BlazePoseSize) -> None:
+    """So that it is fetched, and that its content is part of the fingerprint."""
+    needed = weights.track_models(TrackConfig(perception="lite", blazepose=size), "cpu")
+    assert set(needed) == {"rtmdet-nano", f"blazepose-{size}"}
+    for name in needed:
+        weights.get(name)
 
 
 @pytest.mark.parametrize("sam2", get_args(Sam2))

@@ -283,4 +283,5 @@ def test_shared_truth_scores_itself(shared):
     assert measures.mpjpe_mm == pytest.approx(0.0, abs=0.01)
     assert measures.contact_precision == 1.0
     assert measures.contact_recall == 1.0
+    assert measures.part_contact_f1 == 1.0
     assert measures.wrong_depth_order == 0.0

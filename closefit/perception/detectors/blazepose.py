@@ -78,7 +78,8 @@ class BlazePose:
         Raises:
             WeightsDamagedError: The file is no such network.
         """
-        hint = "delete it and run `closefit download-weights blazepose-lite`"
+        size = path.stem.removeprefix("pose_landmark_")
+        hint = f"delete it and run `closefit download-weights blazepose-{size}`"
         try:
             with silent_stderr():
                 self._network: Any = Interpreter(str(path), num_threads=network_threads())

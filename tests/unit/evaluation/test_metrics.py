@@ -226,3 +226,60 @@ def test_assignment_finds_people_and_swapped_frames(people, valid):
     result = metrics.assign_people(predicted, truth, valid)
     assert result.people == people
     assert result.swapped.tolist() == [False] * 4 + [True, False]
+
+
+def part_contacts(*places: tuple[int, int, int], frames: int = 20) -> np.ndarray:
+    """Contacts at (frame, part of person 0, part of person 1)."""
+    contacts = np.zeros((frames, 3, 3), dtype=bool)
+    for place in places:
+        contacts[place] = True
+    return contacts
+
+
+EVERY = np.ones(20, dtype=bool)
+
+
+def test_part_contacts_are_right_within_the_tolerance() -> None:
+    truth = part_contacts((10, 0, 1))
+    for shift, expected in ((-3, 0.0), (-2, 1.0), (0, 1.0), (2, 1.0), (3, 0.0)):
+        score = metrics.part_contact_score(part_contacts((10 + shift, 0, 1)), truth, EVERY)
+        assert (score.precision, score.recall, score.f1) == (expected,) * 3
+
+
+def test_the_same_contact_between_other_parts_is_wrong() -> None:
+    """Person 0's part 0 at person 1's part 1 is not person 0's part 1 at person 1's part 0."""
+    truth = part_contacts((10, 0, 1))
+    score = metrics.part_contact_score(part_contacts((10, 1, 0)), truth, EVERY)
+    assert (score.precision, score.recall, score.f1) == (0.0, 0.0, 0.0)
+
+
+def test_part_contacts_by_hand() -> None:
+    """One of two predicted is right, one of four true ones is found."""
+    truth = part_contacts((0, 0, 0), (8, 1, 1), (12, 1, 1), (16, 2, 2))
+    score = metrics.part_contact_score(part_contacts((1, 0, 0), (8, 2, 2)), truth, EVERY)
+    assert score.precision == 0.5
+    assert score.recall == 0.25
+    assert score.f1 == pytest.approx(1 / 3)
+
+
+def test_part_contacts_count_in_some_frames_only() -> None:
+    truth = part_contacts((5, 0, 0), (15, 1, 1))
+    predicted = part_contacts((5, 0, 0), (15, 2, 2))
+    frames = np.arange(20) < 10
+    assert metrics.part_contact_score(predicted, truth, frames).f1 == 1.0
+    assert metrics.part_contact_score(predicted, truth, EVERY).f1 == 0.5
+
+
+def test_part_contacts_of_swapped_people_are_the_transposed() -> None:
+    rng = np.random.default_rng(7)
+    predicted, truth = rng.random((2, 20, 3, 3)) < 0.2
+    straight = metrics.part_contact_score(predicted, truth, EVERY)
+    turned = [contacts.swapaxes(1, 2) for contacts in (predicted, truth)]
+    assert metrics.part_contact_score(*turned, EVERY) == straight
+
+
+def test_f1_is_nan_only_without_any_contact() -> None:
+    nothing, something = part_contacts(), part_contacts((3, 0, 0))
+    assert math.isnan(metrics.part_contact_score(nothing, nothing, EVERY).f1)
+    assert metrics.part_contact_score(nothing, something, EVERY).f1 == 0.0
+    assert metrics.part_contact_score(something, nothing, EVERY).f1 == 0.0

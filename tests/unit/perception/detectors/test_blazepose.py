@@ -12,9 +12,9 @@ from closefit.perception.detectors.regions import Region
 HIPS = [11, 12]
 
 
-@pytest.fixture(scope="module")
-def network(shared: Path) -> BlazePose:
-    return BlazePose(shared / "weights" / "pose_landmark_lite.tflite")
+@pytest.fixture(scope="module", params=["lite", "full", "heavy"])
+def network(shared: Path, request: pytest.FixtureRequest) -> BlazePose:
+    return BlazePose(shared / "weights" / f"pose_landmark_{request.param}.tflite")
 
 
 @pytest.fixture(scope="module")

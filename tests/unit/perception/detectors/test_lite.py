@@ -131,7 +131,7 @@ def test_a_rendered_clip(shared: Path) -> None:
     """People who walk up to each other: found in each frame, right places, right pixels."""
     weights, clip = shared / "weights", shared / "clips" / "synth" / "dev_01"
     detector = LiteDetector(
-        weights / "rtmdet_nano_person_320.onnx", weights / "pose_landmark_lite.tflite", 0.25
+        weights / "rtmdet_nano_person_320.onnx", weights / "pose_landmark_full.tflite", 0.25
     )
     with np.load(clip / "truth.npz") as arrays:
         truth: dict[str, Any] = dict(arrays)
