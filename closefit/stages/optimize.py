@@ -30,7 +30,7 @@ from closefit.models.weights import LPIPS, find, locate
 from closefit.optimize.depth_order import DepthOrderPhase, overlapping_segments
 from closefit.optimize.loop import JointLoop, JointModel, kept_share
 from closefit.optimize.motion_model import DirectMotion, PriorMotion
-from closefit.optimize.objective import CroppedFrames, JointObjective, ObservedClip
+from closefit.optimize.objective import JointObjective, ObservedClip
 from closefit.optimize.phases import Phases
 from closefit.optimize.schedule import plan_minibatches
 from closefit.records import Motion, OptimizedMotion, Track

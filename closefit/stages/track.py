@@ -15,7 +15,6 @@ from closefit.storage.job import Job
 from closefit.tracking.gaps import runs_of
 from closefit.tracking.repair import doubtful_frames
 
-
 BACKENDS: dict[PerceptionBackend, Callable[[Clip], Track]] = {
     "import": imported.perceive,
     "yolo": yolo.perceive,
