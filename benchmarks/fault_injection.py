@@ -27,7 +27,7 @@ HTML = b"<!DOCTYPE html><html><body>Please log in to this network.</body></html>
 NO_HEADERS: Mapping[str, str] = {}
 STALL_S = 0.8
 PIECE_BYTES = 20_000
-HASTY = Patience(first_pause_s=0.001, longest_pause_s=0.005, connect_s=5.0, read_s=0.5)
+HASTY = Patience(first_pause_s=0.001, read_s=0.5)
 """Patience of a client that has no time: the server's faults are as short."""
 
 

@@ -2,62 +2,33 @@
 
 import os
 import ssl
-import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from closefit.errors import (
-    ConfigError,
-    WeightsDamagedError,
-    WeightsError,
-    WeightsMissingError,
-)
-from closefit.events import Emit, Notice, Transferred
+from closefit.errors import ConfigError, WeightsDamagedError, WeightsError, WeightsMissingError
+from closefit.events import Notice
 from closefit.models import weights
-from closefit.models.transfer import FETCH_ELSEWHERE, Patience, StoppedError, Transfer
+from closefit.models.transfer import FETCH_ELSEWHERE, Delivery, Part, Transfer
 from closefit.models.weights import Hub, Model, ModelFile
 
 HUB = "https://huggingface.co"
 TRIES = 3
-"""How often a file that arrives with wrong content is fetched from its start."""
+"""Downloads of a file whose content turns out to be wrong."""
 
 BLOCK_BYTES = 1 << 20
-SHA256_DIGITS = 64
 CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Where `requests` looks for certificates, the first one first."""
+"""Variables with a certificate file, in the order in which `requests` reads them."""
 
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """What is brought, where it is put, and who is told.
-
-    Attributes:
-        model: What is brought.
-        folder: Gets the files; it may hold parts of them already.
-        patience: How much to put up with from servers.
-        tell: Told what happens.
-        stop: Set by others to end it.
-    """
-
-    model: Model
-    folder: Path
-    patience: Patience
-    tell: Emit
-    stop: threading.Event
-
-    def progress(self, file: ModelFile, done: int, total: int | None) -> None:
-        """Tell how much of `file` has arrived."""
-        self.tell(Transferred(self.model.label(file), done, total))
-
-
 def check(source: str | None) -> None:
-    """Refuse a source that can be none.
+    """Refuse a source that cannot be one.
 
     Raises:
         ConfigError: It is an address of another kind.
@@ -65,7 +36,7 @@ def check(source: str | None) -> None:
     """
     if source is None or _is_web(source):
         return
-    if "://" in source and not _is_file_address(source):
+    if "://" in source and not source.lower().startswith("file:"):
         raise ConfigError(
             f"`{source}` is neither a folder nor an address on the web",
             hint="give --from a folder, or an address that begins with https:// or http://",
@@ -77,20 +48,17 @@ def check(source: str | None) -> None:
 
 
 def check_certificates(source: str | None) -> None:
-    """Refuse certificates that downloads could not use.
+    """Refuse certificates that downloads cannot use; `requests` only names them in a traceback.
 
     Raises:
-        ConfigError: The environment names a file or folder that holds none.
+        ConfigError: The environment names a file or folder without certificates.
     """
     name = next((name for name in CERTIFICATE_VARIABLES if os.environ.get(name)), None)
     if name is None or (source is not None and not source.lower().startswith("https:")):
         return
     path = Path(os.environ[name])
     try:
-        if path.is_dir():
-            ssl.create_default_context(capath=path)
-        else:
-            ssl.create_default_context(cafile=path)
+        ssl.create_default_context(**{"capath" if path.is_dir() else "cafile": str(path)})
     except OSError as error:
         raise ConfigError(
             f"{name} is `{path}`, but there are no certificates",
@@ -100,10 +68,10 @@ def check_certificates(source: str | None) -> None:
 
 
 def require(model: Model, source: str | None) -> None:
-    """Refuse a model that cannot come from its publisher by itself.
+    """Refuse a model that only its user can fetch.
 
     Raises:
-        WeightsError: The manifest names no place for it.
+        WeightsError: The manifest names no address for it.
     """
     if source is not None or model.source:
         return
@@ -122,197 +90,160 @@ def bring(source: str | None, delivery: Delivery) -> tuple[ModelFile, ...]:
 
     Raises:
         WeightsMissingError: The source does not have them.
-        WeightsDamagedError: What it has is not what the manifest says.
-        WeightsError: They cannot be had now.
+        WeightsDamagedError: Their content does not match the manifest.
+        WeightsError: They cannot be downloaded now.
         StoppedError: The delivery was stopped.
         OSError: They cannot be written.
     """
+    model = delivery.model
     if source is None:
         return _from_publisher(delivery)
-    if _is_web(source):
-        return _from_mirror(source.rstrip("/"), delivery)
-    return _from_folder(_folder(source), delivery)
+    alternatives = [model.hub.files] if model.hub else [(file,) for file in model.files]
+    bases = _web_bases(source, model) if _is_web(source) else _folder_bases(source, model)
+    absent: dict[str, None] = {}
+    for base, files in product(bases, alternatives):
+        missing = _first_missing(files, base, delivery)
+        if missing is None:
+            return files
+        absent[model.label(missing)] = None
+    raise WeightsMissingError(
+        f"`{source}` has no {' or '.join(f'`{name}`' for name in absent or model.places)}",
+        hint="check the folder or address given with --from",
+    )
+
+
+def _first_missing(
+    files: Sequence[ModelFile], base: str | Path, delivery: Delivery
+) -> ModelFile | None:
+    """Fetch `files` from `base`; return the first one that it does not have."""
+    try:
+        for file in files:
+            if isinstance(base, str):
+                _download(file, f"{base}/{file.name}", delivery)
+            else:
+                _copy(file, base / file.name, delivery)
+    except WeightsMissingError:
+        return file
+    return None
 
 
 def _is_web(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
 
 
-def _is_file_address(source: str) -> bool:
-    return source.lower().startswith("file:")
-
-
 def _folder(source: str) -> Path:
-    if _is_file_address(source):
+    if source.lower().startswith("file:"):
         source = unquote(urlsplit(source).path)
     return Path(source).expanduser()
 
 
 def _from_publisher(delivery: Delivery) -> tuple[ModelFile, ...]:
     model = delivery.model
-    if model.hub is not None:
-        if os.environ.get("HF_HUB_OFFLINE", "").lower() not in FALSE_WORDS:
-            raise WeightsError(
-                f"cannot download `{model.source}`: HF_HUB_OFFLINE forbids it",
-                hint=f"unset HF_HUB_OFFLINE, or {FETCH_ELSEWHERE}",
-            )
-        endpoint = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
-        return _from_hub(model.hub, _hub_address(endpoint, model.hub), delivery)
-    (file,) = model.wanted
-    if file.member is None:
-        _receive(file, str(file.url), delivery)
-    else:
-        _receive_from_archive(file, str(file.url), file.member, delivery)
-    return (file,)
+    if model.hub is None:
+        (file,) = model.wanted
+        if file.member is None:
+            _download(file, str(file.url), delivery)
+        else:
+            _download_from_archive(file, str(file.url), file.member, delivery)
+        return (file,)
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() not in FALSE_WORDS:
+        raise WeightsError(
+            f"cannot download `{model.source}`: HF_HUB_OFFLINE forbids it",
+            hint=f"unset HF_HUB_OFFLINE, or {FETCH_ELSEWHERE}",
+        )
+    base = _hub_base(os.environ.get("HF_ENDPOINT", HUB), model.hub)
+    for file in model.hub.files:
+        _download(file, f"{base}/{file.name}", delivery)
+    return model.hub.files
 
 
-def _hub_address(endpoint: str, hub: Hub) -> str:
-    return f"{endpoint}/{hub.repo}/resolve/{hub.revision or 'main'}"
+def _hub_base(endpoint: str, hub: Hub) -> str:
+    return f"{endpoint.rstrip('/')}/{hub.repo}/resolve/{hub.revision or 'main'}"
 
 
-def _from_hub(hub: Hub, address: str, delivery: Delivery) -> tuple[ModelFile, ...]:
-    for file in hub.files:
-        _receive(file, f"{address}/{file.name}", delivery)
-    return hub.files
+def _web_bases(address: str, model: Model) -> list[str]:
+    """Return where a mirror may have the files: under our name, then as the model hub has them."""
+    address = address.rstrip("/")
+    return [f"{address}/{model.name}", _hub_base(address, model.hub)] if model.hub else [address]
 
 
-def _from_mirror(address: str, delivery: Delivery) -> tuple[ModelFile, ...]:
-    """Try the places where a mirror may have it: by our names, then as the model hub has it."""
-    model = delivery.model
-    if model.hub is not None:
+def _folder_bases(source: str, model: Model) -> list[Path]:
+    """Return where a folder may have the files; it may be a cache of the hub's client."""
+    folder, hub = _folder(source), model.hub
+    if hub is None:
+        return [folder]
+    bases = [folder / model.name, folder / hub.repo]
+    for cache in (folder, folder / "hub"):
+        snapshots = cache / f"models--{hub.repo.replace('/', '--')}" / "snapshots"
+        others = sorted(snapshots.iterdir()) if snapshots.is_dir() else []
+        bases += [snapshots / hub.revision, *others]
+    return [base for base in bases if (base / hub.files[0].name).is_file()]
+
+
+def _download(file: ModelFile, url: str, delivery: Delivery) -> None:
+    """Download `file` and check it; start again where its content is wrong."""
+    part = Part(file, delivery)
+    if part.resumable and part.length and weights.file_problem(file, part.path) is None:
+        return  # an earlier run has fetched it, but not everything that belongs to it
+    problem = None
+    for _ in range(TRIES):
+        if problem is not None:
+            delivery.emit(Notice(f"`{file.name}` is fetched again from its start: {problem}"))
         try:
-            return _from_hub(model.hub, f"{address}/{model.name}", delivery)
-        except WeightsMissingError:
-            return _from_hub(model.hub, _hub_address(address, model.hub), delivery)
-    for file in model.files:
-        if _receive_if_there(file, f"{address}/{file.name}", delivery):
-            return (file,)
-    raise _not_in(address, model.places)
-
-
-def _receive_if_there(file: ModelFile, url: str, delivery: Delivery) -> bool:
-    try:
-        _receive(file, url, delivery)
-    except WeightsMissingError:
-        return False
-    return True
-
-
-def _receive(file: ModelFile, url: str, delivery: Delivery) -> None:
-    """Download `file` and check it; begin anew where its content is wrong."""
-    target = delivery.folder / file.name
-    pinned = len(file.sha256) == SHA256_DIGITS
-    if pinned and target.is_file() and weights.file_problem(file, target) is None:
-        return  # an earlier run has brought it, but not all that belongs to it
-    transfer = Transfer(
-        url=url,
-        target=target,
-        size=file.size,
-        pinned=pinned,
-        patience=delivery.patience,
-        stop=delivery.stop,
-        report=lambda done, total: delivery.progress(file, done, total),
-        complain=lambda reason: delivery.tell(Notice(f"{delivery.model.label(file)}: {reason}")),
-    )
-    for tries in range(1, TRIES + 1):
-        transfer.run()
-        problem = weights.file_problem(file, target)
+            Transfer(url, part).run()
+        except BaseException:
+            if not part.resumable:
+                part.path.unlink(missing_ok=True)
+            raise
+        problem = weights.file_problem(file, part.path)
         if problem is None:
             return
-        target.unlink()
-        if tries < TRIES:
-            delivery.tell(Notice(f"`{file.name}` is fetched again from its start: {problem}"))
-    raise WeightsDamagedError(
-        f"`{url}` is not what the manifest says about `{file.name}`: {problem}",
-        hint="try again later; if it stays so, the file there has changed: check the address given "
-        "with --from, or report it",
-    )
+        part.path.unlink()
+    advice = "if it stays so, the file there has changed: check the address given with --from"
+    raise _damaged(url, file, problem, f"try again later; {advice}, or report it")
 
 
-def _receive_from_archive(file: ModelFile, url: str, member: str, delivery: Delivery) -> None:
-    name = Path(urlsplit(url).path).name
-    _receive(ModelFile(name=name, sha256=file.archive_sha256), url, delivery)
-    archive_path, target = delivery.folder / name, delivery.folder / file.name
+def _download_from_archive(file: ModelFile, url: str, member: str, delivery: Delivery) -> None:
+    archive = ModelFile(name=Path(urlsplit(url).path).name, sha256=file.archive_sha256)
+    _download(archive, url, delivery)
+    archive_path, part = delivery.folder / archive.name, Part(file, delivery)
     try:
-        with zipfile.ZipFile(archive_path) as archive, archive.open(member) as content:
-            if file.size not in (None, archive.getinfo(member).file_size):
-                raise zipfile.BadZipFile("its size is another one")
-            with open(target, "wb") as out:
-                while block := content.read(BLOCK_BYTES):
-                    out.write(block)
-        problem = weights.file_problem(file, target)
+        with zipfile.ZipFile(archive_path) as opened, opened.open(member) as content:
+            part.write(iter(partial(content.read, BLOCK_BYTES), b""))
+        problem = weights.file_problem(file, part.path)
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
         problem = str(error)
     archive_path.unlink()
     if problem is not None:
-        target.unlink(missing_ok=True)
-        raise WeightsDamagedError(
-            f"`{member}` in `{url}` is not what the manifest says: {problem}",
-            hint="try again later; if it stays so, the publisher's file has changed: please "
-            "report it",
-        )
-
-
-def _from_folder(folder: Path, delivery: Delivery) -> tuple[ModelFile, ...]:
-    model = delivery.model
-    if model.hub is not None:
-        found = _snapshot_in(folder, model, model.hub)
-        for file in model.hub.files:
-            _copy(file, found / file.name, delivery)
-        return model.hub.files
-    for file in model.files:
-        if (folder / file.name).is_file():
-            _copy(file, folder / file.name, delivery)
-            return (file,)
-    raise _not_in(str(folder), model.places)
-
-
-def _snapshot_in(folder: Path, model: Model, hub: Hub) -> Path:
-    """Find a hub's folder under our name, the hub's own, or in a cache of the hub's client."""
-    cached = f"models--{hub.repo.replace('/', '--')}"
-    candidates = [folder / model.name, folder / hub.repo]
-    for cache in (folder, folder / "hub"):
-        snapshots = cache / cached / "snapshots"
-        others = sorted(snapshots.iterdir()) if snapshots.is_dir() else []
-        candidates += [snapshots / hub.revision, *others]
-    found = next((one for one in candidates if (one / hub.files[0].name).is_file()), None)
-    if found is None:
-        raise _not_in(str(folder), [model.name, hub.repo, cached])
-    return found
-
-
-def _not_in(place: str, names: Sequence[str]) -> WeightsMissingError:
-    return WeightsMissingError(
-        f"`{place}` has no {' or '.join(f'`{name}`' for name in names)}",
-        hint="check the folder or address given with --from",
-    )
+        part.path.unlink(missing_ok=True)
+        advice = "if it stays so, the publisher's file has changed: please report it"
+        raise _damaged(f"{member}` in `{url}", file, problem, f"try again later; {advice}")
 
 
 def _copy(file: ModelFile, found: Path, delivery: Delivery) -> None:
     if not found.is_file():
-        raise _not_in(str(found.parent), [file.name])
-    target, done, total = delivery.folder / file.name, 0, found.stat().st_size
-    with open(target, "wb") as out:
-        for block in _blocks(found):
-            if delivery.stop.is_set():
-                raise StoppedError
-            out.write(block)
-            done += len(block)
-            delivery.progress(file, done, total)
-    problem = weights.file_problem(file, target)
+        raise WeightsMissingError(f"there is no `{found}`", hint="check the folder")
+    part = Part(file, delivery)
+    problem = weights.size_problem(file, found)
+    if problem is None:
+        part.write(_blocks(found), total=found.stat().st_size)
+        problem = weights.file_problem(file, part.path)
     if problem is not None:
-        target.unlink()
-        raise WeightsDamagedError(
-            f"`{found}` is not what the manifest says about `{file.name}`: {problem}",
-            hint="get another copy of it, or leave out --from to fetch it from its publisher",
-        )
+        part.path.unlink(missing_ok=True)
+        advice = "get another copy of it, or leave out --from to fetch it from its publisher"
+        raise _damaged(str(found), file, problem, advice)
+
+
+def _damaged(origin: str, file: ModelFile, problem: str | None, advice: str) -> WeightsDamagedError:
+    return WeightsDamagedError(
+        f"`{origin}` does not match the manifest's `{file.name}`: {problem}", hint=advice
+    )
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
     try:
         with open(path, "rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                yield block
+            yield from iter(partial(file.read, BLOCK_BYTES), b"")
     except OSError as error:
         raise WeightsError(
             f"cannot read `{path}`: {error.strerror or error}",

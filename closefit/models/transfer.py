@@ -1,77 +1,102 @@
-"""One file over HTTP: goes on where it broke off, and puts up with servers that fail now and then.
+"""Downloads one file over HTTP, resumes it after a break, and bounds its size and time.
 
-The part that has arrived lies in a file of its own, beside a note about where it came from. Another
-process finds both, so a download survives being killed. What arrives is checked for its size here,
-and for its content by `downloads`.
+`requests` supplies connections, proxies and certificates. docs/downloads.md lists what pooch and
+huggingface_hub lack of the rest.
 """
 
-import json
 import os
+import queue
 import random
-import ssl
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from closefit import __version__
 from closefit.errors import WeightsError, WeightsMissingError
+from closefit.events import Emit, Notice, Transferred
+from closefit.models.weights import Model, ModelFile
 
 CHUNK_BYTES = 1 << 18
+CHUNKS_AHEAD = 8
+MAX_BYTES = 2_000_000_000
+"""Largest file whose size neither the manifest nor the server states."""
+
+MIN_BYTES_PER_S = 1000
+MIN_PROGRESS_BYTES = 1 << 16
+"""An attempt that brings less counts as one more failure in a row."""
+
+OFFLINE_ATTEMPTS = 3
+"""Attempts at a server that has never answered: there may be no network."""
+
+MAX_WISH_S = 120.0
+"""Longest pause that a server may request."""
+
+CONNECT_S = 10.0
+MAX_REDIRECTS = 10
 REPORT_S = 0.1
-
 PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Answers that may be another one in a moment."""
-
 ABSENT_STATUSES = frozenset({404, 410})
-
 FETCH_ELSEWHERE = (
     "fetch the file elsewhere and bring it in with `closefit download-weights --from DIR`"
 )
-"""Other commands have no such `--from`."""
+"""The command is named in full because `--from` of `closefit run` means a stage."""
 
-Report = Callable[[int, int | None], None]
-"""Told how many bytes have arrived, and of how many if that is known."""
+NETWORK_REASONS = {
+    "NameResolution": "the server's name cannot be resolved (no network?)",
+    "Connection refused": "the connection is refused",
+    "unreachable": "the network is unreachable",
+    "ConnectTimeout": "the server does not answer",
+    "ReadTimeout|timed out": "the server sends nothing any more",
+    "ProxyError": "the proxy does not answer",
+    "IncompleteRead|Connection aborted|Connection broken|reset by peer": (
+        "the connection broke off"
+    ),
+}
+"""Explanations of network errors, by a pattern of their text."""
 
-Complain = Callable[[str], None]
-"""Told why the same thing is tried again."""
+NO_SERVER = "NewConnectionError|NameResolutionError|ConnectTimeout"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How much to put up with.
+    """Limits on retries and waiting times.
 
     Attributes:
-        attempts: Failures in a row, without a new byte, before giving up.
-        first_attempts: The same for a server that has never answered: there may be no network.
-        first_pause_s: Pause after the first failure; each further one doubles it.
-        longest_pause_s: Where doubling ends.
-        longest_wish_s: Longest pause that a server may ask for.
-        connect_s: Time for a connection.
+        attempts: Failures in a row before giving up.
+        first_pause_s: Pause after the first failure; it doubles with each further one.
         read_s: Time without a byte.
+        slow_s: Time for the headers, and the period over which `MIN_BYTES_PER_S` must be kept up.
     """
 
     attempts: int = 6
-    first_attempts: int = 3
     first_pause_s: float = 0.5
-    longest_pause_s: float = 20.0
-    longest_wish_s: float = 120.0
-    connect_s: float = 10.0
     read_s: float = 15.0
-
-    def pause_s(self, failures: int) -> float:
-        """Return how long to wait after so many failures; drawn, so that clients spread out."""
-        longest = min(self.first_pause_s * 2.0 ** (failures - 1), self.longest_pause_s)
-        return longest * random.uniform(0.5, 1.0)
+    slow_s: float = 60.0
 
 
-PATIENT = Patience()
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A model on its way.
+
+    Attributes:
+        model: The model.
+        folder: Receives its files; it may hold parts of them, and nobody else can write to it.
+        patience: Limits on retries and waiting times.
+        emit: Receives events.
+        stop: Ends the delivery when set.
+    """
+
+    model: Model
+    folder: Path
+    patience: Patience
+    emit: Emit
+    stop: threading.Event
 
 
 class TransferError(WeightsError):
@@ -84,140 +109,217 @@ class TransferError(WeightsError):
 
 
 class StoppedError(Exception):
-    """Somebody else failed or the user has had enough: this transfer ends where it is."""
+    """The transfer was stopped from outside."""
 
 
 class _PassingError(Exception):
-    """The server or the network failed in a way that may pass."""
+    """A failure of the server or the network that may pass; `wish_s` is the requested pause."""
 
     def __init__(self, reason: str, wish_s: float = 0.0, answered: bool = True) -> None:
-        """Keep what happened, for how long the server wants to be left alone, if it was one."""
         super().__init__(reason)
         self.wish_s = wish_s
         self.answered = answered
 
 
-@dataclass(frozen=True, kw_only=True)
-class Transfer:
-    """What to bring where.
+@dataclass(frozen=True)
+class Part:
+    """A file of a delivery while it is written."""
 
-    Attributes:
-        url: Address of the file.
-        target: File for what arrives; it may hold the first part already.
-        size: Bytes it must have, if known.
-        pinned: The content will be compared with a known hash, so a part from elsewhere will do.
-        patience: How much to put up with.
-        stop: Set by others to end it.
-        report: Told about progress.
-        complain: Told about failures that follow each other.
-    """
+    file: ModelFile
+    delivery: Delivery
 
-    url: str
-    target: Path
-    size: int | None
-    pinned: bool
-    patience: Patience
-    stop: threading.Event
-    report: Report
-    complain: Complain
+    @property
+    def path(self) -> Path:
+        """Where it is written."""
+        return self.delivery.folder / self.file.name
 
-    def run(self) -> None:
-        """Bring the file.
+    @property
+    def resumable(self) -> bool:
+        """Whether bytes of an earlier attempt may be kept, because a hash is checked later."""
+        return bool(self.file.sha256)
+
+    @property
+    def length(self) -> int:
+        """Bytes that are here."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def write(self, blocks: Iterable[bytes], offset: int = 0, total: int | None = None) -> None:
+        """Replace what follows byte `offset` by `blocks`; ignore what exceeds the known size.
 
         Raises:
-            WeightsMissingError: The server does not have it.
-            WeightsError: It cannot be had now, or from there.
             StoppedError: `stop` was set.
             OSError: It cannot be written.
         """
-        import requests
-
-        furthest, failures, answered = length_of(self.target), 0, False
-        with requests.Session() as session:
-            while self.size is None or length_of(self.target) != self.size:
-                try:
-                    self._go_on(session)
+        total, reported_s = self.file.size or total, 0.0
+        label = self.delivery.model.label(self.file)
+        # Unbuffered: a process that is killed leaves everything that has arrived.
+        with open(self.path, "ab", buffering=0, opener=_open_without_links) as file:
+            file.truncate(offset)
+            for block in blocks:
+                if self.delivery.stop.is_set():
+                    raise StoppedError
+                offset += file.write(block if total is None else block[: total - offset])
+                if offset == total or time.monotonic() - reported_s > REPORT_S:
+                    reported_s = time.monotonic()
+                    self.delivery.emit(Transferred(label, offset, total))
+                if offset == total:
                     break
-                except _PassingError as error:
-                    arrived = length_of(self.target)
-                    failures = 1 if arrived > furthest else failures + 1
-                    furthest = max(furthest, arrived)
-                    answered = answered or error.answered
-                    attempts = self.patience.attempts if answered else self.patience.first_attempts
-                    self._pause_or_give_up(error, failures, attempts)
-        note_of(self.target).unlink(missing_ok=True)
 
-    def _pause_or_give_up(self, error: _PassingError, failures: int, attempts: int) -> None:
-        reason = str(error)
-        if error.wish_s > self.patience.longest_wish_s:
-            reason += f" and asks to come back in {error.wish_s:.0f} s"
-        elif failures < attempts:
-            pause_s = max(error.wish_s, self.patience.pause_s(failures))
-            if failures > 1 or error.wish_s:
-                self.complain(f"{reason}; trying again in {pause_s:.0f} s")
-            if self.stop.wait(pause_s):
-                raise StoppedError from error
-            return
-        raise self._failure(reason) from error
 
-    def _go_on(self, session: Any) -> None:
-        """Ask for what is missing and write it to the end of the target."""
+def _open_without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+@contextmanager
+def _reader(request: Callable[[], Any], stop: threading.Event) -> Iterator[Callable[[float], Any]]:
+    """Read an answer in a thread that can be abandoned.
+
+    Timeouts of a socket bound the time between two bytes. With one byte now and then, a server can
+    prolong the handshake, the headers or the body forever.
+
+    Yields:
+        A function that returns the response, then its chunks, then an empty chunk; it raises
+        `_PassingError` after so many seconds, and `StoppedError` once `stop` is set.
+    """
+    items: queue.Queue[Any] = queue.Queue(maxsize=CHUNKS_AHEAD)
+    left = threading.Event()
+
+    def read() -> None:
+        try:
+            with request() as response:
+                items.put(response)
+                chunk = b"first"
+                while chunk and not left.is_set():
+                    # `read1` returns what is there: a break of the connection loses nothing.
+                    chunk = response.raw.read1(CHUNK_BYTES, decode_content=True)
+                    items.put(chunk)
+        except Exception as error:  # noqa: BLE001 - raised again by `take`
+            items.put(error)
+
+    def take(limit_s: float) -> Any:
+        deadline_s = time.monotonic() + limit_s
+        while not stop.is_set():
+            with suppress(queue.Empty):
+                item = items.get(timeout=REPORT_S)
+                if isinstance(item, Exception):
+                    raise item
+                return item
+            if time.monotonic() > deadline_s:
+                raise _PassingError("the server sends nothing any more")
+        raise StoppedError
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        yield take
+    finally:
+        left.set()
+        with suppress(queue.Empty):  # the thread may be waiting for room
+            while True:
+                items.get_nowait()
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """The download of `url` into `part`."""
+
+    url: str
+    part: Part
+
+    def run(self) -> None:
+        """Download the file, with as many attempts as the delivery allows.
+
+        Raises:
+            WeightsMissingError: The server does not have it.
+            WeightsError: It cannot be downloaded now, or from there.
+            StoppedError: The delivery was stopped.
+            OSError: It cannot be written.
+        """
+        failures, attempts, size = 0, OFFLINE_ATTEMPTS, self.part.file.size
+        while size is None or self.part.length != size:
+            before = self.part.length
+            try:
+                self._attempt()
+                return
+            except _PassingError as error:
+                progress = self.part.length - before >= MIN_PROGRESS_BYTES
+                failures = 1 if progress else failures + 1
+                if error.answered:
+                    attempts = self.part.delivery.patience.attempts
+                if failures >= attempts or error.wish_s > MAX_WISH_S:
+                    wish = f" and asks to come back in {error.wish_s:.0f} s" if error.wish_s else ""
+                    raise self._failure(f"{error}{wish}") from error
+                self._pause(error, failures)
+
+    def _pause(self, error: _PassingError, failures: int) -> None:
+        delivery = self.part.delivery
+        # Random, so that clients do not all come back at once.
+        pause_s = delivery.patience.first_pause_s * 2.0 ** (failures - 1) * random.uniform(0.5, 1.0)
+        pause_s = max(error.wish_s, pause_s)
+        if failures > 1 or error.wish_s:
+            label = delivery.model.label(self.part.file)
+            delivery.emit(Notice(f"{label}: {error}; trying again in {pause_s:.0f} s"))
+        if delivery.stop.wait(pause_s):
+            raise StoppedError from error
+
+    def _attempt(self) -> None:
+        """Request what is missing and append it to the part."""
         import requests
         from urllib3.exceptions import HTTPError
 
-        offset, headers = self._request()
+        delivery, length = self.part.delivery, self.part.length
+        usable = self.part.resumable and length < (self.part.file.size or length + 1)
+        offset = length if usable else 0
         try:
-            with session.get(
-                self.url,
-                headers=headers,
-                stream=True,
-                timeout=(self.patience.connect_s, self.patience.read_s),
-            ) as response:
-                offset, total = self._agreed(response, offset)
-                if offset != total:
-                    self._write(response, offset, total)
-        except requests.exceptions.SSLError as error:
-            if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
-                raise self._untrusted(error) from error
-            raise _PassingError(_network_reason(error)) from error
-        except (
-            *(requests.exceptions.InvalidURL, requests.exceptions.MissingSchema),
-            *(requests.exceptions.InvalidSchema, requests.exceptions.TooManyRedirects),
-        ) as error:
+            with (
+                requests.Session() as session,
+                _reader(lambda: self._request(session, offset), delivery.stop) as take,
+            ):
+                start, total = self._agreed(take(delivery.patience.slow_s), offset)
+                self.part.write(self._body(take), start, total)
+        except ValueError as error:  # includes what requests raises for addresses it refuses
             raise self._failure(_first_line(error)) from error
         except (requests.RequestException, HTTPError) as error:
-            raise _PassingError(_network_reason(error), answered=not _no_server(error)) from error
+            raise self._network_error(error) from error
+        arrived = self.part.length
+        if total not in (None, arrived):
+            raise _PassingError(f"{arrived} bytes came instead of {total}")
 
-    def _request(self) -> tuple[int, dict[str, str]]:
-        """Return from which byte to go on, and the headers that ask for it."""
-        # A compressed answer could not be continued in the middle.
+    def _request(self, session: Any, offset: int) -> Any:
+        """Return the response; each address of a chain of redirects has to follow the same rules.
+
+        requests would read the body of a redirect, however long it is.
+        """
+        # A compressed answer could not be resumed in the middle.
         headers = {"Accept-Encoding": "identity", "User-Agent": f"closefit/{__version__}"}
-        offset = length_of(self.target)
-        if offset == 0 or (self.size is not None and offset > self.size):
-            return 0, headers
-        if not self.pinned:
-            note = _read_note(self.target)
-            validator = note.get("validator", "")
-            if note.get("url") != self.url or not validator:
-                return 0, headers
-            headers["If-Range"] = validator  # another file by now: sent from its start
-        headers["Range"] = f"bytes={offset}-"
-        return offset, headers
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        times = (CONNECT_S, self.part.delivery.patience.read_s)
+        url, schemes = self.url, {"http", "https"}
+        for _ in range(MAX_REDIRECTS + 1):
+            scheme = urlsplit(url).scheme.lower()
+            if scheme not in schemes:
+                raise ValueError(f"the server redirects to `{url[:200]}`")
+            schemes &= {scheme, "https"}  # an encrypted download stays encrypted
+            response = session.get(
+                url, headers=headers, stream=True, timeout=times, allow_redirects=False
+            )
+            if not response.is_redirect:
+                return response
+            response.close()
+            url = urljoin(url, response.headers["Location"])
+        raise ValueError(f"the server redirects more than {MAX_REDIRECTS} times")
 
     def _agreed(self, response: Any, offset: int) -> tuple[int, int | None]:
-        """Return from which byte the answer goes on, and the whole file's size.
+        """Return the first byte of the answer and the size of the whole file, if known.
 
         Raises:
-            _PassingError: This is no answer to what was asked; another time it may be one.
-            WeightsError: It will never be one.
+            _PassingError: It does not answer the request; a later answer may.
+            WeightsError: No later answer will either.
         """
-        status = response.status_code
+        status, size = response.status_code, self.part.file.size
         if status == 416:
-            with suppress(_PassingError):
-                if offset and _content_range(response)[1] == offset:
-                    return offset, offset
-            self.target.unlink(missing_ok=True)
-            raise _PassingError("the server cannot go on where the download stopped")
+            self.part.path.unlink(missing_ok=True)
+            raise _PassingError("the server cannot resume where the download stopped")
         if status in PASSING_STATUSES:
             raise _PassingError(f"the server answers {status}", _wish_s(response))
         if status in ABSENT_STATUSES:
@@ -233,34 +335,28 @@ class Transfer:
         start, total = (0, _content_length(response)) if status == 200 else _content_range(response)
         if start not in (0, offset):
             raise _PassingError(f"the server sends from byte {start} instead of {offset}")
-        if self.size is not None and total not in (None, self.size):
-            raise _PassingError(f"the server sends {total} bytes instead of {self.size}")
-        _write_note(self.target, self.url, response)
-        return start, total if total is not None else self.size
+        if size is not None and total not in (None, size):
+            raise _PassingError(f"the server sends {total} bytes instead of {size}")
+        return start, size if total is None else total
 
-    def _write(self, response: Any, offset: int, total: int | None) -> None:
-        """Add what arrives to the target, unbuffered: a killed process leaves all it has got."""
-        reported_s = 0.0
-        with open(self.target, "ab", buffering=0) as file:
-            file.truncate(offset)
-            # `read1` hands over what there is; a connection that breaks takes nothing with it.
-            while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
-                if self.stop.is_set():
-                    raise StoppedError
-                file.write(chunk)
-                offset += len(chunk)
-                if total is not None and offset > total:
-                    break
-                if offset == total or time.monotonic() - reported_s > REPORT_S:
-                    reported_s = time.monotonic()
-                    self.report(offset, total)
-        if total is not None and offset != total:
-            if offset > total:
-                self.target.unlink()
-            raise _PassingError(f"{offset} bytes came instead of {total}")
+    def _body(self, take: Callable[[float], Any]) -> Iterator[bytes]:
+        """Yield the chunks of the body; refuse one that is too long or comes too slowly."""
+        patience = self.part.delivery.patience
+        started_s, in_period, arrived = time.monotonic(), 0, 0
+        while chunk := take(2 * patience.read_s):
+            yield chunk
+            arrived += len(chunk)
+            in_period += len(chunk)
+            period_s = time.monotonic() - started_s
+            if arrived > (self.part.file.size or MAX_BYTES):
+                raise ValueError(f"the server sends more than {arrived - 1} bytes")
+            if period_s > patience.slow_s:
+                if in_period < MIN_BYTES_PER_S * period_s:
+                    raise _PassingError(f"only {in_period} bytes came in {period_s:.0f} s")
+                started_s, in_period = time.monotonic(), 0
 
     def _failure(self, reason: str) -> TransferError:
-        arrived = length_of(self.target)
+        arrived = self.part.length if self.part.resumable else 0
         kept = f" (it goes on after the {arrived} bytes that are here)" if arrived else ""
         return TransferError(
             self.url,
@@ -268,116 +364,50 @@ class Transfer:
             hint=f"check the network and run the same command again{kept}, or {FETCH_ELSEWHERE}",
         )
 
-    def _untrusted(self, error: Exception) -> TransferError:
-        host = urlsplit(self.url).netloc
+    def _network_error(self, error: Exception) -> Exception:
+        """Translate an error of requests, whose text includes all its causes."""
+        text = f"{type(error).__name__} {error}"
+        untrusted = re.search(r"certificate verify failed: ([^(]+)", text)
+        if untrusted is None:
+            reasons = (why for pattern, why in NETWORK_REASONS.items() if re.search(pattern, text))
+            reason = next(reasons, _first_line(error))
+            return _PassingError(reason, answered=re.search(NO_SERVER, text) is None)
         return TransferError(
             self.url,
-            f"the certificate of `{host}` is not to be trusted ({_certificate_reason(error)})",
+            f"the certificate of `{urlsplit(self.url).netloc}` cannot be trusted "
+            f"({untrusted[1].strip()})",
             hint="set REQUESTS_CA_BUNDLE to the certificate file of that server or of your "
             f"proxy, or {FETCH_ELSEWHERE}",
         )
 
 
-def length_of(path: Path) -> int:
-    """Return how many bytes a file has; 0 where there is none."""
-    return path.stat().st_size if path.is_file() else 0
-
-
-def note_of(target: Path) -> Path:
-    """Return the file that says where the part in `target` came from."""
-    return target.with_name(f"{target.name}.origin.json")
-
-
-def _read_note(target: Path) -> dict[str, str]:
-    try:
-        note = json.loads(note_of(target).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
-
-
-def _write_note(target: Path, url: str, response: Any) -> None:
-    """Keep the address and what tells this version of the file from others."""
-    etag = response.headers.get("ETag", "")
-    strong = "" if etag.startswith("W/") else etag
-    note = {"url": url, "validator": strong or response.headers.get("Last-Modified", "")}
-    temporary = note_of(target).with_suffix(".new")
-    temporary.write_text(json.dumps(note), encoding="utf-8")
-    os.replace(temporary, note_of(target))
+def _number(text: str) -> int | None:
+    """Parse a number of bytes or seconds; headers may hold anything, such as a superscript two."""
+    return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
 
 
 def _content_length(response: Any) -> int | None:
-    length = response.headers.get("Content-Length", "")
     encoded = response.headers.get("Content-Encoding", "identity") != "identity"
-    return int(length) if length.isdigit() and not encoded else None
+    return None if encoded else _number(response.headers.get("Content-Length", ""))
 
 
 def _content_range(response: Any) -> tuple[int, int | None]:
-    """Return the first byte and the whole size from `bytes 5-9/10`, `bytes 5-9/*`, `bytes */10`."""
-    unit, _, value = response.headers.get("Content-Range", "").partition(" ")
-    extent, _, total = value.partition("/")
-    start = extent.partition("-")[0]
-    if unit != "bytes" or not (start.isdigit() or extent == "*"):
+    """Return the first byte and the whole size from `bytes 5-9/10` or `bytes 5-9/*`."""
+    text = response.headers.get("Content-Range", "")
+    match = re.fullmatch(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15}|\*)", text)
+    if match is None:
         raise _PassingError("the server sends a part without saying which")
-    return int(start) if start.isdigit() else 0, int(total) if total.isdigit() else None
+    return int(match[1]), _number(match[2])
 
 
 def _wish_s(response: Any) -> float:
-    """Return how long the server asks to wait: `Retry-After`, in seconds or as a date."""
-    text = response.headers.get("Retry-After", "")
-    if text.isdigit():
-        return float(text)
-    with suppress(ValueError, TypeError):
-        wait = parsedate_to_datetime(text) - datetime.now(timezone.utc)
-        return max(wait.total_seconds(), 0.0)
+    """Return the pause requested by `Retry-After`, which holds seconds or a date."""
+    from urllib3 import Retry
+    from urllib3.exceptions import InvalidHeader
+
+    with suppress(InvalidHeader, ValueError, OverflowError):
+        return float(Retry().parse_retry_after(response.headers.get("Retry-After", "0")))
     return 0.0
-
-
-def _no_server(error: Exception) -> bool:
-    """Tell a server that cannot be reached from one that answered badly."""
-    names = {type(cause).__name__ for cause in _causes(error)}
-    return bool(names & {"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"})
-
-
-def _network_reason(error: Exception) -> str:
-    text = " ".join(f"{type(cause).__name__} {cause}" for cause in _causes(error))
-    for sign, reason in (
-        ("NameResolution", "the server's name cannot be resolved (no network?)"),
-        ("Connection refused", "the connection is refused"),
-        ("unreachable", "the network is unreachable"),
-        ("ConnectTimeout", "the server does not answer"),
-        ("ReadTimeout", "the server sends nothing any more"),
-        ("timed out", "the server sends nothing any more"),
-        ("ProxyError", "the proxy does not answer"),
-        ("IncompleteRead", "the connection broke off"),
-        ("Connection aborted", "the connection broke off"),
-        ("Connection broken", "the connection broke off"),
-        ("reset by peer", "the connection broke off"),
-    ):
-        if sign in text:
-            return reason
-    return f"{type(error).__name__}: {_first_line(error)}"
-
-
-def _certificate_reason(error: Exception) -> str:
-    for cause in _causes(error):
-        reason = getattr(cause, "verify_message", "")
-        if reason:
-            return str(reason)
-    return _first_line(error)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it wraps; `requests` puts causes into arguments and attributes."""
-    waiting, seen = [error], set[int]()
-    while waiting:
-        cause = waiting.pop()
-        if id(cause) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        inner = [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
-        waiting += [one for one in inner if isinstance(one, BaseException)]
 
 
 def _first_line(error: Exception) -> str:

@@ -144,14 +144,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Copy:
-    """What is here of a model.
-
-    Attributes:
-        state: `here`: it is what its publisher has; `own`: an intact folder with other content;
-            `missing`; or `damaged`.
-        path: Where it lies, if anywhere.
-        problem: What is wrong with it.
-    """
+    """What is here of a model; `own` is an intact folder that differs from the published one."""
 
     state: State
     path: Path | None = None
@@ -162,18 +155,15 @@ class Copy:
 def manifest() -> Mapping[str, Model]:
     """Every model that closefit can use, by name."""
     content = tomllib.loads((shipped_folder() / "manifest.toml").read_text(encoding="utf-8"))
-    models = [_model(entry) for entry in content["model"]]
-    return {model.name: model for model in models}
+    return {entry["name"]: _model(**entry) for entry in content["model"]}
 
 
-def _model(entry: Mapping[str, Any]) -> Model:
-    values: dict[str, Any] = {
+def _model(hub: Mapping[str, Any] | None = None, **entry: Any) -> Model:
+    entry = {
         key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
     }
-    values["files"] = _files(entry.get("files", []))
-    if "hub" in entry:
-        values["hub"] = Hub(**{**entry["hub"], "files": _files(entry["hub"]["files"])})
-    return Model(**values)
+    entry["files"] = _files(entry.get("files", ()))
+    return Model(**entry, hub=Hub(**{**hub, "files": _files(hub["files"])}) if hub else None)
 
 
 def _files(entries: Iterable[Mapping[str, Any]]) -> tuple[ModelFile, ...]:
@@ -216,13 +206,17 @@ def locate(name: str, weights_dir: str | Path | None = None) -> Path:
 
     Raises:
         WeightsMissingError: It is nowhere.
-        WeightsDamagedError: It is there, but not what the manifest says.
+        WeightsDamagedError: It is there, but cannot be used.
     """
-    path = find(name, weights_dir)
-    if path is None:
+    copy = inspect(get(name), weights_dir)
+    if copy.path is None:
         raise missing_error([name], weights_dir)
-    verify(get(name), path)
-    return path
+    if copy.state == "damaged":
+        raise WeightsDamagedError(
+            f"`{copy.path}` is damaged: {copy.problem}",
+            hint=f"delete it, then {obtain_hint(get(name))}",
+        )
+    return copy.path
 
 
 def missing_error(names: Iterable[str], weights_dir: str | Path | None) -> WeightsMissingError:
@@ -248,73 +242,58 @@ def obtain_hint(*models: Model) -> str:
     return "; ".join(hints)
 
 
-def verify(model: Model, path: Path) -> None:
-    """Check that `path` can be used as `model`.
+def inspect(model: Model, weights_dir: str | Path | None = None) -> Copy:
+    """Check what is here of `model`."""
+    path = find(model.name, weights_dir)
+    return Copy(state="missing") if path is None else inspect_at(model, path)
+
+
+def inspect_at(model: Model, path: Path) -> Copy:
+    """Check the file or folder `path`.
 
     A file has to be the publisher's own. A folder may hold weights of the user's own training under
-    the same names: it has to be complete and intact.
-
-    Raises:
-        WeightsDamagedError: It is not.
+    the same names; it has to be complete and intact.
     """
-    problem = _problem(model, path)
-    if problem is not None:
-        raise WeightsDamagedError(
-            f"`{path}` is damaged: {problem}", hint=f"delete it, then {obtain_hint(model)}"
-        )
-
-
-def is_usable(model: Model, path: Path) -> bool:
-    """Tell whether `verify` accepts `path`."""
-    return _problem(model, path) is None
-
-
-def inspect(model: Model, weights_dir: str | Path | None = None) -> Copy:
-    """Look closely at what is here of `model`."""
-    path = find(model.name, weights_dir)
-    if path is None:
-        return Copy(state="missing")
-    problem = _problem(model, path)
+    if not path.is_dir():
+        expected = next(file for file in model.files if file.name == path.name)
+        problem = file_problem(expected, path)
+        return Copy(state="damaged" if problem else "here", path=path, problem=problem or "")
+    problem = _snapshot_problem(path)
     if problem is not None:
         return Copy(state="damaged", path=path, problem=problem)
-    changed = published_problem(model, path) if path.is_dir() else None
-    if changed is not None:
-        return Copy(state="own", path=path, problem=changed)
-    return Copy(state="here", path=path)
-
-
-def published_problem(model: Model, path: Path) -> str | None:
-    """Return what tells the file or folder `path` from the publisher's `model`, if anything."""
-    if not path.is_dir():
-        return _problem(model, path)
     for file in model.wanted:
         part = path / file.name
-        problem = file_problem(file, part) if part.is_file() else "it is not there"
-        if problem is not None:
-            return f"`{file.name}`: {problem}"
-    return None
+        changed = file_problem(file, part) if part.exists() else "it is not there"
+        if changed is not None:
+            return Copy(state="own", path=path, problem=f"`{file.name}`: {changed}")
+    return Copy(state="here", path=path)
 
 
 def file_problem(expected: ModelFile, path: Path) -> str | None:
     """Return why `path` is not the file that the manifest expects, or None."""
-    with path.open("rb") as file:
-        if is_web_page(file.read(HEAD_BYTES)):
-            return "it is a web page"
-    size = path.stat().st_size
-    if expected.size not in (None, size) or size == 0:
-        return f"it has {size} bytes" + (f" instead of {expected.size}" if expected.size else "")
-    if not expected.sha256:
-        return format_problem(path)
-    digest = sha256_of(path)
+    if not path.is_file():
+        return "it is not a file"
+    try:
+        with path.open("rb") as file:
+            if is_web_page(file.read(HEAD_BYTES)):
+                return "it is a web page"
+        problem = size_problem(expected, path)
+        if problem is not None or not expected.sha256:
+            return problem or format_problem(path)
+        digest = sha256_of(path)
+    except OSError as error:
+        return f"it cannot be read: {error.strerror or error}"
     if digest.startswith(expected.sha256):
         return None
     return f"its SHA-256 is `{digest}` instead of `{expected.sha256}`"
 
 
-def _problem(model: Model, path: Path) -> str | None:
-    if path.is_dir():
-        return _snapshot_problem(path)
-    return file_problem(next(file for file in model.files if file.name == path.name), path)
+def size_problem(expected: ModelFile, path: Path) -> str | None:
+    """Return why `path` does not have the size that the manifest expects, or None."""
+    size = path.stat().st_size
+    if size and expected.size in (None, size):
+        return None
+    return f"it has {size} bytes" + (f" instead of {expected.size}" if expected.size else "")
 
 
 def _snapshot_problem(folder: Path) -> str | None:

@@ -34,6 +34,7 @@ from closefit.errors import (
 )
 from closefit.events import ALL_FILES, Event, Notice, Transferred
 from closefit.models import downloads, weights
+from closefit.models.transfer import Patience
 from closefit.models.weights import Hub, Model, ModelFile
 
 CONTENT = np.random.default_rng(0).bytes(200_000)
@@ -97,8 +98,10 @@ def _ignore(event: Event) -> None:
     del event
 
 
-def _fetch(model: Model, folder: Path, source: str | None, emit=_ignore) -> Path:
-    return downloads.fetch(model, folder, emit, source, CALM)
+def _fetch(
+    model: Model, folder: Path, source: str | None, emit=_ignore, patience: Patience = CALM
+) -> Path:
+    return downloads.fetch_all([model], folder, emit, source, patience)[model.name]
 
 
 def _visible(folder: Path) -> list[str]:
@@ -174,8 +177,7 @@ class TestServersThatFail:
 
     def test_a_server_that_is_stuck_is_asked_anew(self, serve: Serve, tmp_path: Path) -> None:
         server = serve({"tiny.bin": CONTENT}, [Fault.STALL])
-        model, source = tiny(), server.address
-        path = downloads.fetch(model, tmp_path, _ignore, source, replace(HASTY, read_s=0.3))
+        path = _fetch(tiny(), tmp_path, server.address, patience=replace(HASTY, read_s=0.3))
         assert path.read_bytes() == CONTENT
         assert server.record.ranges >= 1
         assert server.record.lost == 0
