@@ -7,6 +7,7 @@ import typer
 
 from closefit.cli import options
 from closefit.cli.console import Console
+from closefit.errors import ClosefitError
 
 
 def download_weights(
@@ -50,12 +51,24 @@ def import_smpl(
 ) -> None:
     """Make the official SMPL body usable (from its .pkl, without running code from it)."""
     from closefit.imports.smpl import import_smpl as convert
+    from closefit.imports.smpl_check import deviation_from_smplx
     from closefit.models import weights as registry
 
     folder = Path(weights) if weights else registry.user_folder()
     destination = folder / registry.get("smpl").places[0]
     convert(file, destination)
-    Console().say(f"SMPL is in `{destination}`; it is used from now on (or choose --set body=NAME)")
+    try:
+        deviation_m = deviation_from_smplx(destination)
+    except ClosefitError:
+        destination.unlink()
+        raise
+    if deviation_m is None:
+        checked = "not compared with smplx, which is not installed: pip install 'closefit[smpl]'"
+    else:
+        checked = f"it agrees with smplx to {1000 * deviation_m:.4f} mm"
+    console = Console()
+    console.say(f"SMPL is in `{destination}`; {checked}")
+    console.say("it is used from now on (or choose --set body=NAME)")
 
 
 def _show_models(console: Console, weights: str | None, as_json: bool) -> None:

@@ -12,15 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import roma
-import smplx
 import torch
 from scipy import sparse
+from typer.testing import CliRunner
 
 from closefit.body.keypoints import KEYPOINT_SETS, KeypointRegressor
 from closefit.body.model import Body
 from closefit.body.skeleton import PARENTS
+from closefit.cli.main import app
 from closefit.errors import FileMissingError, OutputError, WeightsDamagedError
 from closefit.imports.smpl import import_smpl
+from closefit.imports.smpl_check import TOLERANCE_M, deviation_from_smplx
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory, smpl_arrays) -> Path:
 
 
 def test_imported_body_agrees_with_smplx_on_the_same_file(imported: Path) -> None:
+    smplx = pytest.importorskip("smplx")
     body = Body.load(imported)
     with np.load(imported, allow_pickle=False) as archive:
         struct = smplx.utils.Struct(**archive)
@@ -107,6 +110,44 @@ def test_imported_body_agrees_with_smplx_on_the_same_file(imported: Path) -> Non
     posed = body.pose(roma.rotvec_to_rotmat(pose.view(4, 24, 3)), betas, transl)
     torch.testing.assert_close(posed.vertices, expected.vertices.detach(), atol=1e-5, rtol=0)
     torch.testing.assert_close(posed.joints, expected.joints[:, :24].detach(), atol=1e-5, rtol=0)
+
+
+def import_by_command(file: Path, folder: Path):
+    return CliRunner().invoke(app, ["import-smpl", str(file), "--weights", str(folder)])
+
+
+def test_the_command_compares_the_body_with_smplx(tmp_path: Path, imported: Path) -> None:
+    pytest.importorskip("smplx")
+    deviation_m = deviation_from_smplx(imported)
+    assert deviation_m is not None
+    assert 0 <= deviation_m < TOLERANCE_M
+    result = import_by_command(imported, tmp_path)
+    assert result.exit_code == 0
+    assert f"agrees with smplx to {1000 * deviation_m:.4f} mm" in result.stderr
+
+
+def test_without_smplx_the_comparison_is_left_out_and_the_command_says_so(
+    tmp_path: Path, imported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "smplx", None)
+    assert deviation_from_smplx(imported) is None
+    result = import_by_command(imported, tmp_path)
+    assert result.exit_code == 0
+    assert "not compared with smplx" in result.stderr
+    assert "pip install 'closefit[smpl]'" in result.stderr
+    assert (tmp_path / "smpl.npz").is_file()
+
+
+def test_a_body_that_deviates_from_smplx_is_refused(
+    tmp_path: Path, imported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("smplx")
+    pose = Body.pose
+    monkeypatch.setattr(Body, "pose", lambda body, R, betas, at: pose(body, R, betas, at + 1e-3))
+    result = import_by_command(imported, tmp_path)
+    assert result.exit_code == 5
+    assert "m away from smplx's" in result.stderr
+    assert not (tmp_path / "smpl.npz").exists()
 
 
 def test_imported_body_has_texture_coordinates_and_every_keypoint_set(imported: Path) -> None:
