@@ -285,10 +285,9 @@ class Transfer:
             raise _PassingError(f"{arrived} bytes came instead of {total}")
 
     def _request(self, session: Any, offset: int) -> Any:
-        """Return the response; each address of a chain of redirects has to follow the same rules.
-
-        requests would read the body of a redirect, however long it is.
-        """
+        """Return the response; every redirect has to follow the same rules as the first address."""
+        # requests itself would read the body of a redirect, however long it is.
+        session.get_redirect_target = lambda _: None
         # A compressed answer could not be resumed in the middle.
         headers = {"Accept-Encoding": "identity", "User-Agent": f"closefit/{__version__}"}
         if offset:
@@ -300,9 +299,7 @@ class Transfer:
             if scheme not in schemes:
                 raise ValueError(f"the server redirects to `{url[:200]}`")
             schemes &= {scheme, "https"}  # an encrypted download stays encrypted
-            response = session.get(
-                url, headers=headers, stream=True, timeout=times, allow_redirects=False
-            )
+            response = session.get(url, headers=headers, stream=True, timeout=times)
             if not response.is_redirect:
                 return response
             response.close()

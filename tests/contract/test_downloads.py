@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import signal
+import socketserver
 import ssl
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -33,7 +34,7 @@ from closefit.errors import (
     WeightsMissingError,
 )
 from closefit.events import ALL_FILES, Event, Notice, Transferred
-from closefit.models import downloads, weights
+from closefit.models import downloads, transfer, weights
 from closefit.models.transfer import Patience
 from closefit.models.weights import Hub, Model, ModelFile
 
@@ -252,6 +253,183 @@ class TestServersThatFail:
         assert figures.interrupted >= 40
         assert figures.resumed == figures.interrupted
         assert figures.ranges >= figures.interrupted
+
+
+QUICK = replace(HASTY, read_s=5.0, slow_s=0.4, attempts=2)
+"""For servers that would never come to an end."""
+
+
+class TestHostileServers:
+    def test_a_body_longer_than_announced_is_cut_at_the_known_size(self, tmp_path: Path) -> None:
+        with _raw_server(b"HTTP/1.0 200 OK\r\n\r\n" + CONTENT, forever=bytes(1 << 20)) as address:
+            path = _fetch(tiny(), tmp_path / "right", address, patience=QUICK)
+            assert path.read_bytes() == CONTENT
+            with pytest.raises(WeightsDamagedError, match="its SHA-256 is"):
+                _fetch(tiny(sha256="0" * 64), tmp_path / "wrong", address, patience=QUICK)
+        assert os.listdir(tmp_path / "wrong") == []
+
+    def test_a_body_of_unknown_size_is_bounded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(transfer, "MAX_BYTES", 3_000_000)
+        model = _entry("tiny", files=(ModelFile(name="tiny.bin"),))
+        with (
+            _raw_server(b"HTTP/1.0 200 OK\r\n\r\n", forever=bytes(1 << 20)) as address,
+            pytest.raises(WeightsError, match="sends more than"),
+        ):
+            _fetch(model, tmp_path, address, patience=QUICK)
+        assert os.listdir(tmp_path) == []
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            "200 OK\r\nContent-Length: \u00b2",
+            "200 OK\r\nContent-Length: -5",
+            "200 OK\r\nContent-Length: 1e9",
+            "200 OK\r\nContent-Length: " + "9" * 5000,
+            "206 Partial Content\r\nContent-Range: bytes \u00b2-3/4",
+            "206 Partial Content\r\nContent-Range: bytes 0-1/" + "9" * 5000,
+            "206 Partial Content",
+            "429 Too Many Requests\r\nRetry-After: \u00b2",
+            "429 Too Many Requests\r\nRetry-After: " + "9" * 5000,
+            "302 Found\r\nLocation: http://[::1",
+            "302 Found\r\nLocation: \u00b2\u00ff",
+            "200 OK\r\nContent-Encoding: gzip",
+            "200 OK\r\nTransfer-Encoding: chunked",
+            "\u00b2",
+        ],
+    )
+    def test_odd_headers_end_in_a_file_or_in_a_sentence(self, tmp_path: Path, head: str) -> None:
+        answer = f"HTTP/1.1 {head}\r\n\r\n".encode("latin-1") + CONTENT
+        with _raw_server(answer) as address, suppress(WeightsError):
+            path = _fetch(tiny(), tmp_path, address, patience=QUICK)
+            assert path.read_bytes() == CONTENT
+        assert set(os.listdir(tmp_path)) <= {"tiny.bin", f"{downloads.PREFIX}tiny"}
+
+    @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "data:,a"])
+    def test_redirects_lead_to_the_web_only(self, tmp_path: Path, target: str) -> None:
+        answer = f"HTTP/1.0 302 Found\r\nLocation: {target}\r\n\r\n".encode()
+        with (
+            _raw_server(answer) as address,
+            pytest.raises(WeightsError, match=f"redirects to `{target}`"),
+        ):
+            _fetch(tiny(), tmp_path, address, patience=QUICK)
+        assert os.listdir(tmp_path) == []
+
+    def test_redirects_end(self, tmp_path: Path) -> None:
+        """The body of a redirect, here an endless one, is never read."""
+        answer = b"HTTP/1.0 302 Found\r\nLocation: /again\r\n\r\n"
+        with (
+            _raw_server(answer, forever=bytes(1 << 20)) as address,
+            pytest.raises(WeightsError, match="redirects more than 10 times"),
+        ):
+            _fetch(tiny(), tmp_path, address, patience=replace(QUICK, slow_s=10.0))
+
+    def test_an_encrypted_download_stays_encrypted(
+        self, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plain = serve({"tiny.bin": CONTENT})
+
+        class Redirect(SimpleHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(302)
+                self.send_header("Location", f"{plain.address}/tiny.bin")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
+        with (
+            _https_server(tmp_path, Redirect) as address,
+            pytest.raises(WeightsError, match="redirects to `http:"),
+        ):
+            _fetch(tiny(), tmp_path / "target", address)
+        assert plain.record.requests == 0
+
+    @pytest.mark.parametrize(
+        ("head", "trickle", "reason"),
+        [
+            (b"", b"H", "the server sends nothing any more"),
+            (b"HTTP/1.0 200 OK\r\nX: ", b"x", "the server sends nothing any more"),
+            (b"HTTP/1.0 302 Found\r\nX: ", b"x", "the server sends nothing any more"),
+            (b"HTTP/1.0 200 OK\r\n\r\n", b"x", r"only \d+ bytes came in"),
+        ],
+    )
+    def test_one_byte_now_and_then_is_not_enough(
+        self, tmp_path: Path, head: bytes, trickle: bytes, reason: str
+    ) -> None:
+        started = time.monotonic()
+        with (
+            _raw_server(head, forever=trickle, pause_s=0.02) as address,
+            pytest.raises(WeightsError, match=reason),
+        ):
+            _fetch(tiny(), tmp_path, address, patience=QUICK)
+        assert time.monotonic() - started < 20
+
+    def test_parts_that_cannot_be_continued_are_removed(self, serve: Serve, tmp_path: Path) -> None:
+        server = serve({"tiny.bin": CONTENT}, [Fault.DROP, *[Fault.UNAVAILABLE] * HASTY.attempts])
+        with pytest.raises(WeightsError, match="503"):
+            _fetch(tiny(sha256=""), tmp_path, server.address)
+        assert os.listdir(tmp_path) == []
+
+
+class TestPlantedLinks:
+    """Somebody who can write to the weights folder must not lead a download elsewhere."""
+
+    @pytest.fixture
+    def victim(self, tmp_path: Path) -> Iterator[Path]:
+        victim = tmp_path / "victim"
+        victim.write_bytes(b"precious")
+        yield victim
+        assert victim.read_bytes() == b"precious"
+
+    @pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
+    @pytest.mark.parametrize(
+        "place",
+        ["tiny.bin", ".closefit-download-tiny/tiny.bin", ".closefit-download-tiny.lock"],
+    )
+    def test_a_file(
+        self, serve: Serve, tmp_path: Path, victim: Path, place: str, plant: Callable[..., None]
+    ) -> None:
+        server = serve({"tiny.bin": CONTENT})
+        link = tmp_path / "target" / place
+        link.parent.mkdir(parents=True)
+        plant(link, victim)
+        try:
+            path = _fetch(tiny(), tmp_path / "target", server.address)
+        except OutputFolderError:
+            assert place.endswith(".lock")  # a link instead of a lock is refused
+            assert plant is Path.symlink_to
+        else:
+            assert path.read_bytes() == CONTENT
+            assert not path.is_symlink()
+            assert path.stat().st_nlink == 1
+
+    @pytest.mark.parametrize("place", ["", "tiny-hub", "replaced"])
+    def test_a_folder(self, serve: Serve, tmp_path: Path, place: str) -> None:
+        server = serve({"tiny-hub/config.json": CONFIG, "tiny-hub/model.safetensors": WEIGHTS})
+        elsewhere, private = tmp_path / "elsewhere", tmp_path / "target/.closefit-download-tiny-hub"
+        elsewhere.mkdir()
+        (elsewhere / "config.json").write_bytes(b"precious")
+        link = private / place if place else private
+        link.parent.mkdir(parents=True)
+        link.symlink_to(elsewhere)
+        path = _fetch(tiny_hub(), tmp_path / "target", server.address)
+        assert (path / "config.json").read_bytes() == CONFIG
+        assert not path.is_symlink()
+        assert {file.name: file.read_bytes() for file in elsewhere.iterdir()} == {
+            "config.json": b"precious"
+        }
+        assert os.listdir(tmp_path / "target") == ["tiny-hub"]
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+    def test_a_folder_of_another_user_is_refused(self, serve: Serve, tmp_path: Path) -> None:
+        private = tmp_path / ".closefit-download-tiny"
+        private.mkdir(mode=0o777)
+        os.chown(private, 12345, 12345)
+        with pytest.raises(OutputFolderError, match="belongs to another user"):
+            _fetch(tiny(), tmp_path, serve({"tiny.bin": CONTENT}).address)
 
 
 class TestSources:
@@ -589,7 +767,33 @@ def _zip(members: Mapping[str, bytes]) -> bytes:
 
 
 @contextmanager
-def _https_server(folder: Path) -> Iterator[str]:
+def _raw_server(answer: bytes, forever: bytes = b"", pause_s: float = 0.0) -> Iterator[str]:
+    """Address of a server that sends `answer` to every request, and then `forever` without end."""
+    over = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += self.request.recv(4096)
+            with suppress(OSError):
+                self.request.sendall(answer)
+                while forever and not over.wait(pause_s):
+                    self.request.sendall(forever)
+
+    with _QuietServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        over.set()
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def _https_server(
+    folder: Path, handler: type[SimpleHTTPRequestHandler] = SimpleHTTPRequestHandler
+) -> Iterator[str]:
     """Address of a server with a certificate that nobody has signed."""
     openssl = shutil.which("openssl")
     if openssl is None:
@@ -606,7 +810,7 @@ def _https_server(folder: Path) -> Iterator[str]:
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with _QuietServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+    with _QuietServer(("127.0.0.1", 0), handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
