@@ -1,4 +1,4 @@
-"""Model files: what there is (the manifest), where they lie, and whether they are intact."""
+"""Model files: which exist (the manifest), where they are, and whether they are intact."""
 
 import os
 import sys
@@ -30,10 +30,10 @@ MB = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """One file; `sha256` is empty where nobody has published one: then its format is checked.
+    """One file; without a published hash `sha256` is empty, and its format is checked instead.
 
-    Where its publisher has it only inside a zip archive, `url` is the archive's address, `member`
-    the file's name in there and `archive_sha256` the archive's own hash.
+    For a file inside a zip archive, `url` is the archive's address, `member` the file's name in it
+    and `archive_sha256` the hash of the archive.
     """
 
     name: str
@@ -58,18 +58,15 @@ class Model:
     """One entry of the manifest.
 
     Attributes:
-        name: How closefit calls it.
-        purpose: What it is for.
         stages: Stages that may use it.
         backends: Backends of `track` that need it.
-        licence: Its licence.
-        commercial_use: Whether that licence lets products use it.
-        optional: Results only lose quality without it.
+        commercial_use: Whether the licence allows it.
+        optional: Without it results only lose quality.
         files: Alternatives; the first one found is used.
-        hub: Where a model that is a folder comes from.
-        about_mb: About how large it is, where not every file's size is known.
+        hub: Origin of a model that is a folder.
+        about_mb: Approximate size, where not every file's size is known.
         obtain: How to get it, where `closefit download-weights` cannot.
-        explanation: What to know about a model that has to be fetched by hand.
+        explanation: More about a model that only its user can fetch.
     """
 
     name: str
@@ -91,43 +88,37 @@ class Model:
         return tuple(file.name for file in self.files) or (self.name,)
 
     @property
-    def downloadable(self) -> ModelFile | None:
-        """The single file that has an address, if any."""
-        return next((file for file in self.files if file.url is not None), None)
-
-    @property
     def wanted(self) -> tuple[ModelFile, ...]:
         """The files that a download brings."""
         if self.hub is not None:
             return self.hub.files
-        file = self.downloadable or next(iter(self.files), None)
-        return () if file is None else (file,)
+        return (*(file for file in self.files if file.url), *self.files)[:1]
 
     def label(self, file: ModelFile) -> str:
-        """What people call one of its files."""
+        """Name of one of its files in messages."""
         return f"{self.name}/{file.name}" if self.hub is not None else file.name
 
     @property
     def size(self) -> int | None:
-        """About how many bytes a download brings; None where nobody knows."""
+        """Approximate bytes of a download, or None if unknown."""
         known = sum(file.size or 0 for file in self.wanted)
         return max(known, self.about_mb * MB) or None
 
     @property
     def size_text(self) -> str:
-        """Its size for people."""
+        """The size in megabytes, as text."""
         if self.size is None:
             return "size unknown"
         return f"{self.size / MB:.1f} MB" if self.size < 10 * MB else f"{self.size / MB:.0f} MB"
 
     @property
     def not_pinned(self) -> tuple[str, ...]:
-        """Names of the files whose hash nobody has published: only their format is checked."""
+        """Names of the files without a published hash; only their format is checked."""
         return tuple(file.name for file in self.wanted if not file.sha256)
 
     @property
     def checked_by(self) -> str:
-        """What tells an intact copy from another one."""
+        """How an intact copy is recognised."""
         if not self.not_pinned:
             return "SHA-256"
         if len(self.not_pinned) == len(self.wanted):
@@ -139,7 +130,7 @@ class Model:
         """Where a download comes from; empty where there is no such place."""
         if self.hub is not None:
             return f"{self.hub.repo}@{self.hub.revision}"
-        return (self.downloadable and self.downloadable.url) or ""
+        return next((file.url for file in self.wanted if file.url), "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +196,7 @@ def locate(name: str, weights_dir: str | Path | None = None) -> Path:
             ships with closefit.
 
     Raises:
-        WeightsMissingError: It is nowhere.
+        WeightsMissingError: There is no copy.
         WeightsDamagedError: It is there, but cannot be used.
     """
     copy = inspect(get(name), weights_dir)
@@ -220,7 +211,7 @@ def locate(name: str, weights_dir: str | Path | None = None) -> Path:
 
 
 def missing_error(names: Iterable[str], weights_dir: str | Path | None) -> WeightsMissingError:
-    """Say where the models were looked for and how to get them."""
+    """Return the error that names the folders searched and how to get the models."""
     models = [get(name) for name in names]
     places = [" or ".join(f"`{place}`" for place in model.places) for model in models]
     wanted = [f"{place} (for {model.purpose})" for place, model in zip(places, models, strict=True)]
@@ -233,7 +224,7 @@ def missing_error(names: Iterable[str], weights_dir: str | Path | None) -> Weigh
 
 
 def obtain_hint(*models: Model) -> str:
-    """How to get `models`."""
+    """Return how to get `models`, as a hint."""
     hints = [model.obtain for model in models if model.obtain is not None]
     fetched = [model.name for model in models if model.obtain is None]
     if fetched:
@@ -309,7 +300,7 @@ def _snapshot_problem(folder: Path) -> str | None:
 
 
 def identity(name: str, weights_dir: str | Path | None = None) -> str | None:
-    """Return what tells this copy of model `name` from others, or None where there is none."""
+    """Return the hashes of this copy of model `name`, or None if there is no copy."""
     path = find(name, weights_dir)
     if path is None:
         return None
@@ -343,7 +334,7 @@ def track_models(settings: TrackConfig, device: str) -> tuple[str, ...]:
 
 
 def default_downloads() -> tuple[str, ...]:
-    """Return the manifest names of what a run can use and closefit may fetch by itself."""
+    """Return the manifest names of the models that a run can use and closefit can fetch."""
     return tuple(
         model.name
         for model in manifest().values()
@@ -352,7 +343,7 @@ def default_downloads() -> tuple[str, ...]:
 
 
 def describe(model: Model, weights_dir: str | Path | None = None) -> dict[str, Any]:
-    """Return what a list of models says about this one, ready for JSON."""
+    """Return this model's entry in the list of models, ready for JSON."""
     copy = inspect(model, weights_dir)
     return {
         "model": model.name,
