@@ -1,7 +1,7 @@
 """Downloads one file over HTTP, resumes it after a break, and bounds its size and time.
 
 `requests` supplies connections, proxies and certificates. docs/downloads.md lists what pooch and
-huggingface_hub lack of the rest.
+huggingface_hub do, and what they lack.
 """
 
 import os
