@@ -1,4 +1,4 @@
-"""Looks at the machine and says what works, what is missing and how to get it."""
+"""Checks the machine: what works, what is missing and how to get it."""
 
 import importlib.util
 import os
@@ -195,7 +195,7 @@ def _disk() -> Check:
 
 
 def _weights_folder(weights_dir: str | None) -> Check:
-    """Whether what is still to be fetched has room."""
+    """Check that the models that are still to be fetched have room."""
     folder = Path(weights_dir) if weights_dir else weights.user_folder()
     missing = [
         model
@@ -236,7 +236,7 @@ def _body(weights_dir: str | None) -> Check:
 
 
 def _is_default(model: Model) -> bool:
-    """Tell what a run can use from larger variants that the user asks for by name."""
+    """Return whether a run uses it without being asked for it by name, unlike larger variants."""
     shipped = model.obtain is not None
     return model.name not in BODIES and (bool(model.backends) or model.optional or shipped)
 
@@ -259,7 +259,7 @@ def _model(model: Model, weights_dir: str | None) -> Check:
 
 
 def _licences(weights_dir: str | None) -> Check:
-    """Whose terms apply to what is here."""
+    """List the licences of what is here."""
     used: dict[str, list[str]] = {}
     for model in weights.manifest().values():
         if weights.find(model.name, weights_dir) is not None:

@@ -16,7 +16,7 @@ def download_weights(
         typer.Argument(metavar="[NAME]...", help="Models; default: all that the presets need."),
     ] = None,
     list_only: Annotated[
-        bool, typer.Option("--list", help="Say what there is and what is here; fetch nothing.")
+        bool, typer.Option("--list", help="List all models and their state; fetch nothing.")
     ] = False,
     source: Annotated[
         str | None,
@@ -25,7 +25,7 @@ def download_weights(
     weights: options.WeightsDir = None,
     as_json: options.Json = False,
 ) -> None:
-    """Fetch model files, check them, and say under which licence they come."""
+    """Fetch model files, check them, and show their licences."""
     from closefit.models import downloads
     from closefit.models import weights as registry
 
@@ -96,7 +96,7 @@ def _show_models(console: Console, weights: str | None, as_json: bool) -> None:
 
 
 def _explain_what_is_missing(console: Console, weights: str | None) -> None:
-    """Say what to know about models that only the user can get."""
+    """Explain models that only the user can get."""
     from closefit.models import weights as registry
 
     for model in registry.manifest().values():

@@ -329,7 +329,7 @@ class Transfer:
             raise self._failure(f"the server answers {status}")
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise _PassingError("a web page came instead of the file (is there a login or proxy?)")
-        start, total = (0, _content_length(response)) if status == 200 else _content_range(response)
+        start, total = _extent(response)
         if start not in (0, offset):
             raise _PassingError(f"the server sends from byte {start} instead of {offset}")
         if size is not None and total not in (None, size):
@@ -383,13 +383,11 @@ def _number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
 
 
-def _content_length(response: Any) -> int | None:
-    encoded = response.headers.get("Content-Encoding", "identity") != "identity"
-    return None if encoded else _number(response.headers.get("Content-Length", ""))
-
-
-def _content_range(response: Any) -> tuple[int, int | None]:
-    """Return the first byte and the whole size from `bytes 5-9/10` or `bytes 5-9/*`."""
+def _extent(response: Any) -> tuple[int, int | None]:
+    """Return the first byte that an answer holds and the size of the whole file, if stated."""
+    if response.status_code == 200:
+        encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+        return 0, None if encoded else _number(response.headers.get("Content-Length", ""))
     text = response.headers.get("Content-Range", "")
     match = re.fullmatch(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15}|\*)", text)
     if match is None:
