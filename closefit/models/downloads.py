@@ -100,7 +100,7 @@ def _make(folder: Path) -> None:
 
 
 def _require_space(models: Sequence[Model], folder: Path) -> None:
-    parts = (path for model in models for path in _private(model, folder).rglob("*"))
+    parts = [_collected(model, folder) / file.name for model in models for file in model.wanted]
     arrived = sum(path.lstat().st_size for path in parts if path.is_file())
     needed = sum(model.size or 0 for model in models) - arrived + SPARE_BYTES
     free = shutil.disk_usage(folder).free

@@ -245,7 +245,7 @@ def inspect_at(model: Model, path: Path) -> Copy:
     A file has to be the publisher's own. A folder may hold weights of the user's own training under
     the same names; it has to be complete and intact.
     """
-    if not path.is_dir():
+    if model.hub is None:
         expected = next(file for file in model.files if file.name == path.name)
         problem = file_problem(expected, path)
         return Copy(state="damaged" if problem else "here", path=path, problem=problem or "")

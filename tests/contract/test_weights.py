@@ -1,6 +1,8 @@
 """Model files: the manifest, where they are looked for, and what damaged ones do."""
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -135,6 +137,15 @@ def test_damaged_weights_are_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(WeightsDamagedError, match=r"tiny\.bin` is damaged") as error:
         weights.locate("tiny", tmp_path)
     assert error.value.hint.startswith("delete it, then run")
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_not_a_file_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """Reading a pipe would never end."""
+    make(tmp_path / "tiny.bin")
+    with pytest.raises(WeightsDamagedError, match="it is not a file"):
+        weights.locate("tiny", tmp_path)
 
 
 @pytest.mark.usefixtures("model")
