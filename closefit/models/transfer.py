@@ -25,7 +25,7 @@ from closefit.models.weights import Model, ModelFile
 CHUNK_BYTES = 1 << 18
 CHUNKS_AHEAD = 8
 MAX_BYTES = 2_000_000_000
-"""Largest file whose size neither the manifest nor the server states."""
+"""Limit for a file whose size the manifest does not state."""
 
 MIN_BYTES_PER_S = 1000
 MIN_PROGRESS_BYTES = 1 << 16
