@@ -58,7 +58,9 @@ def check_certificates(source: str | None) -> None:
         return
     path = Path(os.environ[name])
     try:
-        ssl.create_default_context(**{"capath" if path.is_dir() else "cafile": str(path)})
+        ssl.create_default_context().load_verify_locations(
+            **{"capath" if path.is_dir() else "cafile": str(path)}
+        )
     except OSError as error:
         raise ConfigError(
             f"{name} is `{path}`, but there are no certificates",
@@ -99,7 +101,9 @@ def bring(source: str | None, delivery: Delivery) -> tuple[ModelFile, ...]:
     if source is None:
         return _from_publisher(delivery)
     alternatives = [model.hub.files] if model.hub else [(file,) for file in model.files]
-    bases = _web_bases(source, model) if _is_web(source) else _folder_bases(source, model)
+    bases: Sequence[str | Path] = (
+        _web_bases(source, model) if _is_web(source) else _folder_bases(source, model)
+    )
     absent: dict[str, None] = {}
     for base, files in product(bases, alternatives):
         missing = _first_missing(files, base, delivery)
