@@ -1,7 +1,8 @@
 """Values from files of other tools: read once into numbers of a known kind, shape and range.
 
-Everything that cannot be used ends in a `RefusedError`, which holds one clause about the problem.
-Each entry point turns it into an error for the user with `refusals_as`.
+Everything that cannot be used ends in a `RefusedError`, which holds one clause about the problem;
+functions that read or check a file can all raise it. Each entry point turns it into an error for
+the user with `refusals_as`.
 """
 
 import math
@@ -110,9 +111,6 @@ def numbers(
         shape: Size of each axis; None stands for any size.
         limit: Largest absolute value.
         unknown: Whether null and NaN are allowed; both become NaN.
-
-    Raises:
-        RefusedError: It is something else.
     """
     if isinstance(value, np.ndarray | np.generic):
         found = np.asarray(value)
@@ -163,11 +161,7 @@ def _from_lists(value: object, name: str, depth: int) -> np.ndarray:
 def whole_numbers(
     value: object, name: str, *shape: int | None, low: int = 0, high: int = MAX_WHOLE
 ) -> np.ndarray:
-    """Return an array or nested lists as int64 between `low` and `high`.
-
-    Raises:
-        RefusedError: It is something else.
-    """
+    """Return an array or nested lists as int64 between `low` and `high`."""
     given = numbers(value, name, *shape, limit=math.inf)
     wrong = (given != np.floor(given)) | (given < low) | (given > high)
     if wrong.any():
@@ -176,11 +170,7 @@ def whole_numbers(
 
 
 def whole_number(value: object, name: str, low: int = 0, high: int = MAX_WHOLE) -> int:
-    """Return one whole number between `low` and `high`; a list of one counts as that one.
-
-    Raises:
-        RefusedError: It is something else.
-    """
+    """Return one whole number between `low` and `high`; a list of one counts as that one."""
     given = _single(value)
     fits = type(given) in (int, float) and low <= given <= high and given == int(given)
     if not fits:
@@ -189,11 +179,7 @@ def whole_number(value: object, name: str, low: int = 0, high: int = MAX_WHOLE) 
 
 
 def number(value: object, name: str, low: float, high: float) -> float:
-    """Return one number between `low` and `high`; a list of one counts as that one.
-
-    Raises:
-        RefusedError: It is something else.
-    """
+    """Return one number between `low` and `high`; a list of one counts as that one."""
     given = _single(value)
     if type(given) not in (int, float) or not low <= given <= high:
         refuse(f"`{name}` is `{shown(given)}`, which is not a number from {low:g} to {high:g}")

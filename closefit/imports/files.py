@@ -40,11 +40,7 @@ HEADERS = {
 
 
 def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
-    """Return the content of a file.
-
-    Raises:
-        RefusedError: It cannot be read, or is larger than `limit`.
-    """
+    """Return the content of a file."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size

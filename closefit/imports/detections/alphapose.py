@@ -13,11 +13,7 @@ from closefit.imports.detections.listed import Listed, finish
 
 
 def read_people(people: Sequence[Entry], frames: FrameRange) -> Imported:
-    """Read people with names of pictures such as `12.jpg`, which count from 0 in videos.
-
-    Raises:
-        RefusedError: It does not follow the format or does not belong to the video.
-    """
+    """Read people with names of pictures such as `12.jpg`, which count from 0 in videos."""
     number = [number_in(entry["image_id"]) for entry in people]
     if None in number:
         name = shown(people[number.index(None)]["image_id"])

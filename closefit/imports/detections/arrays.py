@@ -33,11 +33,7 @@ NUM_KEYPOINTS = 17
 
 
 def read_arrays(arrays: Npz, frames: FrameRange) -> Imported:
-    """Read the detections of two people. Their order is a first guess: it may change by mistake.
-
-    Raises:
-        RefusedError: It does not follow the format or does not belong to this video.
-    """
+    """Read the detections of two people. Their order is a first guess: it may change by mistake."""
     boxes, keypoints = _people(arrays)
     with arrays.stored(MASKS) as packed:
         height, width = _mask_size(arrays, len(boxes), packed)

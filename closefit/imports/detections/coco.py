@@ -20,22 +20,14 @@ PERSON = 1
 
 
 def read_results(listed: Sequence[Entry], frames: FrameRange) -> Imported:
-    """Read a list of results whose `image_id` are frame numbers.
-
-    Raises:
-        RefusedError: It does not follow the format or does not belong to the video.
-    """
+    """Read a list of results whose `image_id` are frame numbers."""
     people = _of_category(listed, PERSON)
     ids = [whole_number(entry.get("image_id"), "image_id", low=-1) for entry in people]
     return _read(people, frames.of_some_frames(np.array(ids), usual_first=0).tolist(), frames)
 
 
 def read_annotations(content: Entry, frames: FrameRange) -> Imported:
-    """Read a file with `images`, `annotations` and, where it has them, `categories`.
-
-    Raises:
-        RefusedError: It does not follow the format or does not belong to the video.
-    """
+    """Read a file with `images`, `annotations` and, where it has them, `categories`."""
     images, annotations = (entries_of(content.get(k), f"`{k}`") for k in ("images", "annotations"))
     for key, listed in (("images", images), ("annotations", annotations)):
         if not listed:

@@ -18,11 +18,7 @@ FLAG_CONFIDENCE = (0.0, 0.5, 1.0)
 
 
 def entries_of(value: Any, what: str) -> list[Entry]:
-    """Return a list of JSON objects.
-
-    Raises:
-        RefusedError: It is something else.
-    """
+    """Return a list of JSON objects."""
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         refuse(f"it has no list {what}")
     return value

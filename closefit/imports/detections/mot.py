@@ -22,11 +22,7 @@ PERSON = 1
 
 
 def read_rows(path: Path, frames: FrameRange) -> Imported:
-    """Read boxes and the numbers of people.
-
-    Raises:
-        RefusedError: It does not follow the format or does not belong to the video.
-    """
+    """Read boxes and the numbers of people."""
     lines = (line.strip() for line in read_text(path).splitlines())
     rows = np.array([_row(place, line) for place, line in enumerate(lines, start=1) if line])
     _check_sequence(path, frames)

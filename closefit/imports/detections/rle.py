@@ -9,11 +9,7 @@ from closefit.imports.checks import refuse, shown, whole_numbers
 
 
 def size_of(encoded: Any) -> tuple[int, int]:
-    """Return height and width of `{"size": [height, width], "counts": ...}`.
-
-    Raises:
-        RefusedError: It has none.
-    """
+    """Return height and width of `{"size": [height, width], "counts": ...}`."""
     if not isinstance(encoded, dict) or not {"size", "counts"} <= encoded.keys():
         refuse("it has a mask that is not run-length encoded (`size`, `counts`)")
     size = encoded["size"]
@@ -29,9 +25,6 @@ def decode(encoded: Any, size: tuple[int, int]) -> Bool[np.ndarray, "height widt
     Args:
         encoded: `counts` is a list of run lengths, or the text into which COCO's tools compress it.
         size: Its `size_of`, which the caller has found reasonable.
-
-    Raises:
-        RefusedError: It is no mask.
     """
     (height, width), counts = size, encoded["counts"]
     is_text = isinstance(counts, str)

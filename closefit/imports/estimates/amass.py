@@ -33,11 +33,7 @@ def is_result(content: object) -> bool:
 
 
 def read(content: Mapping[str, Any], video: VideoInfo) -> PersonEstimates:
-    """Read the person of a file.
-
-    Raises:
-        RefusedError: It is not as documented.
-    """
+    """Read the person of a file."""
     rotations = from_axis_angle(entry(content, "poses"), "poses")
     key = "mocap_frame_rate" if "mocap_frame_rate" in content else "mocap_framerate"
     fps = number(entry(content, key), key, *RATES_FPS)

@@ -36,11 +36,7 @@ def is_result(content: object) -> bool:
 
 
 def read(content: Mapping[str, Any], video: VideoInfo) -> PersonEstimates:
-    """Read the person of a loaded result.
-
-    Raises:
-        RefusedError: It is not as documented.
-    """
+    """Read the person of a loaded result."""
     body = entry(content, "smpl_params_incam")
     orient = numbers(entry(body, "global_orient"), "global_orient", None, 3)
     frames = len(orient)

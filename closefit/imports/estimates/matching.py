@@ -148,47 +148,24 @@ def best_paths(misfit: Float[np.ndarray, "frame track person"]) -> Int[np.ndarra
     frames, tracks, _ = misfit.shape
     none = np.where((misfit > 0).any(axis=1, keepdims=True), NOBODY_MISFIT, 0.0)
     local = np.concatenate([misfit, none], axis=1)  # the last column is "no track"
-    states = np.arange(tracks + 1)
-    shared = (states[:, None] == states[None]) & (states[:, None] < tracks)
-    origin = np.zeros((frames, tracks + 1, tracks + 1), dtype=np.int32)
-    total = np.zeros((tracks + 1, tracks + 1))
+    first, second = np.divmod(np.arange((tracks + 1) ** 2), tracks + 1)
+    allowed = (first != second) | (first == tracks)
+    first, second = first[allowed], second[allowed]
+    change = (first[:, None] != first).astype(np.float64) + (second[:, None] != second)
+    total = np.zeros(len(first))
+    origin = np.zeros((frames, len(first)), dtype=np.int64)
     for frame in range(frames):
         if frame:
-            total, origin[frame] = _step(total)
-        total = total + local[frame, :, :1] + local[frame, None, :, 1]
-        total[shared] = np.inf
-    flat = int(total.argmin())
+            ways = total[:, None] + CHANGE_MISFIT * change
+            origin[frame] = ways.argmin(axis=0)
+            total = ways.min(axis=0)
+        total = total + local[frame, first, 0] + local[frame, second, 1]
+    state = int(total.argmin())
     paths = np.empty((frames, 2), dtype=np.int64)
     for frame in reversed(range(frames)):
-        paths[frame] = divmod(flat, tracks + 1)
-        flat = int(origin[frame].ravel()[flat])
+        paths[frame] = first[state], second[state]
+        state = int(origin[frame, state])
     return np.where(paths == tracks, -1, paths)
-
-
-def _step(total: Float[np.ndarray, "state state"]) -> tuple[np.ndarray, np.ndarray]:
-    """Cheapest way into each pair of states, and the flat index of the pair it comes from."""
-    size = len(total)
-    index = np.arange(size * size).reshape(size, size)
-    row, column = total.argmin(axis=1), total.argmin(axis=0)
-    every = np.arange(size)
-    ways = np.stack(
-        [
-            total,
-            np.broadcast_to(total[column, every] + CHANGE_MISFIT, total.shape),
-            np.broadcast_to((total[every, row] + CHANGE_MISFIT)[:, None], total.shape),
-            np.full_like(total, total.min() + 2.0 * CHANGE_MISFIT),
-        ]
-    )
-    origins = np.stack(
-        [
-            index,
-            np.broadcast_to(index[column, every], total.shape),
-            np.broadcast_to(index[every, row][:, None], total.shape),
-            np.full_like(index, total.argmin()),
-        ]
-    )
-    best = ways.argmin(axis=0)[None]
-    return np.take_along_axis(ways, best, 0)[0], np.take_along_axis(origins, best, 0)[0]
 
 
 def in_our_camera(pair: PersonEstimates, targets: KeypointTargets) -> PersonEstimates:

@@ -49,11 +49,7 @@ def is_result(content: object) -> bool:
 
 
 def read(content: Mapping[Any, Any], video: VideoInfo) -> PersonEstimates:
-    """Read the people of an unpickled result.
-
-    Raises:
-        RefusedError: It is not as documented.
-    """
+    """Read the people of an unpickled result."""
     by_id: dict[int, dict[int, Detection]] = defaultdict(dict)
     for frame in content.values():
         number = whole_number(entry(frame, "time"), "time", high=MAX_FRAME)

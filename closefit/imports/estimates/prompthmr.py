@@ -41,11 +41,7 @@ def is_result(content: object) -> bool:
 
 
 def read(content: Mapping[str, Any], video: VideoInfo) -> PersonEstimates:
-    """Read the people of an unpickled result.
-
-    Raises:
-        RefusedError: It is not as documented.
-    """
+    """Read the people of an unpickled result."""
     camera = entry(content, "camera")
     focal_px = number(entry(camera, "img_focal"), "img_focal", 1.0, 1e6)
     centre = entry(camera, "img_center")

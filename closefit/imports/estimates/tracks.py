@@ -45,11 +45,7 @@ class PersonTrack:
 
 
 def frame_numbers(value: object, name: str) -> Int[np.ndarray, " frame"]:
-    """Return frame numbers of the file: whole, from 0, each once.
-
-    Raises:
-        RefusedError: They are something else.
-    """
+    """Return frame numbers of the file: whole, from 0, each once."""
     frames = whole_numbers(value, name, None, high=MAX_FRAME)
     if len(frames) == 0:
         refuse(f"`{name}` is empty")
@@ -63,9 +59,6 @@ def from_axis_angle(poses: object, name: str) -> Float[np.ndarray, "frame 24 3 3
 
     Columns beyond SMPL's 24 joints, or beyond the shared ones where the pose is of SMPL-H or
     SMPL-X, are left out; joints that the pose lacks stay at rest.
-
-    Raises:
-        RefusedError: It is something else.
     """
     given = numbers(poses, name, None, None)
     joints = NUM_JOINTS if given.shape[1] == 3 * NUM_JOINTS else SHARED_JOINTS

@@ -38,11 +38,7 @@ def is_result(content: object) -> bool:
 
 
 def read(content: Mapping[Any, Any], video: VideoInfo) -> PersonEstimates:
-    """Read the people of an unpickled result.
-
-    Raises:
-        RefusedError: It is not as documented.
-    """
+    """Read the people of an unpickled result."""
     focal_px = math.hypot(video.width, video.height)
     tracks = [_track(str(key), person) for key, person in content.items()]
     return on_one_axis(tracks, intrinsics(video.width, video.height, focal_px), TOOL)
