@@ -23,6 +23,7 @@ from measuring import publish, table
 
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
+from closefit.body.pose import PairPose
 from closefit.body.skeleton import EVALUATION_JOINTS
 from closefit.config import InitConfig
 from closefit.evaluation.metrics import interaction_error, mpjpe, pa_mpjpe
@@ -38,7 +39,6 @@ from closefit.models.weights import PRIOR, locate
 from closefit.prior.loading import load_prior
 from closefit.prior.network import Denoiser
 from closefit.prior.objective import GeometryOf
-from closefit.prior.state import PairPose
 from closefit.storage.hashing import sha256_of
 
 CASES = ("seen", "hidden", "unseen")
@@ -129,40 +129,40 @@ def make_clip(
     betas = torch.as_tensor(np.asarray(shards.betas[clip])).expand(len(pelvis), 2, 10)
     world = PairPose(matrix_from_6d(columns)[None], betas[None], pelvis[None])
     pose, cameras = film(world, CameraRanges(stature_share=(0.45, 0.8)), generator)
-    rays = detect(pose, GeometryOf(body)(pose), cameras, DetectorRanges(clean_probability=0.0),
+    keypoints = detect(pose, GeometryOf(body)(pose), cameras, DetectorRanges(clean_probability=0.0),
                   generator)[0]  # fmt: skip
     masked = np.zeros(len(pelvis), bool)
     if case == "hidden":
         quarter = len(pelvis) // 4
         masked[quarter : 3 * quarter] = True
         hidden = torch.rand(17, generator=generator).argsort() < 11
-        rays[quarter : 3 * quarter, 0, hidden] = 0.0
+        keypoints[quarter : 3 * quarter, 0, hidden] = 0.0
     elif case == "unseen":
         masked[:] = True
-        rays[:, 0] = 0.0
+        keypoints[:, 0] = 0.0
     truth = PairPose(pose.rotations[0], pose.betas[0], pose.pelvis_m[0])
-    return truth, targets_of(rays, float(cameras.focal[0]), float(cameras.aspect[0])), masked
+    return truth, targets_of(keypoints, float(cameras.focal[0]), float(cameras.aspect[0])), masked
 
 
-def targets_of(rays: torch.Tensor, focal: float, aspect: float) -> KeypointTargets:
+def targets_of(keypoints: torch.Tensor, focal: float, aspect: float) -> KeypointTargets:
     """Rays as fit targets of a 720 px high video."""
     K = torch.tensor([[focal * HEIGHT_PX, 0.0, 0.5 * aspect * HEIGHT_PX],
                       [0.0, focal * HEIGHT_PX, 0.5 * HEIGHT_PX], [0.0, 0.0, 1.0]])  # fmt: skip
-    points = rays[..., :2] * K[0, 0] + K[:2, 2]
-    weight = torch.where(rays[..., 2] >= MIN_CONFIDENCE, rays[..., 2], 0.0)
+    points = keypoints[..., :2] * K[0, 0] + K[:2, 2]
+    weight = torch.where(keypoints[..., 2] >= MIN_CONFIDENCE, keypoints[..., 2], 0.0)
     shown = torch.where(weight[..., None] > 0, points, torch.nan)[..., 1]
     spread = (
         torch.nan_to_num(shown, nan=-1e9).amax(-1) - torch.nan_to_num(shown, nan=1e9).amin(-1)
     ).clamp_min(0.0)
-    height = spread.quantile(0.8, dim=0).clamp_min(60.0).expand(len(rays), 2)
+    height = spread.quantile(0.8, dim=0).clamp_min(60.0).expand(len(keypoints), 2)
     return KeypointTargets(
         points_px=torch.where(weight[..., None] > 0, points, 0.0),
         weight=weight,
         sigma_px=NOISE_PER_HEIGHT * height + MIN_NOISE_PX,
         height_px=height,
-        landmarks_m=torch.zeros(len(rays), 2, 0, 4),
+        landmarks_m=torch.zeros(len(keypoints), 2, 0, 4),
         seen=(weight > 0).sum(-1) >= 4,
-        K=K.expand(len(rays), 3, 3),
+        K=K.expand(len(keypoints), 3, 3),
         fps=30.0,
         set_name="coco17",
     )
