@@ -190,7 +190,7 @@ def test_verbose_shows_where_an_error_comes_from(
     stub_stages.track.fails_with = errors.NobodyError("nobody", hint="somebody")
     result = invoke("run", stub_clip, "--out", out, "-v")
     assert "Traceback" in result.stderr
-    assert "INFO closefit.pipeline: track: missing" in result.stderr
+    assert "INFO closefit.pipeline.runner: track: missing" in result.stderr
 
 
 def test_an_interrupt_says_how_to_go_on(
@@ -267,7 +267,7 @@ def test_two_processes_cannot_share_a_folder(
     finished: Path,
 ) -> None:
     script = (
-        "import sys, pathlib; from closefit.workspace import Workspace\n"
+        "import sys, pathlib; from closefit.storage.workspace import Workspace\n"
         f"with Workspace(pathlib.Path({str(finished)!r})).locked():\n"
         "    print('locked', flush=True); sys.stdin.read()\n"
     )

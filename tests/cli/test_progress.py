@@ -26,7 +26,7 @@ def test_without_a_terminal_a_line_per_file_and_per_tenth(capsys) -> None:
 
 def test_on_a_terminal_a_bar_per_file_in_bytes() -> None:
     script = (
-        "from closefit.console import Console\n"
+        "from closefit.cli.console import Console\n"
         "from closefit.events import ALL_FILES, Transferred\n"
         "with Console().progress() as emit:\n"
         "    emit(Transferred('a.bin', 3_000_000, 10_000_000))\n"

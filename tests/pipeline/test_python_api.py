@@ -89,9 +89,8 @@ def test_the_arguments_are_the_options_of_the_command() -> None:
 @pytest.mark.parametrize(
     ("arguments", "setting"),
     [
-        ({"fov": 50}, ("camera.fov_deg", 50.0)),
-        ({"set": {"camera.fov_deg": 41}, "fov": 42}, ("camera.fov_deg", 42.0)),
-        ({"observations": "a.json"}, ("track.observations", [str(Path.cwd() / "a.json")])),
+        ({"fov": 50.0}, ("camera.fov_deg", 50.0)),
+        ({"set": {"camera.fov_deg": 41}, "fov": 42.0}, ("camera.fov_deg", 42.0)),
         ({"set": {"track.people": None}}, ("track.people", None)),
         ({"preset": "draft"}, ("preset", "draft")),
     ],
@@ -100,12 +99,11 @@ def test_the_arguments_are_the_options_of_the_command() -> None:
 def test_arguments_become_settings(
     stub_clip: Path, tmp_path: Path, arguments, setting: tuple[str, object]
 ) -> None:
-    if "observations" in arguments:
-        (tmp_path / "a.json").write_text("{}")
-        arguments = {"observations": tmp_path / "a.json"}
-        setting = ("track.observations", [str(tmp_path / "a.json")])
-    result = closefit.run(stub_clip, tmp_path / "out", device="cpu", **arguments)
+    file = tmp_path / "a.json"
+    file.write_text("{}")
+    result = closefit.run(stub_clip, tmp_path / "out", device="cpu", observations=file, **arguments)
     assert result.run["settings"][setting[0]] == setting[1]
+    assert result.run["settings"]["track.observations"] == [str(file)]
 
 
 def test_errors_are_the_documented_ones(stub_clip: Path, tmp_path: Path) -> None:
