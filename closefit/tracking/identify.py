@@ -22,7 +22,7 @@ from closefit.tracking.detections import box_iou
 from closefit.tracking.pair import Columns, Pair, swap
 from closefit.tracking.pair_search import choose_pair, columns_of, require_pair
 from closefit.tracking.repair import IdentifiedPair, repair
-from closefit.tracking.swaps import Constraints, find_swapped
+from closefit.tracking.swaps import SwapConstraints, find_swapped
 
 SAME_BOX = 0.4
 """A drawn box is that of the detection that overlaps it at least this much (IoU)."""
@@ -77,7 +77,7 @@ class _Question(NamedTuple):
 
     people: DetectedPeople
     columns: Columns
-    known: Constraints
+    known: SwapConstraints
 
 
 def identify(
@@ -136,7 +136,7 @@ def _as_detected(crowd: _Crowd, user: UserInput) -> tuple[_Question, Columns]:
         )
         columns = _columns(crowd, unchanged)
     require_pair(columns >= 0, crowd.fps, user.video)
-    known = Constraints.none(len(columns), trusted=user.identities_known)
+    known = SwapConstraints.none(len(columns), trusted=user.identities_known)
     answer = _answer(_Question(people, columns, known), crowd.fps)
     is_reversed = _is_reversed(crowd, answer)
     known = replace(known, reversed=is_reversed)
@@ -146,8 +146,8 @@ def _as_detected(crowd: _Crowd, user: UserInput) -> tuple[_Question, Columns]:
 def _as_corrected(crowd: _Crowd, user: UserInput, before: Columns) -> _Question:
     """The question with corrections; `before` is the answer to the one without."""
     corrections = user.corrections
-    known = Constraints.none(len(before), trusted=user.identities_known)
-    swaps = Constraints.none(len(before), corrections.swaps)
+    known = SwapConstraints.none(len(before), trusted=user.identities_known)
+    swaps = SwapConstraints.none(len(before), corrections.swaps)
     edited = _edit(crowd.people, corrections, swap(before, swaps.after_swaps))
     columns = _columns(crowd, edited)
     _require_corrected_pair(columns >= 0, crowd.fps, user)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from closefit.tracking.gaps import fill_gaps
 from closefit.tracking.joints import doubt_jumps, own_probability, swap_back_limbs
 from closefit.tracking.pair import Pair, usual_height_px
-from closefit.tracking.swaps import Constraints, find_swapped
+from closefit.tracking.swaps import SwapConstraints, find_swapped
 
 DOUBTFUL = 0.97
 """A person with a lower identity confidence in a frame is listed as doubtful.
@@ -48,7 +48,7 @@ def repair(
     time_s: Float[np.ndarray, " frame"],
     fps: float,
     max_gap_s: float,
-    known: Constraints | None = None,
+    known: SwapConstraints | None = None,
     dropped: Bool[np.ndarray, "frame person"] | None = None,
 ) -> IdentifiedPair:
     """Undo swapped identities and limbs, doubt keypoints that jump, fill short gaps.

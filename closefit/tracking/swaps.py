@@ -62,7 +62,7 @@ Costs = Float[np.ndarray, "frame state choice"]
 
 
 @dataclass(frozen=True, eq=False)
-class Constraints:
+class SwapConstraints:
     """What the user or an import states about the two people.
 
     Attributes:
@@ -80,14 +80,14 @@ class Constraints:
     @classmethod
     def none(
         cls, frames: int, swaps: Iterable[int] = (), *, trusted: bool = False
-    ) -> "Constraints":
+    ) -> "SwapConstraints":
         """Nothing is stated except swaps from these frames on."""
         swap_starts = np.zeros(frames, dtype=bool)
         swap_starts[list(swaps)] = True
         return cls(np.full(frames, -1), swap_starts, trusted=trusted)
 
-    def at(self, frames: Int[np.ndarray, " chosen"]) -> "Constraints":
-        """Constraints for some of the frames."""
+    def at(self, frames: Int[np.ndarray, " chosen"]) -> "SwapConstraints":
+        """SwapConstraints for some of the frames."""
         starts = np.diff(self.after_swaps[frames].astype(int), prepend=0) != 0
         return replace(self, order=self.order[frames], swap_starts=starts)
 
@@ -98,7 +98,7 @@ class Constraints:
 
 
 def find_swapped(
-    pair: Pair, fps: float, known: Constraints | None = None
+    pair: Pair, fps: float, known: SwapConstraints | None = None
 ) -> tuple[Bool[np.ndarray, " frame"], Float[np.ndarray, " frame"]]:
     """Find the frames in which the two people are swapped.
 
@@ -112,7 +112,7 @@ def find_swapped(
         probability per frame that, after this, each person is the one of that number in the
         constrained frames, or else in the frame where the two are farthest apart.
     """
-    known = known or Constraints.none(len(pair.boxes_xyxy))
+    known = known or SwapConstraints.none(len(pair.boxes_xyxy))
     stated = known.after_swaps ^ known.reversed
     # Frames without detections hold no information; the search skips them.
     frames = np.flatnonzero(pair.seen.any(axis=1))
@@ -125,7 +125,7 @@ def find_swapped(
 
 
 def _solve(
-    pair: Pair, frames: Int[np.ndarray, " frame"], fps: float, known: Constraints
+    pair: Pair, frames: Int[np.ndarray, " frame"], fps: float, known: SwapConstraints
 ) -> tuple[Bool[np.ndarray, " frame"], Float[np.ndarray, " frame"]]:
     """As `find_swapped`, before swaps; `frames` are the numbers of the frames in the clip."""
     costs = _motion_costs(pair, frames, fps)
@@ -310,7 +310,7 @@ def _cheapest(costs: Costs) -> Bool[np.ndarray, " frame"]:
 
 
 def _confidence(
-    costs: Costs, chosen: Bool[np.ndarray, " frame"], known: Constraints, clearest: int
+    costs: Costs, chosen: Bool[np.ndarray, " frame"], known: SwapConstraints, clearest: int
 ) -> Float[np.ndarray, " frame"]:
     """Probability of each frame's choice, from each swap of the user to the next.
 

@@ -38,7 +38,7 @@ class FilmedWindows:
 
 
 @dataclass(frozen=True, eq=False)
-class Minibatch:
+class TrainingBatch:
     """What one training step needs.
 
     Attributes:
@@ -94,7 +94,7 @@ def draw_minibatch(
     count: int,
     ranges: DataRanges,
     generator: torch.Generator,
-) -> Minibatch:
+) -> TrainingBatch:
     """Draw one minibatch on the CPU; it depends on the generator alone."""
     filmed = draw_windows(source, geometry_of, count, ranges, generator)
     frames = hidden_frames(count, WINDOW, ranges.masking, generator)
@@ -106,7 +106,7 @@ def draw_minibatch(
     nobody = ~(keypoints[..., 2] > 0).flatten(1).any(1)
     view = View.of(torch.where(nobody[:, None, None, None, None], filmed.keypoints, keypoints))
     also_state = torch.rand(count, 1, 1, generator=generator) < ranges.masking.state_probability
-    return Minibatch(
+    return TrainingBatch(
         state=encode(filmed.pose, view),
         conditions=Conditions.of(keypoints, view),
         view=view,

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
 from closefit.body.model import Body
-from closefit.learning.training.batches import DataRanges, Minibatch, draw_minibatch
+from closefit.learning.training.batches import DataRanges, TrainingBatch, draw_minibatch
 from closefit.learning.training.windows import WindowSource
 from closefit.prior.diffusion import diffuse
 from closefit.prior.network import Denoiser, NetworkConfig
@@ -142,7 +142,7 @@ class Trainer:
         self.step += 1
         return {name: float(term.detach()) for name, term in terms.items()}
 
-    def terms(self, network: Any, batch: Minibatch) -> dict[str, Float[Tensor, ""]]:
+    def terms(self, network: Any, batch: TrainingBatch) -> dict[str, Float[Tensor, ""]]:
         """All weighted terms of the loss on one minibatch."""
         average = self.average
         clean = average.normalise(batch.state).clamp(-FARTHEST_STD, FARTHEST_STD)
