@@ -355,4 +355,4 @@ def _probability(
         future = future - future.max()
     share = np.exp(both - logsumexp(both, axis=1, keepdims=True))
     kept, swapped = (share[:, choice == CHOICE].sum(axis=1) for choice in (0, 1))
-    return np.where(chosen, swapped, kept).clip(0.0, 1.0)
+    return np.asarray(np.where(chosen, swapped, kept).clip(0.0, 1.0))

@@ -75,4 +75,5 @@ def _iou(
     boxes: Float[np.ndarray, "frame 2 4"], others: Float[np.ndarray, "frame 2 4"]
 ) -> Float[np.ndarray, "frame 2"]:
     """Overlap of each box with its counterpart; 0 where either is unknown."""
-    return np.nan_to_num(box_iou(boxes[..., None, :], others[..., None, :])[..., 0, 0])
+    overlap = box_iou(boxes[..., None, :], others[..., None, :])[..., 0, 0]
+    return np.asarray(np.nan_to_num(overlap))
