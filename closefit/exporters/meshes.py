@@ -50,7 +50,7 @@ def write_meshes(
                 mesh = trimesh.Trimesh(points, faces, process=False)
                 content = mesh.export(file_type=file_format)
                 with atomic_write(folder / f"{frame:06}.{file_format}") as file:
-                    file.write(content.encode() if isinstance(content, str) else content)
+                    file.write(content if isinstance(content, bytes) else str(content).encode())
             on_frame(frame + 1, len(motion.transl))
 
 
