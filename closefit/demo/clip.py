@@ -16,12 +16,12 @@ from closefit.demo.dance import Dance, make_dance
 from closefit.demo.detections import VisiblePeople, simulate_detections
 from closefit.demo.filming import Shot, film
 from closefit.demo.room import Room
-from closefit.errors import OutputFolderError
 from closefit.geometry.camera import project
 from closefit.geometry.penetration import average_penetration_depth_mm, surface_gap
 from closefit.geometry.touching import CONTACT_M
 from closefit.models import weights
 from closefit.storage import artifacts
+from closefit.storage.workspace import create_writable
 
 FPS = 30.0
 MIN_OVERLAP_PX = 12
@@ -55,7 +55,7 @@ def make_clip(
         WeightsError: The free body is missing.
         OutputError: The files cannot be written.
     """
-    _create(folder)
+    create_writable(folder)
     clip = DemoClip(folder / "video.mp4", folder / "observations.npz", folder / "truth.npz")
     body = Body.load(weights.locate("closefit_body"))
     room = Room.create(*size)
@@ -79,16 +79,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _create(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputFolderError(
-            f"the folder `{folder}` cannot be created: {error.strerror}",
-            hint="choose another folder with --out",
-        ) from error
 
 
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:

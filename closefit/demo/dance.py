@@ -48,14 +48,7 @@ class Dance:
 
 
 def make_dance(body: Body, frames: int, fps: float, seed: int) -> Dance:
-    """Author the motion; `seed` changes the two people's shapes.
-
-    Args:
-        body: The body model.
-        frames: Length of the clip.
-        fps: Frames per second.
-        seed: Of the random shapes.
-    """
+    """Author the motion; `seed` changes the two people's shapes."""
     generator = torch.Generator().manual_seed(seed)
     betas = SHAPE_SPREAD * torch.randn(2, 10, generator=generator)
     hold = solve_hold(body, betas)

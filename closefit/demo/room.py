@@ -25,15 +25,7 @@ SHADOW_STRENGTH = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Room:
-    """A fixed camera in a room; the world frame is y up with the floor at y = 0.
-
-    Attributes:
-        K: Intrinsics with the tool's default field of view.
-        R_camera_world: Rotation from world axes to the camera's (OpenCV).
-        position_m: The camera in the world.
-        width: Image width in pixels.
-        height: Image height in pixels.
-    """
+    """A fixed camera in a room; the world frame is y up with the floor at y = 0."""
 
     K: Float[np.ndarray, "3 3"]
     R_camera_world: Float[np.ndarray, "3 3"]

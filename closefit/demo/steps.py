@@ -98,11 +98,7 @@ def reach_feet(
 ) -> Float[Tensor, "frame 24 3 3"]:
     """Return `rotations` with hips, knees and ankles set so that the soles stand on `feet`.
 
-    Args:
-        rotations: Local joint rotations; joint 0 maps the body frame to the world.
-        pelvis: Position of joint 0 in the world.
-        rest: The person's rest body.
-        feet: Where the soles are.
+    Joint 0, at `pelvis`, maps the body frame to the world.
     """
     reached = rotations.clone()
     root = rotations[:, 0]

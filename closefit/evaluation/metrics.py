@@ -27,14 +27,7 @@ PartContacts = Bool[np.ndarray, "frame part part"]
 def mpjpe(
     predicted: Points, truth: Points, valid: PersonFrames, hips: tuple[int, int] = (0, 1)
 ) -> float:
-    """Mean joint error after moving each person's hip midpoint onto the true one.
-
-    Args:
-        predicted: Joints in metres.
-        truth: The same joints of the truth.
-        valid: Person-frames that count.
-        hips: Indices of the two hips among the joints.
-    """
+    """Mean joint error after moving each person's hip midpoint onto the true one."""
     return mpvpe(predicted, truth, _midpoint(predicted, hips), _midpoint(truth, hips), valid)
 
 

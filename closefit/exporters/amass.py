@@ -34,12 +34,12 @@ def write_amass(
     smpl_betas: Float[np.ndarray, "10"] | None,
     fps: float,
 ) -> None:
-    """Write one person's motion.
+    """Write one person's motion in an upright y-up world, in metres, all or nothing.
 
     Args:
-        path: File to write, all or nothing.
-        rotations: Local joint rotations in an upright y-up world.
-        pelvis: Pelvis position in that world, in metres.
+        path: File to write.
+        rotations: Local joint rotations.
+        pelvis: Pelvis position.
         rest_pelvis: Pelvis of the body that the file describes, in its rest pose.
         smpl_betas: SMPL's shape; None for the free body, whose shape SMPL cannot express.
         fps: Frames per second.

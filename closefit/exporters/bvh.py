@@ -31,15 +31,7 @@ def write_bvh(
     pelvis: Float[np.ndarray, "frame 3"],
     fps: float,
 ) -> None:
-    """Write one person's motion.
-
-    Args:
-        path: File to write, all or nothing.
-        rest_joints: Joints of the shaped rest body.
-        rotations: Local joint rotations in an upright y-up world.
-        pelvis: Pelvis position in that world, in metres.
-        fps: Frames per second.
-    """
+    """Write one person's motion in an upright y-up world, in metres, all or nothing."""
     order = _file_order(0)
     angles = np.degrees(euler_zyx(rotations))[:, order].reshape(len(rotations), -1)
     rows = np.concatenate([pelvis, angles], axis=1)

@@ -24,7 +24,7 @@ NUM_PARTS = len(PART_NAMES)
 
 @dataclass(frozen=True, eq=False)
 class Contacts:
-    """Contact of two people over a stretch of frames; part axes are person 0's, then person 1's.
+    """Contact of two people over a range of frames; part axes are person 0's, then person 1's.
 
     Attributes:
         gap_m: Smallest distance between vertices of the two.
@@ -52,12 +52,9 @@ def find_contacts(
     faces: Int[Tensor, "face 3"],
     vertex_parts: Int[Tensor, " vertex"],
 ) -> Contacts:
-    """Measure the contact of two posed bodies in each frame.
+    """Measure the contact of two posed bodies (metres) in each frame.
 
-    Args:
-        vertices: Metres.
-        faces: Triangles of both bodies.
-        vertex_parts: Index into `PART_NAMES` of each vertex.
+    `vertex_parts` holds the index of each vertex' body part in `PART_NAMES`.
     """
     frames = len(vertices)
     parts = vertex_parts.cpu().numpy()
@@ -82,7 +79,7 @@ def find_contacts(
 
 
 def join(parts: list[Contacts]) -> Contacts:
-    """Put consecutive stretches together."""
+    """Put consecutive ranges together."""
     return Contacts(
         **{
             name: np.concatenate([getattr(part, name) for part in parts])
@@ -94,14 +91,7 @@ def join(parts: list[Contacts]) -> Contacts:
 def write_contacts(
     path: Path, contacts: Contacts, times_s: Float[np.ndarray, " frame"], fps: float
 ) -> None:
-    """Write the contacts as JSON; frames count from 0, ranges include both ends.
-
-    Args:
-        path: File to write, all or nothing.
-        contacts: Of the whole clip.
-        times_s: Time of each frame in the source video.
-        fps: Frames per second.
-    """
+    """Write the contacts of a clip as JSON; frames count from 0, ranges include both ends."""
     pairs = [
         _describe(contacts, first, second, times_s)
         for first, second in np.argwhere(np.isfinite(contacts.distance_m).any(axis=0)).tolist()

@@ -28,15 +28,7 @@ NEAR_M = 0.05
 
 @dataclass(frozen=True, eq=False)
 class SkinnedPerson:
-    """One person's skin in the shaped rest pose.
-
-    Attributes:
-        vertices: Metres.
-        faces: Counter-clockwise from outside.
-        colours: sRGB per vertex, 0 to 1.
-        weights: Skinning weights.
-        joints: Rest positions.
-    """
+    """One person's skin in the shaped rest pose: metres, colours in sRGB from 0 to 1."""
 
     vertices: Float[np.ndarray, "vertex 3"]
     faces: Int[np.ndarray, "face 3"]
@@ -47,13 +39,7 @@ class SkinnedPerson:
 
 @dataclass(frozen=True, eq=False)
 class SceneCamera:
-    """The camera of the source video.
-
-    Attributes:
-        T_scene_camera: From OpenCV camera axes to the scene.
-        fov_y_rad: Vertical field of view.
-        aspect: Width over height.
-    """
+    """The camera of the source video; `aspect` is width over height."""
 
     T_scene_camera: Float[np.ndarray, "4 4"]
     fov_y_rad: float
@@ -67,15 +53,7 @@ def write_glb(
     times_s: Float[np.ndarray, " frame"],
     camera: SceneCamera,
 ) -> None:
-    """Write both people and their motion.
-
-    Args:
-        path: File to write, all or nothing.
-        people: Both skins.
-        motion: Their motion in the scene.
-        times_s: Time of each frame; playback starts at the first.
-        camera: The camera of the source video.
-    """
+    """Write both people and their motion, all or nothing; playback starts at the first frame."""
     builder = _Builder()
     animation = gl.Animation(name="motion")
     clock = builder.add((times_s - times_s[0]).astype(np.float32), "SCALAR", bounds=True)

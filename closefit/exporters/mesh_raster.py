@@ -44,13 +44,8 @@ class MeshPainter:
     ) -> Picture:
         """Return `background` with bodies over it; nearer ones hide what is behind them.
 
-        Args:
-            background: Picture of this painter's size.
-            bodies: Vertices in any frame, for shading.
-            projected: Where they appear; triangles with a corner of nearness 0 are left out.
-            towards_light: Unit direction in the frame of `bodies`.
-            colours: RGB per body, 0 to 1.
-            opacity: Of the bodies, 0 to 1.
+        `bodies`, in any frame, and the direction of the light in that frame are for shading.
+        Triangles with a corner of nearness 0 are left out.
         """
         self._colour[:] = 0.0
         self._nearness[:] = 0.0
@@ -82,13 +77,7 @@ class MeshPainter:
 def _draw_mesh(points, shade, faces, colour, image, nearness):
     """Draw triangles that face the viewer: clockwise in an image whose y points down.
 
-    Args:
-        points: (vertex, 3) pixel x, y and nearness.
-        shade: (vertex,) brightness.
-        faces: (face, 3).
-        colour: (3,).
-        image: (height, width, 3) drawn into.
-        nearness: (height, width) z-buffer, 0 where nothing is.
+    Points are pixel x, y and nearness; the z-buffer `nearness` is 0 where nothing is drawn yet.
     """
     height, width = nearness.shape
     for face in faces:

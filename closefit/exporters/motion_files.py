@@ -19,18 +19,14 @@ from closefit.records import Motion
 from closefit.storage.workspace import NUM_PEOPLE, Workspace
 
 CHUNK_FRAMES = 32
-"""So many frames of posed meshes are in memory at once."""
+"""Number of frames whose posed meshes are in memory at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Footage:
-    """The pictures, real or imagined, that a motion belongs to.
+    """The pictures, real or imagined, of a motion.
 
-    Attributes:
-        time_s: Time of each frame.
-        fps: Frames per second.
-        size_wh: Width and height in pixels.
-        camera: Arrays of `motion.npz` about the camera beyond the intrinsics of the first frame.
+    `camera` holds arrays of `motion.npz` besides the intrinsics of the first frame.
     """
 
     time_s: Float[np.ndarray, " frame"]
@@ -52,7 +48,7 @@ def write_motion_files(
         workspace: Folder to write into.
         body: Body of the motion.
         motion: Both people in the camera frame.
-        footage: What the camera has seen.
+        footage: The pictures that belong to it.
         colours: Each person's skin, sRGB in 0 to 1; None: one plain colour each.
 
     Raises:

@@ -63,14 +63,9 @@ class OverlayScene:
 
 @dataclass(frozen=True, eq=False)
 class OverlayFrame:
-    """What changes from frame to frame.
+    """One frame: the input at panel size and both bodies in the camera frame.
 
-    Attributes:
-        number: Frame number in the clip, from 0.
-        image: Input at panel size.
-        vertices: Both bodies in the camera frame.
-        K: Intrinsics for source pixels.
-        valid: Whose pose rests on observations.
+    `K` is for source pixels; `valid` marks people whose pose rests on observations.
     """
 
     number: int

@@ -93,10 +93,7 @@ def expected_provenance(
 ) -> Provenance:
     """Return the provenance that `stage` would write now.
 
-    Args:
-        stage: The stage.
-        situation: Settings, video and folder.
-        recorded: Provenance of the existing result, when judging whether that is up to date.
+    `recorded` is that of the existing result, where its freshness is to be decided.
 
     Raises:
         ArtifactError: An input of the stage is missing, damaged or of another version.

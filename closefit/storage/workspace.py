@@ -88,26 +88,14 @@ class Workspace:
         return (self.motion, self.glb, self.contacts, self.overlay, *per_person)
 
     def create(self) -> None:
-        """Make the folders and prove that they can be written to.
+        """Make the folders and check that they can be written to.
 
         Raises:
             OutputFolderError: They cannot be made or written to.
             DiskFullError: Not even an empty file fits on the disk.
         """
-        try:
-            with disk_full_guard(self.root):
-                self.artifacts.mkdir(parents=True, exist_ok=True)
-                for folder in (self.root, self.artifacts):
-                    probe = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-probe"
-                    probe.write_bytes(b"closefit")
-                    probe.unlink()
-        except DiskFullError:
-            raise
-        except OSError as error:
-            raise OutputFolderError(
-                f"cannot write to `{self.root}`: {error.strerror}",
-                hint="choose a folder that you may write to with --out",
-            ) from error
+        create_writable(self.root)
+        create_writable(self.artifacts)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -204,6 +192,28 @@ class Workspace:
             package_logger.setLevel(level)
             package_logger.removeHandler(handler)
             handler.close()
+
+
+def create_writable(folder: Path) -> None:
+    """Make a folder and check that it can be written to.
+
+    Raises:
+        OutputFolderError: It cannot be made or written to.
+        DiskFullError: Not even an empty file fits on the disk.
+    """
+    try:
+        with disk_full_guard(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-probe"
+            probe.write_bytes(b"closefit")
+            probe.unlink()
+    except DiskFullError:
+        raise
+    except OSError as error:
+        raise OutputFolderError(
+            f"cannot write to `{folder}`: {error.strerror}",
+            hint="choose a folder that you may write to with --out",
+        ) from error
 
 
 class _LogFile(logging.FileHandler):

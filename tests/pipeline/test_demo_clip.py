@@ -198,7 +198,7 @@ def test_unwritable_folder_is_an_error(tmp_path):
     """A folder that cannot be made is named."""
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    with pytest.raises(OutputFolderError, match="cannot be created"):
+    with pytest.raises(OutputFolderError, match="cannot write to"):
         make_clip(blocked / "demo", frames=8)
 
 
