@@ -60,8 +60,8 @@ class Provenance:
 
     Attributes:
         stage: Stage that wrote it.
-        fingerprint: Hash over everything below except `device` (see `pipeline`).
-        revision: The stage's own `REVISION`.
+        fingerprint: Hash over everything below except `device` (see `pipeline/freshness.py`).
+        revision: The stage's revision (`pipeline/declarations.py`).
         inputs: Fingerprints of the artifacts it was made from; the content hash of the video.
         settings: Settings that affect the stage, by dotted name.
         weights: SHA-256 (or hub revision) of the model files it used, by name.
