@@ -1,13 +1,11 @@
 """Looks at the machine and says what works, what is missing and how to get it."""
 
 import importlib.util
-import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -72,29 +70,33 @@ def _torch() -> Check:
 def _cuda() -> Check:
     import torch
 
-    if torch.cuda.is_available():
-        return Check(name="CUDA", state="ok", found=torch.cuda.get_device_name())
-    return Check(
-        name="CUDA",
-        state="missing",
-        found="no CUDA device; everything runs on the CPU",
-        fix="nothing to do without an NVIDIA GPU; with one, install its driver",
-    )
+    from closefit.appearance.raster import gsplat
+
+    if not torch.cuda.is_available():
+        return Check(
+            name="CUDA",
+            state="missing",
+            found="no CUDA device; everything runs on the CPU",
+            fix="nothing to do without an NVIDIA GPU; with one, install its driver",
+        )
+    capability = torch.cuda.get_device_capability()
+    found = f"{torch.cuda.get_device_name()}, compute capability {'.'.join(map(str, capability))}"
+    if capability < gsplat.MIN_CAPABILITY:
+        found += f"; too old for gsplat: {PORTABLE}"
+    return Check(name="CUDA", state="ok", found=found)
 
 
 def _compiler() -> Check:
     """What gsplat is compiled with: nvcc, a C++ compiler, and PyTorch for the same CUDA."""
-    import torch
+    from closefit.appearance.raster.toolchain import Toolchain
 
-    nvcc, built_for = _nvcc(), torch.version.cuda
-    version = _nvcc_version(nvcc)
-    host = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("c++")
+    tools = Toolchain.find()
+    fixes = tools.fixes()
     found = [
-        f"nvcc {version} ({nvcc})" if nvcc else "no nvcc",
-        host or "no C++ compiler",
-        f"PyTorch for CUDA {built_for}" if built_for else "PyTorch without CUDA",
+        f"nvcc {tools.nvcc_version} ({tools.nvcc})" if tools.nvcc else "no nvcc",
+        f"{tools.host} {tools.host_version}".strip() if tools.host else "no C++ compiler",
+        f"PyTorch for CUDA {tools.built_for}" if tools.built_for else "PyTorch without CUDA",
     ]
-    fixes = list(_compiler_fixes(version, host, built_for))
     return Check(
         name="CUDA compiler",
         state="missing" if fixes else "ok",
@@ -103,41 +105,12 @@ def _compiler() -> Check:
     )
 
 
-def _compiler_fixes(version: str, host: str | None, built_for: str | None) -> Iterator[str]:
-    if built_for is None:
-        yield "install the CUDA build of PyTorch (pytorch.org names the command)"
-    elif not version:
-        yield f"install the CUDA toolkit {built_for} and put its nvcc into PATH"
-    elif version.split(".")[0] != built_for.split(".")[0]:
-        # PyTorch refuses to compile across major versions; minor ones go together.
-        yield f"install the CUDA toolkit {built_for}: PyTorch does not compile with nvcc {version}"
-    if host is None:
-        yield "install a C++ compiler (g++), or name one in CXX"
-
-
-def _nvcc() -> str | None:
-    """Where PyTorch looks for it: CUDA_HOME, then PATH."""
-    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
-    return (home and shutil.which("nvcc", path=str(Path(home) / "bin"))) or shutil.which("nvcc")
-
-
-def _nvcc_version(nvcc: str | None) -> str:
-    """Return `13.0` for example; empty where it does not run."""
-    if nvcc is None:
-        return ""
-    try:
-        result = subprocess.run(
-            [nvcc, "--version"], capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    release = re.search(r"release (\d+\.\d+)", result.stdout)
-    return release.group(1) if release else ""
-
-
 def _gsplat() -> Check:
-    spec = importlib.util.find_spec("gsplat")
-    if spec is None:
+    from closefit.appearance.raster import gsplat
+    from closefit.appearance.raster.toolchain import TESTED, compiled_library
+
+    package = gsplat.package_folder()
+    if package is None:
         return Check(
             name="gsplat",
             state="missing",
@@ -145,12 +118,12 @@ def _gsplat() -> Check:
             fix="only useful with an NVIDIA GPU: pip install 'closefit[cuda]'",
         )
     name = f"gsplat {metadata.version('gsplat')}"
-    library = _compiled_gsplat([Path(place) for place in spec.submodule_search_locations or ()])
+    library = compiled_library(package)
     if library is not None:
         return Check(name="gsplat", state="ok", found=f"{name}, compiled ({library})")
     compiler = _compiler()
     if compiler.state == "ok":
-        found = f"{name}, compiled at its first use: a few minutes by its own account, once"
+        found = f"{name}, compiled at its first use: {gsplat.build_time()}, once (tested: {TESTED})"
         return Check(name="gsplat", state="ok", found=found)
     return Check(
         name="gsplat",
@@ -158,15 +131,6 @@ def _gsplat() -> Check:
         found=f"{name}, not compiled, and it cannot be; {PORTABLE}",
         fix=compiler.fix,
     )
-
-
-def _compiled_gsplat(package: list[Path]) -> Path | None:
-    """Find gsplat's kernels: shipped in its wheel, or compiled by PyTorch into the user's cache."""
-    shipped = [file for place in package for file in place.glob("csrc*.so")]
-    root = os.environ.get("TORCH_EXTENSIONS_DIR")
-    cache = Path(root) if root else weights.user_folder().parent / "torch_extensions"
-    compiled = sorted(cache.glob("gsplat_cuda/*.so" if root else "*/gsplat_cuda/*.so"))
-    return next(iter([*shipped, *compiled]), None)
 
 
 def _ffmpeg() -> Check:

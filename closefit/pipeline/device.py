@@ -12,6 +12,9 @@ from closefit.errors import DeviceError
 
 Device = Literal["cpu", "cuda"]
 
+GPU_FAILURES = ("CUDA error", "CUDA driver", "Found no NVIDIA driver", "No CUDA GPUs")
+"""How PyTorch's messages begin when the driver or the device fails."""
+
 
 def choose(requested: Literal["auto", "cpu", "cuda"]) -> Device:
     """Return the device to use.
@@ -67,7 +70,7 @@ def prepare(seed: int) -> None:
 
 @contextmanager
 def memory_guard(device: str) -> Iterator[None]:
-    """Turn running out of memory inside the block into a `DeviceError`."""
+    """Turn running out of memory, or a GPU that fails, inside the block into a `DeviceError`."""
     import torch
 
     try:
@@ -77,4 +80,13 @@ def memory_guard(device: str) -> Iterator[None]:
             f"`{device}` ran out of memory",
             hint="try --preset draft, a smaller --set optimize.image_size_px=N, or a shorter part "
             "of the video with --start and --end",
+        ) from error
+    except RuntimeError as error:
+        first_line = str(error).partition("\n")[0]
+        if device != "cuda" or not first_line.startswith(GPU_FAILURES):
+            raise
+        raise DeviceError(
+            f"the GPU stopped working: `{first_line}`",
+            hint="see with `nvidia-smi` whether the driver answers, then run the same command "
+            "again: it continues from its last checkpoint; --device cpu needs no GPU",
         ) from error

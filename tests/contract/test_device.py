@@ -68,3 +68,25 @@ def test_running_out_of_memory_says_what_to_try(error: Exception) -> None:
     with pytest.raises(DeviceError, match="`cuda` ran out of memory") as told:
         work()
     assert "--preset draft" in told.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["CUDA error: unspecified launch failure\nCompile with", "CUDA driver initialization failed"],
+)
+def test_a_gpu_that_disappears_is_one_sentence(text: str) -> None:
+    def work() -> None:
+        with device.memory_guard("cuda"):
+            raise RuntimeError(text)
+
+    with pytest.raises(DeviceError, match="the GPU stopped working") as told:
+        work()
+    assert told.value.exit_code == 7
+    assert "\n" not in told.value.message
+    assert "run the same command again" in told.value.hint
+
+
+@pytest.mark.parametrize("where", ["cuda", "cpu"])
+def test_other_errors_stay_what_they_are(where: str) -> None:
+    with pytest.raises(RuntimeError, match="shapes do not fit"), device.memory_guard(where):
+        raise RuntimeError("shapes do not fit")

@@ -46,31 +46,30 @@ def rasterize(
     frames = {len(tensor) for tensor in gaussians.tensors()}
     if len((frames | {len(K)}) - {1}) > 1:
         raise ValueError(f"`K` is for {len(K)} frames, the Gaussians are for {max(frames)}")
-    render: Render = _choose(backend, gaussians.means).render(gaussians, K, width, height)
+    render: Render = _choose(backend, gaussians.means.is_cuda).render(gaussians, K, width, height)
     if background is None:
         return render
     features = render.features + (1.0 - render.alpha[..., None]) * background
     return Render(features, render.alpha, render.depth)
 
 
-def _choose(backend: RasterBackend, means: Tensor) -> ModuleType:
+def _choose(backend: RasterBackend, is_cuda: bool) -> ModuleType:
     if backend == "reference":
         return reference
-    if backend == "portable" or (backend == "auto" and not means.is_cuda):
+    if backend == "portable" or (backend == "auto" and not is_cuda):
         return portable
-    if gsplat.is_available() and means.is_cuda:
+    obstacle = gsplat.obstacle() if is_cuda else "it needs CUDA tensors"
+    if not obstacle:
         return gsplat
     if backend == "gsplat":
         raise DeviceError(
-            "`gsplat` cannot be used: it needs CUDA tensors, the package and the compiler `nvcc`",
-            hint="choose the rasteriser `auto`, or install closefit[cuda] and the CUDA toolkit",
+            f"`gsplat` cannot be used: {obstacle}",
+            hint="choose the rasteriser `auto`; `closefit doctor` lists what gsplat and CUDA need",
         )
-    _warn_of_copies()
+    _warn_of_copies(obstacle)
     return portable
 
 
 @cache
-def _warn_of_copies() -> None:
-    logger.warning(
-        "gsplat or nvcc is missing: Gaussians are drawn on the CPU; closefit[cuda] is faster"
-    )
+def _warn_of_copies(obstacle: str) -> None:
+    logger.warning("%s; Gaussians are drawn on the CPU, which is slower", obstacle)
