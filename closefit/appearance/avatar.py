@@ -12,6 +12,7 @@ from closefit.appearance.surface import SurfaceTexels
 from closefit.appearance.unet import UNet
 from closefit.body.model import Body
 from closefit.body.skeleton import PARENTS
+from closefit.geometry.constants import indices
 
 CHANNELS = {
     "offset": 3,
@@ -125,7 +126,7 @@ class SurfaceRig:
         features = torch.cat([gaussian_map.colour, ownership], dim=-1)
         return Gaussians(
             means=means.mT.flatten(1, 2),
-            quat_wxyz=quat[..., [3, 0, 1, 2], :].mT.flatten(1, 2),
+            quat_wxyz=quat.roll(1, dims=-2).mT.flatten(1, 2),
             scales=gaussian_map.scale_m.flatten(0, 1)[None],
             opacities=gaussian_map.opacity.flatten(0, 1)[None],
             features=features.flatten(0, 1)[None],
@@ -157,7 +158,7 @@ class SurfaceRig:
     ) -> Float[Tensor, "frame person 4 gaussian"]:
         """Skin-weighted mean of the joints' rotations as quaternions (xyzw) of any length."""
         quats = roma.rotmat_to_unitquat(world)
-        parents = torch.tensor((0, *PARENTS[1:]), device=world.device)
+        parents = indices((0, *PARENTS[1:]), world.device)
         agrees = (quats * quats[..., parents, :]).sum(-1) >= 0
         sign = [torch.ones_like(quats[..., 0, 0])]
         for joint, parent in enumerate(PARENTS[1:], start=1):

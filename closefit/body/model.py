@@ -19,6 +19,7 @@ from torch import Tensor
 
 from closefit.body.files import read_body_arrays
 from closefit.body.skeleton import JOINT_PART, LEVELS, PARENTS
+from closefit.geometry.constants import constant, indices
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,8 +242,7 @@ def _forward_kinematics(
     rest_joints: Float[Tensor, "*#batch 24 3"],
 ) -> tuple[Float[Tensor, "*#batch 24 3 3"], Float[Tensor, "*#batch 24 3"]]:
     """Return the world rotation and position of every joint, the pelvis at its rest position."""
-    device = rotations.device
-    parents = torch.tensor((0, *PARENTS[1:]), device=device)
+    parents = indices((0, *PARENTS[1:]), rotations.device)
     batch = np.broadcast_shapes(rotations.shape[:-3], rest_joints.shape[:-2])
     bones = (rest_joints - rest_joints[..., parents, :])[..., None]
     world = [rotations[..., :1, :, :]]
@@ -262,5 +262,5 @@ def _rigid_matrices(
 ) -> Float[Tensor, "*batch 4 4"]:
     """Return 4x4 rigid transforms."""
     top = torch.cat([rotations, positions[..., None]], dim=-1)
-    bottom = top.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*top.shape[:-2], 1, 4)
+    bottom = constant((0.0, 0.0, 0.0, 1.0), top).expand(*top.shape[:-2], 1, 4)
     return torch.cat([top, bottom], dim=-2)

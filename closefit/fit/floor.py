@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.fit.weights import CAMERA_PITCH, CAMERA_PITCH_SIGMA, CAMERA_ROLL_SIGMA
+from closefit.geometry.constants import constant
 
 
 def typical_up(device: torch.device) -> Float[Tensor, "3"]:
@@ -37,12 +38,12 @@ class FloorPlane:
 
     def plane(self) -> Float[Tensor, "4"]:
         """Unit up normal and offset: height of x = normal . x + offset."""
-        down = self.slopes.new_tensor(-1.0)
+        down = -torch.ones_like(self.offset)
         normal = torch.stack([self.slopes[0], down, self.slopes[1]])
         return torch.cat([normal / normal.norm(), self.offset[None]])
 
     def energy(self) -> Float[Tensor, ""]:
         """Cameras are rarely rolled and mostly look slightly down."""
-        spread = self.slopes.new_tensor([CAMERA_ROLL_SIGMA, CAMERA_PITCH_SIGMA])
-        mean = self.slopes.new_tensor([0.0, CAMERA_PITCH])
+        spread = constant((CAMERA_ROLL_SIGMA, CAMERA_PITCH_SIGMA), self.slopes)
+        mean = constant((0.0, CAMERA_PITCH), self.slopes)
         return 0.5 * ((self.slopes - mean) / spread).square().sum()

@@ -36,8 +36,9 @@ def project(
         K: Intrinsics without skew; the leading axes broadcast against those of `points`.
     """
     depth = points[..., 2:].clamp_min(MIN_DEPTH_M)
-    focal = K[..., (0, 1), (0, 1)]
-    centre = K[..., (0, 1), (2, 2)]
+    # Slices: a list of indices would be copied to the device at every call.
+    focal = K.diagonal(dim1=-2, dim2=-1)[..., :2]
+    centre = K[..., :2, 2]
     return points[..., :2] / depth * focal + centre
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
+from closefit.geometry.constants import constant, indices
 from closefit.prior.conditions import NUM_KEYPOINTS, Conditions
 from closefit.prior.diffusion import ALPHA_BAR, NUM_LEVELS
 from closefit.prior.state import STATE_SIZE
@@ -152,9 +153,9 @@ def _described(
     xy, confidence = keypoints[..., :2], keypoints[..., 2:]
     middle = (xy * confidence).sum(-2) / confidence.sum(-2).clamp_min(1e-6)
     own = torch.where(confidence > 0, xy - middle[..., None, :], 0.0)
-    start, end = (torch.tensor(column, device=xy.device) for column in zip(*LIMBS, strict=True))
+    start, end = (indices(column, xy.device) for column in zip(*LIMBS, strict=True))
     seen = (confidence[..., start, :] > 0) & (confidence[..., end, :] > 0)
-    vector = (xy[..., end, :] - xy[..., start, :]) / xy.new_tensor(tuple(LIMBS.values()))[:, None]
+    vector = (xy[..., end, :] - xy[..., start, :]) / constant(tuple(LIMBS.values()), xy)[:, None]
     length = vector.square().sum(-1, keepdim=True)
     along = (1.0 - length).clamp_min(1e-4).sqrt()
     limbs = torch.where(seen, torch.cat([vector.clamp(-3.0, 3.0), along], dim=-1), 0.0)
