@@ -113,7 +113,8 @@ def build(day: Day) -> Found:
 
 def tests(day: Day) -> Found:
     """Run all tests marked `gpu`."""
-    options = ["--collect-only"] if day.dry else []
+    plain = "addopts=--import-mode=importlib --strict-markers"  # types are checked on the day
+    options = ["--collect-only", "-o", plain] if day.dry else []
     places = ["tests/gpu", "tests/unit/appearance/test_rasterizer.py"]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider",

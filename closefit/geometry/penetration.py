@@ -6,6 +6,7 @@ the distance to the nearest point of that surface. Both come from warp's boundin
 triangles.
 """
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ REACH_M = 0.25
 
 PROXY_VERTICES = 2000
 """Vertices of a proxy: its surface is then 0.9 mm from the skin on average, 2.6 mm for 95 %."""
+
+SPACING_M = 4.0
+"""Between the bodies that a GPU searches together: no body is longer, by far."""
 
 PART_ROOM_M = 0.02
 """Room about the box of a limb segment, for what lies between several segments at a joint."""
@@ -206,28 +210,11 @@ def _find_nearest(
     boxed = local_vertices[:, None] if parts is None else local_vertices[:, parts]
     room = 0.0 if parts is None else PART_ROOM_M
     boxes = torch.cat([boxed.amin(2) - room, boxed.amax(2) + room], dim=-1)
-    face = torch.full(points.shape[:2], -1, dtype=torch.int32, device=points.device)
-    barycentric = torch.zeros_like(local_points)
-    searched = list(range(len(vertices)))
-    if not points.is_cuda:  # on a GPU this test takes longer than the search
+    if everywhere:
+        face, barycentric = _search_together(local_points, local_vertices, faces, boxes)
+    else:
         apart = ((points.amin(1) > high[:, 0]) | (points.amax(1) < low[:, 0])).any(-1)
-        searched = torch.nonzero(~apart)[:, 0].tolist()
-    mesh: Any = None
-    for index in searched:
-        skin: Any = wp.from_torch(local_vertices[index], dtype=wp.vec3)
-        if mesh is None:
-            triangles: Any = wp.from_torch(faces.to(torch.int32).flatten())
-            mesh = wp.Mesh(skin, triangles, support_winding_number=True)
-        else:
-            mesh.points = skin
-        inputs = [
-            mesh.id,
-            wp.from_torch(boxes[index]),
-            wp.from_torch(local_points[index], dtype=wp.vec3),
-            REACH_M,
-        ]
-        outputs = [wp.from_torch(face[index]), wp.from_torch(barycentric[index], dtype=wp.vec3)]
-        wp.launch(_nearest_face, points.shape[1], inputs, outputs, device=skin.device)
+        face, barycentric = _search_in_turn(local_points, local_vertices, faces, boxes, ~apart)
     if everywhere:
         number = torch.arange(face.numel(), device=face.device)
         body, point = number // points.shape[1], number % points.shape[1]
@@ -236,6 +223,71 @@ def _find_nearest(
     found = face[body, point].long()
     weight = (found >= 0).to(barycentric.dtype)
     return _Hits(body, point, found.clamp_min(0), barycentric[body, point], weight)
+
+
+def _search_in_turn(
+    points: Float[Tensor, "body point 3"],
+    vertices: Float[Tensor, "body vertex 3"],
+    faces: Int[Tensor, "face 3"],
+    boxes: Float[Tensor, "body part 6"],
+    searched: Bool[Tensor, " body"],
+) -> tuple[Int[Tensor, "body point"], Float[Tensor, "body point 3"]]:
+    """Refit one hierarchy to each of the `searched` bodies in turn."""
+    face = torch.full(points.shape[:2], -1, dtype=torch.int32, device=points.device)
+    barycentric = torch.zeros_like(points)
+    origin = torch.zeros(1, 3, device=points.device)
+    mesh: Any = None
+    for index in torch.nonzero(searched)[:, 0].tolist():
+        skin: Any = wp.from_torch(vertices[index], dtype=wp.vec3)
+        if mesh is None:
+            mesh = wp.Mesh(skin, _triangles(faces), support_winding_number=True)
+        else:
+            mesh.points = skin
+        one = slice(index, index + 1)
+        _launch(mesh, boxes[one], points[one], origin, face[one], barycentric[one])
+    return face, barycentric
+
+
+def _search_together(
+    points: Float[Tensor, "body point 3"],
+    vertices: Float[Tensor, "body vertex 3"],
+    faces: Int[Tensor, "face 3"],
+    boxes: Float[Tensor, "body part 6"],
+) -> tuple[Int[Tensor, "body point"], Float[Tensor, "body point 3"]]:
+    """Place all bodies in one mesh, far apart on a grid, and search once.
+
+    A closed surface adds nothing to the winding number outside it. A GPU is used better by one
+    search than by many. On a grid of 6 x 6 x 6 bodies, 32 bits resolve 2 micrometres.
+    """
+    number = torch.arange(len(vertices), device=vertices.device)
+    side = math.ceil(len(vertices) ** (1 / 3))
+    cell = torch.stack([number % side, number // side % side, number // side**2], dim=-1)
+    shift = SPACING_M * (cell - 0.5 * (side - 1))
+    skin: Any = wp.from_torch((vertices + shift[:, None]).flatten(0, 1), dtype=wp.vec3)
+    own_faces = faces + vertices.shape[1] * number[:, None, None]
+    mesh = wp.Mesh(skin, _triangles(own_faces.flatten(0, 1)), support_winding_number=True)
+    face = torch.full(points.shape[:2], -1, dtype=torch.int32, device=points.device)
+    barycentric = torch.zeros_like(points)
+    _launch(mesh, boxes, points, shift, face, barycentric)
+    return torch.where(face >= 0, face - len(faces) * number[:, None].int(), -1), barycentric
+
+
+def _triangles(faces: Int[Tensor, "face 3"]) -> Any:
+    return wp.from_torch(faces.to(torch.int32).flatten())
+
+
+def _launch(mesh: Any, boxes: Tensor, points: Tensor, shift: Tensor, *outputs: Tensor) -> None:
+    """Search for all points; the outputs are faces and barycentric coordinates."""
+    face, barycentric = outputs
+    inputs = [
+        mesh.id,
+        wp.from_torch(boxes),
+        wp.from_torch(points, dtype=wp.vec3),
+        wp.from_torch(shift, dtype=wp.vec3),
+        REACH_M,
+    ]
+    found = [wp.from_torch(face), wp.from_torch(barycentric, dtype=wp.vec3)]
+    wp.launch(_nearest_face, points.shape[:2], inputs, found, device=mesh.points.device)
 
 
 @wp.func
@@ -253,23 +305,27 @@ def _is_in_box(p: wp.vec3, boxes: wp.array2d(dtype=wp.float32), k: wp.int32):
 @no_type_check
 def _nearest_face(
     mesh: wp.uint64,
-    boxes: wp.array2d(dtype=wp.float32),
-    points: wp.array(dtype=wp.vec3),
+    boxes: wp.array3d(dtype=wp.float32),
+    points: wp.array2d(dtype=wp.vec3),
+    shift: wp.array(dtype=wp.vec3),
     reach: wp.float32,
-    face: wp.array(dtype=wp.int32),
-    barycentric: wp.array(dtype=wp.vec3),
+    face: wp.array2d(dtype=wp.int32),
+    barycentric: wp.array2d(dtype=wp.vec3),
 ):
-    """Write the nearest face and the place on it for a point inside the mesh."""
-    index = wp.tid()
-    p = points[index]
+    """Write the nearest face and the place on it for a point inside the mesh.
+
+    The body of a point is in the mesh at `shift`.
+    """
+    body, index = wp.tid()
+    p = points[body, index]
     k = wp.int32(0)
-    while k < boxes.shape[0] and not _is_in_box(p, boxes, k):
+    while k < boxes.shape[1] and not _is_in_box(p, boxes[body], k):
         k += 1
-    if k < boxes.shape[0]:
-        query = wp.mesh_query_point_sign_winding_number(mesh, p, reach)
+    if k < boxes.shape[1]:
+        query = wp.mesh_query_point_sign_winding_number(mesh, p + shift[body], reach)
         if query.result and query.sign < 0.0:
-            face[index] = query.face
-            barycentric[index] = wp.vec3(query.u, query.v, 1.0 - query.u - query.v)
+            face[body, index] = query.face
+            barycentric[body, index] = wp.vec3(query.u, query.v, 1.0 - query.u - query.v)
 
 
 def _vertices_of_parts(

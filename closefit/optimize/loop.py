@@ -1,6 +1,7 @@
 """The steps of the joint optimisation; they can stop at any step and continue later."""
 
 import dataclasses
+import logging
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from closefit.optimize.motion_model import MotionModel
 from closefit.optimize.objective import JointObjective, ObservedClip, Terms
 from closefit.optimize.schedule import Minibatch, Phase
 from closefit.optimize.step_clock import StepClock
+
+logger = logging.getLogger(__name__)
 
 MAX_RISE = 5.0
 """A joint step whose loss is this many times the best so far counts as diverged."""
@@ -109,6 +112,7 @@ class JointLoop:
             [] if clip.crops is None else objective.identity_radius_px(clip.crops, clip.targets)
         )
         self._unread: list[_Unread] = []
+        self._stride = 1
         self._read_every = READ_EVERY.get(device.type, 1)
         moving = [
             *model.motion.groups(),
@@ -185,9 +189,18 @@ class JointLoop:
         self.clock.start()
         self._set_rates(minibatch)
         self._optimizer.zero_grad(set_to_none=True)
-        terms = self._terms(minibatch)
-        values = torch.stack(list(terms.values()))
-        values.sum().backward()
+        try:
+            names, values = self._differentiate(minibatch)
+        except torch.OutOfMemoryError:
+            if self._stride > 1:
+                raise
+            names = ()
+        if not names:  # outside the handler, which keeps the tensors of the failed attempt alive
+            self._stride = 2
+            logger.warning("out of memory: from here on, steps draw every second of their frames")
+            self._optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+            names, values = self._differentiate(minibatch)
         self.clock.lap("backward of the rest")
         if minibatch.phase == "appearance":
             for tensor in self.model.moving():
@@ -195,7 +208,7 @@ class JointLoop:
         self.state.step += 1
         self.state.joint_steps += minibatch.phase == "joint"
         healthy = self._drop_gradients_unless_finite()
-        self._unread.append(_Unread(minibatch.phase, tuple(terms), values.detach(), healthy))
+        self._unread.append(_Unread(minibatch.phase, names, values, healthy))
         is_due = len(self._unread) >= self._read_every or self.state.step == self.num_steps
         if not (is_due and self._read()):
             self._optimizer.step()
@@ -241,11 +254,20 @@ class JointLoop:
         self._start = MotionVariables(*(values.detach().clone() for values in motion.tensors()))
         self._touching = self.objective.touching(motion)
 
+    def _differentiate(
+        self, minibatch: Minibatch
+    ) -> tuple[tuple[str, ...], Float[Tensor, " term"]]:
+        """Add up the gradients of all terms; returns names and values of the terms."""
+        terms = self._terms(minibatch)
+        values = torch.stack(list(terms.values()))
+        values.sum().backward()
+        return tuple(terms), values.detach()
+
     def _terms(self, minibatch: Minibatch) -> Terms:
         """Evaluate the terms of one minibatch, and filter the keypoints of its rendered frames."""
         window = slice(minibatch.start, minibatch.stop)
         joint = minibatch.phase == "joint"
-        rendered = self._rendered[self.state.step]
+        rendered = self._rendered[self.state.step][:: self._stride]
         frames = rendered + minibatch.start
         with torch.set_grad_enabled(joint):
             motion = self.model.motion.at(minibatch.start, minibatch.stop)
@@ -275,7 +297,8 @@ class JointLoop:
             self.model.avatars, rotations, betas, transl, crops
         )
         if joint:
-            radii = [self._radius_px[minibatch.start + frame] for frame in minibatch.rendered]
+            drawn = minibatch.rendered[:: self._stride]
+            radii = [self._radius_px[minibatch.start + frame] for frame in drawn]
             self.rejected[frames] = self.objective.foreign_keypoints(
                 render, crops, targets.cut(rendered), sum(radii) / len(radii)
             )

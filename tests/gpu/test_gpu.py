@@ -50,7 +50,8 @@ def test_penetration_is_that_of_the_cpu() -> None:
     (loss, gradient), (true_loss, true_gradient) = penetration("cuda"), penetration("cpu")
     assert true_loss > 0
     torch.testing.assert_close(loss, true_loss, rtol=1e-4, atol=0.0)
-    assert (gradient - true_gradient).norm() <= 1e-3 * true_gradient.norm()
+    # A few points are as near to one face as to another: rounding decides where those push.
+    assert ((gradient - true_gradient).abs() > 1e-5).double().mean() < 2e-3
 
 
 def test_penetration_repeats_bit_for_bit() -> None:

@@ -12,9 +12,9 @@ import trimesh
 from torch import Tensor
 
 from closefit.body.model import Body
+from closefit.geometry import penetration
 from closefit.geometry.penetration import (
     PenetrationProxy,
-    _Nearest,
     average_penetration_depth_mm,
     penetration_depth,
     surface_gap,
@@ -159,15 +159,22 @@ def test_looking_at_limb_segments_first_misses_nothing(crossed_people) -> None:
     assert float(proxy.loss(shown)) == float(whole.loss(shown)) > 0.0
 
 
-def test_a_gpu_which_cannot_count_points_gets_the_same_loss(crossed_people, monkeypatch) -> None:
+def test_searching_all_bodies_together_as_on_a_gpu_gives_the_same(
+    crossed_people, monkeypatch
+) -> None:
     vertices, _, proxy = crossed_people
     shown = vertices[:, :, proxy.vertex_indices].clone().requires_grad_()
     counted = proxy.loss(shown)
     (gradient,) = torch.autograd.grad(counted, shown)
-    monkeypatch.setattr(_Nearest, "inside", _Nearest.everywhere)
+    plain = penetration._find_nearest
+    monkeypatch.setattr(
+        penetration, "_find_nearest", lambda *args, **_: plain(*args, everywhere=True)
+    )
     every = proxy.loss(shown)
     torch.testing.assert_close(every, counted)
-    torch.testing.assert_close(torch.autograd.grad(every, shown)[0], gradient)
+    # A few points are as near to one face as to another: rounding decides where those push.
+    difference = (torch.autograd.grad(every, shown)[0] - gradient).abs()
+    assert (difference > 1e-5).double().mean() < 2e-3
 
 
 def test_the_gradient_is_that_of_finite_differences() -> None:
