@@ -13,6 +13,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_dry_run_passes_every_part(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, BENCHMARKS / "gpu_day.py", "--dry-run", "--work", tmp_path],
