@@ -5,7 +5,7 @@ weights of the prior move all frames together, along directions that the prior l
 motion (paper section 3.3).
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -29,6 +29,7 @@ CHUNK = 64
 LEAST_DEPTH_M = 0.1
 
 
+@runtime_checkable
 class MotionModel(Protocol):
     """A motion of the whole clip that an optimiser can change."""
 
