@@ -9,7 +9,7 @@ import pytest
 
 from closefit.body.model import Body
 from closefit.exporters.bvh import write_bvh
-from closefit.learning.motions import MotionShards
+from closefit.learning.motions.shards import MotionShards
 from closefit.records import PairMotion
 from tests.unit.learning.motions.conftest import MakeMotion, body, make_motion
 from tests.unit.learning.motions.layouts import write_amass_layout, write_interx

@@ -11,8 +11,8 @@ import torch
 from closefit import video
 from closefit.body.model import Body
 from closefit.exporters.bvh import write_bvh
-from closefit.learning.motions import read_motion
 from closefit.learning.motions.floor import joints_in_world, world_pose
+from closefit.learning.motions.reading import read_motion
 from closefit.prior.loading import PriorFacts, save_prior
 from closefit.prior.network import Denoiser, NetworkConfig
 from closefit.prior.state import STATE_SIZE
