@@ -70,7 +70,7 @@ def test_nothing_is_sent_installed_or_written(networks: dict[str, Path], tmp_pat
     """In a new process, as the variables count when the library is imported."""
     code = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "from closefit.detectors.yolo import YoloDetector\n"
+        "from closefit.perception.detectors.yolo import YoloDetector\n"
         "detector = YoloDetector(Path(sys.argv[1]), Path(sys.argv[2]), 'cpu', 0.25)\n"
         "detector.detect([np.zeros((64, 64, 3), np.uint8)])\n"
         "from ultralytics.utils import AUTOINSTALL, ONLINE, SAFE_LOAD, events\n"
