@@ -166,7 +166,7 @@ def test_a_gpu_which_cannot_count_points_gets_the_same_loss(crossed_people, monk
     (gradient,) = torch.autograd.grad(counted, shown)
     find = penetration._find_nearest
     monkeypatch.setattr(
-        penetration, "_find_nearest", lambda *args, everywhere: find(*args, everywhere=True)
+        penetration, "_find_nearest", lambda *args, **_: find(*args, everywhere=True)
     )
     every = proxy.loss(shown)
     torch.testing.assert_close(every, counted)
