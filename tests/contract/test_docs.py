@@ -14,18 +14,19 @@ from closefit.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
-    [ROOT / "README.md", ROOT / "CHANGELOG.md"]
-    + [*(ROOT / "docs").glob("*.md"), *(ROOT / "weights").glob("*.md")]
+    [ROOT / name for name in ("README.md", "CHANGELOG.md")]
+    + [page for folder in ("docs", "weights") for page in (ROOT / folder).glob("*.md")]
 )
 LONGEST_LINE = 110
 
 OTHER_TOOLS = {"--write_json", "--keypoint_scale"}  # OpenPose
-GROUPS = {"", "prior"}
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "docs").is_dir(), reason="an installed closefit has no documentation beside it"
 )
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+each_page = pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix()
+)
 
 
 @each_page
@@ -111,12 +112,14 @@ def _code(page: Path, blocks: bool = True) -> list[str]:
 def _anchors(page: Path) -> set[str]:
     """The anchors that the headings of a page get."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+    return {
+        re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings
+    }
 
 
 @cache
 def _commands() -> dict[str, set[str]]:
-    """The options of each command; commands of a group as `group command`, groups without options."""
+    """The options of each command; those of a group as `group command`."""
 
     def walk(command: Any, name: str) -> dict[str, set[str]]:
         options = {option for parameter in command.params for option in parameter.opts}
