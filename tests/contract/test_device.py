@@ -65,6 +65,6 @@ def test_running_out_of_memory_says_what_to_try(error: Exception) -> None:
         with device.memory_guard("cuda"):
             raise error
 
-    with pytest.raises(DeviceError, match="`cuda` ran out of memory") as told:
+    with pytest.raises(DeviceError, match="`cuda` ran out of memory") as error:
         work()
-    assert "--preset draft" in told.value.hint
+    assert "--preset draft" in error.value.hint
