@@ -38,13 +38,13 @@ GOOD_RESPONSES_PER = 4
 class Fault(Enum):
     """What goes wrong with one response."""
 
-    REFUSE = "connection closed before any response"
+    REFUSE = "connection closed before any answer"
     DROP = "connection closed in the middle"
     STALL = "nothing more comes in the middle"
     TRUNCATE = "a shorter file, honestly announced"
     WRONG_BYTES = "right size, wrong content"
-    IGNORE_RANGE = "whole file although a part was requested, closed in the middle"
-    WRONG_PART = "another part than was requested"
+    IGNORE_RANGE = "whole file although a part was asked for, closed in the middle"
+    WRONG_PART = "another part than was asked for"
     NOT_FOUND = "404"
     TOO_MANY = "429 with Retry-After"
     UNAVAILABLE = "503"

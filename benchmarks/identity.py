@@ -160,10 +160,12 @@ def _of_arrays(
     keypoints = np.nan_to_num(arrays["keypoints"].astype(float))
     boxes = arrays["boxes"].astype(float)
     colours = np.stack([describe_clothes(*frame) for frame in zip(images, keypoints, strict=True)])
-    return Simulated(Pair(boxes, keypoints, colours), _swapd(boxes, keypoints, truth))
+    return Simulated(Pair(boxes, keypoints, colours), _swapped_frames(boxes, keypoints, truth))
 
 
-def _swapd(boxes: np.ndarray, keypoints: np.ndarray, truth: Mapping[str, np.ndarray]) -> np.ndarray:
+def _swapped_frames(
+    boxes: np.ndarray, keypoints: np.ndarray, truth: Mapping[str, np.ndarray]
+) -> np.ndarray:
     """Frames in which the given people fit the truth's better the other way round."""
     distance = np.linalg.norm(keypoints[:, :, None, :, :2] - truth["keypoints2d"][:, None], axis=-1)
     apart = np.median(distance, axis=-1)

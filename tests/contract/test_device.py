@@ -31,7 +31,7 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(DeviceError, match="finds no CUDA device") as error:
         device.choose("cuda")
-    assert "closefit doctor" in error.value.hint
+    assert "closefit doctor" in raised.value.hint
 
 
 def test_the_same_seed_gives_the_same_numbers_everywhere() -> None:
@@ -65,6 +65,6 @@ def test_running_out_of_memory_says_what_to_try(error: Exception) -> None:
         with device.memory_guard("cuda"):
             raise error
 
-    with pytest.raises(DeviceError, match="`cuda` ran out of memory") as error:
+    with pytest.raises(DeviceError, match="`cuda` ran out of memory") as raised:
         work()
-    assert "--preset draft" in error.value.hint
+    assert "--preset draft" in raised.value.hint
