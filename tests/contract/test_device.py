@@ -31,7 +31,7 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(DeviceError, match="finds no CUDA device") as error:
         device.choose("cuda")
-    assert "closefit doctor" in raised.value.hint
+    assert "closefit doctor" in error.value.hint
 
 
 def test_the_same_seed_gives_the_same_numbers_everywhere() -> None:
