@@ -7,12 +7,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format bench prior clean
 
-help: ## say what there is
+help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 install: $(VENV)/.ready-to-develop ## install closefit and all tools for working on it
 
-demo: $(VENV)/.ready-to-run ## make a clip of two people, run everything on it, say where to look
+demo: $(VENV)/.ready-to-run ## make a clip of two people, run everything on it, show where to look
 	$(BIN)/closefit demo --out demo
 
 test: $(VENV)/.ready-to-develop ## run all tests
@@ -38,7 +38,7 @@ bench: $(VENV)/.ready-to-develop ## measure speed and, where the shared clips ar
 	else echo "no ../shared/clips/synth beside this checkout: accuracy not measured"; fi
 
 # One thread, so that the same machine ends with the same bits; two cores are no faster. The second
-# training speeds motion up, for people who are hidden: of them init asks about every second and third frame.
+# training speeds motion up, for people who are hidden: of them init uses every second and third frame.
 MOTION ?= ../shared/mocap
 HELD_OUT := 60_03 60_09
 PREPARE := OMP_NUM_THREADS=1 $(BIN)/closefit prior prepare

@@ -7,7 +7,7 @@ CLIPS is a folder of clips (`NAME/video.mp4`, `observations.npz`, `truth.npz`) w
 truth beside them (`body.npz`). Every clip is run with several detections: its own (`own`), ones
 simulated with other seeds, and with `--detector` what a real detector finds in the rendered video
 (models outside the usual places: CLOSEFIT_WEIGHTS=DIR). Finished cells are kept in --out and not
-repeated; see cells.py. Where all clips and rows were asked for, the table goes to results/.
+repeated; see cells.py. If all clips and rows were requested, the table goes to results/.
 """
 
 import argparse
@@ -124,7 +124,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("results/bench-ablation"))
     parser.add_argument("--jobs", type=int, default=1, help="cells at the same time")
     parser.add_argument("--preset", default="draft")
-    parser.add_argument("--fov-default", action="store_true", help="do not tell the true focal")
+    parser.add_argument("--fov-default", action="store_true", help="do not use the true focal")
     parser.add_argument(
         "--seeds",
         nargs="*",
@@ -185,8 +185,8 @@ def _tables(results: Results, clips: Sequence[Path]) -> list[str]:
         )
     verdicts = [verdict for check in CHECKS if (verdict := check(means)) is not None]
     if verdicts:
-        wanted = ["to reach", "limit", "measured", "reached"]
-        tables.append(table(wanted, [verdict.cells() for verdict in verdicts]))
+        columns = ["to reach", "limit", "measured", "reached"]
+        tables.append(table(columns, [verdict.cells() for verdict in verdicts]))
     tables += [_by_clip(results, clips, header), _seconds(results)]
     commits = sorted({str(result["commit"]) for result in results})
     if len(commits) > 1:

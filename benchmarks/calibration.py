@@ -184,7 +184,7 @@ def _detect(clip: Path, network: str, weights: Path) -> list[np.ndarray]:
 
 
 def judge(found: Sequence[np.ndarray], truth: dict[str, Any]) -> Judged:
-    """Say which of the keypoints (17, 3) found in each frame are right."""
+    """Mark which of the keypoints (17, 3) found in each frame are right."""
     confidence, is_right = [], []
     heights = truth["boxes"][..., 3] - truth["boxes"][..., 1]
     for keypoints, true_px, height in zip(found, truth["keypoints2d"], heights, strict=True):

@@ -141,11 +141,11 @@ class Bench:
                 cell = waiting[future]
                 label = f"{cell.label} (init)" if is_init else cell.label
                 try:
-                    said = f"{label}: {future.result():.0f} s"
+                    line = f"{label}: {future.result():.0f} s"
                 except subprocess.CalledProcessError as error:
                     self.failed.append(label)
-                    said = f"{label} FAILED:\n{error.output}\n"
-                progress.done(said, 1.0 if is_init else cell.variant.cost)
+                    line = f"{label} FAILED:\n{error.output}\n"
+                progress.done(line, 1.0 if is_init else cell.variant.cost)
 
     def _run_init(self, cell: Cell) -> None:
         self._closefit(cell, self._start_folder(cell), "init", cell.variant.init)
@@ -201,7 +201,7 @@ class Bench:
     def _call(self, arguments: Sequence[str]) -> str:
         """Run the copied closefit; returns its stdout.
 
-        It takes its share of the cores, unless OMP_NUM_THREADS says otherwise.
+        It takes its share of the cores, unless OMP_NUM_THREADS is set.
         """
         threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
         shared = {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads, "NO_COLOR": "1"}
@@ -267,19 +267,19 @@ class Bench:
 
 
 class Progress:
-    """Says after each piece of work how long the rest will take."""
+    """Reports after each piece of work how long the rest will take."""
 
     def __init__(self, total: float) -> None:
         """Expect work of `total` cost."""
         self._total, self._done = total, 0.0
         self._started = time.monotonic()
 
-    def done(self, said: str, cost: float) -> None:
+    def done(self, line: str, cost: float) -> None:
         """Count a finished piece."""
         self._done += cost
         share = self._done / self._total
         left_s = (time.monotonic() - self._started) * (1.0 / share - 1.0)
-        print(f"[{share:4.0%}] {said}, about {left_s / 60:.0f} min left", file=sys.stderr)
+        print(f"[{share:4.0%}] {line}, about {left_s / 60:.0f} min left", file=sys.stderr)
 
 
 def find_clips(folder: Path, names: Sequence[str] | None = None) -> list[Path]:

@@ -5,7 +5,7 @@
 Prints a table by kind and writes `benchmarks/results/choreography.md`. The speed is per processor
 second, so that other work on the machine does not change it: two cores make twice as much. A-PD is
 the exact measure (`geometry.penetration`) on every 15th frame; contact gaps are the distances of
-the two skin vertices of each contact in the frames that ask for it.
+the two skin vertices of each contact in the frames that require it.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Does the confidence of each pose say how wrong it is? And how it would be calibrated now.
+"""How well the confidence of each pose predicts its error, and how it would be calibrated now.
 
     python benchmarks/confidence.py CLIPS [--cells results/bench-ablation]
 

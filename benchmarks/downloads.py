@@ -3,7 +3,7 @@
     python benchmarks/downloads.py [--faults 200] [--seeds 5]
 
 A local web server breaks connections off, stalls, sends truncated or wrong content, ignores range
-requests, answers 404, 429, 503 or a login page. No fault may ever leave a corrupt file under a
+requests, returns 404, 429, 503 or a login page. No fault may ever leave a corrupt file under a
 model's name, and every interrupted download has to go on where it stopped.
 """
 

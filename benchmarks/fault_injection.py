@@ -31,12 +31,12 @@ HASTY = Patience(first_pause_s=0.001, read_s=0.5)
 """Patience of a client that has no time: the server's faults are as short."""
 
 
-GOOD_ANSWERS_PER = 4
-"""One good answer in so many bad ones."""
+GOOD_RESPONSES_PER = 4
+"""One correct response is added for this many faulty ones."""
 
 
 class Fault(Enum):
-    """What goes wrong with one answer."""
+    """What goes wrong with one response."""
 
     REFUSE = "connection closed before any answer"
     DROP = "connection closed in the middle"
@@ -58,9 +58,9 @@ class Record:
 
     Attributes:
         requests: All requests.
-        faults: How often each fault was answered.
-        ranges: Requests that ask to go on from beyond the first byte.
-        interrupted: Answers that broke off and left the client with a part of the file.
+        faults: How often each fault was sent.
+        ranges: Requests to continue from beyond the first byte.
+        interrupted: Responses that broke off and left the client with a part of the file.
         lost: Of those, how many the client did not go on from.
     """
 
@@ -77,7 +77,7 @@ class FaultyServer:
     Attributes:
         files: What it serves; may be changed while it runs.
         redirects: Paths that it sends elsewhere, as a model hub does.
-        retry_after: What it asks for with a 429.
+        retry_after: The `Retry-After` that it sends with a 429.
         pace_s: Pause after each piece of a file, until `hurry` is set.
         hurry: Ends all such pauses.
         record: What it saw.
@@ -120,7 +120,7 @@ class FaultyServer:
             return fault
 
     def will_hold(self, path: str, held: int, interrupted: bool) -> None:
-        """Remember what the client has once it has got the answer that is about to be sent."""
+        """Record what the client has once it has received the response that is about to be sent."""
         with self._lock:
             self.record.interrupted += interrupted
             if held:
@@ -190,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(status, {"Retry-After": self.faulty.retry_after} if status == 429 else {})
 
     def _send(self, content: bytes, offset: int, end: int | None = None) -> None:
-        """Answer with `content` from `offset` on, and stop after its byte `end`."""
+        """Respond with `content` from `offset` on, and stop after its byte `end`."""
         headers = {"Content-Length": str(len(content) - offset), "ETag": _etag(content)}
         if offset:
             headers["Content-Range"] = f"bytes {offset}-{len(content) - 1}/{len(content)}"
@@ -220,8 +220,8 @@ class Figures:
         commands: Calls it took: a call that gave up is made again, as a user would.
         corrupt: Files that were ever in place with wrong content.
         requests: Requests that the server saw.
-        ranges: Of those, how many asked to go on from beyond the first byte.
-        interrupted: Answers that broke off and left the client with a part of a file.
+        ranges: Of those, how many were to continue from beyond the first byte.
+        interrupted: Responses that broke off and left the client with a part of a file.
         resumed: Of those, how many were followed by a request for the rest.
         seconds: Time for all.
     """
@@ -244,9 +244,9 @@ def run(folder: Path, faults: int = 200, seed: int = 0, file_bytes: int = 300_00
     """
     draw = random.Random(seed)
     kinds = list(Fault)
-    answers: list[Fault | None] = [kinds[i % len(kinds)] for i in range(faults)]
-    answers += [None] * (faults // GOOD_ANSWERS_PER)
-    plan = iter(draw.sample(answers, len(answers)))
+    responses: list[Fault | None] = [kinds[i % len(kinds)] for i in range(faults)]
+    responses += [None] * (faults // GOOD_RESPONSES_PER)
+    plan = iter(draw.sample(responses, len(responses)))
     contents = {f"{name}.bin": draw.randbytes(file_bytes) for name in ("a", "b", "c", "d")}
     started = time.monotonic()
     downloads = commands = corrupt = 0

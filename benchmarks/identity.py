@@ -37,11 +37,11 @@ class Simulated:
 
     Attributes:
         pair: As a detector would give it.
-        exchanged: Frames in which the two people are the other way round.
+        swapped: Frames in which the two people are the other way round.
     """
 
     pair: Pair
-    exchanged: np.ndarray
+    swapped: np.ndarray
 
 
 Stress = Callable[[Simulated, VisiblePeople, Rng], Simulated]
@@ -160,10 +160,10 @@ def _of_arrays(
     keypoints = np.nan_to_num(arrays["keypoints"].astype(float))
     boxes = arrays["boxes"].astype(float)
     colours = np.stack([describe_clothes(*frame) for frame in zip(images, keypoints, strict=True)])
-    return Simulated(Pair(boxes, keypoints, colours), _exchanged(boxes, keypoints, truth))
+    return Simulated(Pair(boxes, keypoints, colours), _swapped_frames(boxes, keypoints, truth))
 
 
-def _exchanged(
+def _swapped_frames(
     boxes: np.ndarray, keypoints: np.ndarray, truth: Mapping[str, np.ndarray]
 ) -> np.ndarray:
     """Frames in which the given people fit the truth's better the other way round."""
@@ -180,20 +180,20 @@ def _as_given(simulated: Simulated, _people: VisiblePeople, _rng: Rng) -> Simula
 
 
 def _long_swaps(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulated:
-    """Exchange stretches of a sixth to two thirds of a second where the boxes overlap."""
+    """Swap runs of a sixth to two thirds of a second where the boxes overlap."""
     near = np.flatnonzero(_overlap(people))
-    frames = np.zeros(len(simulated.exchanged), dtype=bool)
+    frames = np.zeros(len(simulated.swapped), dtype=bool)
     for first in rng.choice(near, size=2, replace=False):
         frames[first : first + rng.integers(5, 21)] = True
-    return _exchange(simulated, frames)
+    return _swap(simulated, frames)
 
 
 def _tracker_switches(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulated:
-    """From a frame with overlap on, the tracker goes on with the two exchanged; twice."""
-    frames = np.zeros(len(simulated.exchanged), dtype=bool)
+    """From a frame with overlap on, the tracker goes on with the two swapped; twice."""
+    frames = np.zeros(len(simulated.swapped), dtype=bool)
     for first in rng.choice(np.flatnonzero(_overlap(people)), size=2, replace=False):
         frames[first:] ^= True
-    return _exchange(simulated, frames)
+    return _swap(simulated, frames)
 
 
 def _missed(simulated: Simulated, _people: VisiblePeople, rng: Rng) -> Simulated:
@@ -206,29 +206,29 @@ def _missed(simulated: Simulated, _people: VisiblePeople, rng: Rng) -> Simulated
 
 
 def _occluded(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulated:
-    """Who is covered most is not seen for a second; the tracker then has the two exchanged."""
-    frames = len(simulated.exchanged)
+    """Who is covered most is not seen for a second; the tracker then has the two swapped."""
+    frames = len(simulated.swapped)
     length = round(OCCLUSION_S * people.fps)
     first = int(np.clip(_overlap_px(people).argmax() - length // 2, 3, frames - length - 3))
     areas = people.masks[first : first + length].sum(axis=(0, 2, 3))
     hidden = int(areas.argmin())
     lost = np.zeros((frames, 2), dtype=bool)
     lost[first : first + length, hidden] = True
-    correct = _exchange(simulated, simulated.exchanged)
+    correct = _swap(simulated, simulated.swapped)
     switched = np.arange(frames) >= first + length
     jittered = rng.random(frames) < 0.1  # and now and then in between
-    return _exchange(_lose(correct, lost), switched ^ jittered)
+    return _swap(_lose(correct, lost), switched ^ jittered)
 
 
 def _both_unseen(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulated:
-    """Nobody is detected for half a second in the clinch; half of the time exchanged after it."""
-    frames = len(simulated.exchanged)
+    """Nobody is detected for half a second in the clinch; half of the time swapped after it."""
+    frames = len(simulated.swapped)
     length = round(0.5 * people.fps)
     first = int(np.clip(_overlap_px(people).argmax() - length // 2, 3, frames - length - 3))
     lost = np.zeros((frames, 2), dtype=bool)
     lost[first : first + length] = True
     switched = (np.arange(frames) >= first + length) & (rng.random() < 0.5)
-    return _exchange(_lose(_exchange(simulated, simulated.exchanged), lost), switched)
+    return _swap(_lose(_swap(simulated, simulated.swapped), lost), switched)
 
 
 def _trembling(simulated: Simulated, people: VisiblePeople, rng: Rng) -> Simulated:
@@ -274,13 +274,13 @@ STRESSES: dict[str, Stress] = {
 }
 
 
-def _exchange(simulated: Simulated, frames: np.ndarray) -> Simulated:
-    return Simulated(simulated.pair.swapped(frames), simulated.exchanged ^ frames)
+def _swap(simulated: Simulated, frames: np.ndarray) -> Simulated:
+    return Simulated(simulated.pair.swapped(frames), simulated.swapped ^ frames)
 
 
 def _lose(simulated: Simulated, lost: np.ndarray) -> Simulated:
     """Drop detections; `lost` counts true people."""
-    columns = np.where(simulated.exchanged[:, None], lost[:, ::-1], lost)
+    columns = np.where(simulated.swapped[:, None], lost[:, ::-1], lost)
     return replace(simulated, pair=simulated.pair.without(columns))
 
 
@@ -298,15 +298,15 @@ def _overlap(people: VisiblePeople) -> np.ndarray:
 
 def _share_as_given(simulated: Simulated) -> float:
     seen = simulated.pair.seen
-    right = (seen & ~simulated.exchanged[:, None]).sum() / seen.sum()
+    right = (seen & ~simulated.swapped[:, None]).sum() / seen.sum()
     return max(float(right), 1.0 - float(right))
 
 
 def score_simulated(simulated: Simulated, fps: float) -> Score:
     """Decide who is who, and compare with what is known."""
-    frames = len(simulated.exchanged)
+    frames = len(simulated.swapped)
     repaired = repair(simulated.pair, np.arange(frames) / fps, fps, MAX_GAP_S)
-    wrong = repaired.swapped ^ simulated.exchanged
+    wrong = repaired.swapped ^ simulated.swapped
     return _score(wrong[:, None] & repaired.seen, repaired.seen, repaired.identity_confidence)
 
 

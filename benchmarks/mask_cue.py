@@ -4,7 +4,7 @@
     python benchmarks/mask_cue.py CLIPS RUNS [--detectors lite yolo] [--seeds 0 1 2]
 
 Detections are those that `track` kept for a clip, the few of the wrong person left out. They are
-exchanged, lost and blurred as in `identity.py`; then who is who is decided with and without their
+swapped, lost and blurred as in `identity.py`; then who is who is decided with and without their
 masks.
 """
 

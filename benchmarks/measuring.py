@@ -52,7 +52,7 @@ def run_closefit(arguments: Sequence[str], program: Sequence[str] = PROGRAM) -> 
 
 
 def _memory_kb(pid: int, kind: str) -> int:
-    """What the system says of a running process: `VmHWM` is its high-water mark.
+    """What the system reports about a running process: `VmHWM` is its high-water mark.
 
     `ru_maxrss` would not do: a child starts with its parent's, and a benchmark that has just made a
     clip is larger than what it measures.

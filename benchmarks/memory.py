@@ -4,13 +4,13 @@ Each stage runs as a process of its own on clips of several lengths, all made of
 starts anew again and again:
 
 - `track` with every backend on VIDEO. For `full`, SAM 2 and ViTPose are small and random, as the
-  tests make them: what they say is noise, but it goes the same way and takes the same memory.
+  tests make them: their output is noise, but takes the same path and the same memory.
 - `track` of 1280x720 pictures from an import with keypoints and masks of each person (COCO), and
   from one with a silhouette (closefit's own arrays).
 - `init` and `optimize` (few passes, small pictures) of a clip of `closefit demo`.
 
-Two peaks are told: of all pages, and of the process's own, without those of files, which the system
-takes back when it needs room. A finished cell is kept in the output folder and not repeated.
+Two peaks are reported: of all pages, and of the process's own, without those of files, which the
+system takes back when it needs room. A finished cell is kept in the output folder and not repeated.
 """
 
 import argparse
@@ -42,7 +42,7 @@ SHORT = ("optimize.passes=1", "optimize.warmup_passes=0", "optimize.image_size_p
 
 
 def main() -> None:
-    """Measure what is asked for and publish everything that has been measured."""
+    """Measure what was requested and publish everything that has been measured."""
     options = _options()
     options.out.mkdir(parents=True, exist_ok=True)
     for what in options.only or (*options.backends, "coco", "arrays", "init and optimize"):
@@ -118,7 +118,7 @@ def _fits(options: argparse.Namespace) -> Iterator[Command]:
 
 
 def _cell(out: Path, name: str, frames: int) -> Path:
-    """Where the cost of a cell is kept; its name says what it is."""
+    """Where the cost of a cell is kept; its name identifies it."""
     return out / f"{name}-{frames}{CELL}"
 
 

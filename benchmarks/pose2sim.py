@@ -36,7 +36,7 @@ COLUMNS = (
     "hips aligned (mm)", "and scaled (mm)", "true size / fit's", "PA (mm)", "pair PA (mm)",
     "interaction (mm)",
 )  # fmt: skip
-"""A single view does not tell how tall people are; the size says how much of the error is that."""
+"""A single view does not determine the size of people; "true size" shows how wrong it is."""
 LEAST_JOINTS = 8
 """Joints that a person must have in a frame to be scored there."""
 BONES = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))

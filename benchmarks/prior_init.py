@@ -117,7 +117,7 @@ METHODS: dict[str, Callable[[Body, KeypointTargets, Denoiser], ClipFit]] = {
 def make_clip(
     shards: MotionShards, index: int, case: str, body: Body, frames: int
 ) -> tuple[PairPose, KeypointTargets, np.ndarray]:
-    """Film and detect a stretch of held-out motion; returns truth, targets, masked frames."""
+    """Film and detect a part of held-out motion; returns truth, targets, masked frames."""
     generator = torch.Generator().manual_seed(index)
     clip = index % len(shards.starts)
     start, stop = int(shards.starts[clip]), int(shards.stops[clip])
@@ -145,7 +145,7 @@ def make_clip(
 
 
 def targets_of(keypoints: torch.Tensor, focal: float, aspect: float) -> KeypointTargets:
-    """Rays as fit targets of a 720 px high video."""
+    """Normalised keypoints as fit targets of a 720 px high video."""
     K = torch.tensor([[focal * HEIGHT_PX, 0.0, 0.5 * aspect * HEIGHT_PX],
                       [0.0, focal * HEIGHT_PX, 0.5 * HEIGHT_PX], [0.0, 0.0, 1.0]])  # fmt: skip
     points = keypoints[..., :2] * K[0, 0] + K[:2, 2]

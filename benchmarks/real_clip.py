@@ -2,7 +2,7 @@
 
     python benchmarks/real_clip.py VIDEO [--frames 96] [--preset draft] [--perception yolo]
 
-Without truth, two figures say whether the bodies sit on the people: the distance between
+Without truth, two figures indicate whether the bodies sit on the people: the distance between
 reprojected and detected keypoints, and the overlap of the bare bodies' silhouette with the
 detected union mask (clothes and hair count against it).
 """

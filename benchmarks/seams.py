@@ -2,7 +2,7 @@
 
 Makes a long clip, runs it as far as `optimize`, and compares the joint jerk of the result across
 the borders between windows (of the last passes, which nothing smooths any more) with the jerk
-everywhere else, and with the same frames of `init`, which knows no windows.
+everywhere else, and with the same frames of `init`, which has no windows.
 """
 
 import argparse
@@ -73,11 +73,11 @@ def _borders(config: Config, frames: int) -> list[int]:
         per_step=config.optimize.frames_per_step,
         seed=config.seed,
     )
-    wanted, last = LAST_PASSES * frames, []
+    remaining, last = LAST_PASSES * frames, []
     for minibatch in reversed(plan):
         last.append(minibatch.start + MARGIN)
-        wanted -= len(minibatch.rendered)
-        if wanted <= 0:
+        remaining -= len(minibatch.rendered)
+        if remaining <= 0:
             break
     return sorted(set(last) - {MARGIN})
 

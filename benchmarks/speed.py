@@ -2,7 +2,7 @@
 
 Makes clips of several lengths at 480x360, runs `track` and `init`, then times `optimize` for each
 preset and device. A finished cell is kept in the output folder and not repeated. With `--passes`
-the plan is shortened, and the time of the whole plan is told from the time of a step. Time per step
+the plan is shortened, and the time of the whole plan is computed from that of a step. Time per step
 and peak memory must not grow with the clip: the run fails when one grows by more than 20 %.
 """
 
@@ -136,7 +136,7 @@ def _settings(cells: list[dict[str, Any]]) -> set[tuple[str, str]]:
 
 
 def _growth(cells: list[dict[str, Any]], key: tuple[str, str]) -> str | None:
-    """Say what grew with the length of the clip, if anything did."""
+    """Report what grew with the length of the clip, if anything did."""
     long = [c for c in cells if (c["device"], c["preset"]) == key and c["frames"] >= LONG]
     grown = [
         f"{name} of {' '.join(key)} grew from {long[0][name]:.3g} to {cell[name]:.3g} "

@@ -110,7 +110,7 @@ def triangulate(
         points_px: Undistorted pixels (view, point, 2).
         known: Which of them were seen (view, point).
         tolerance_px: In all views that are used the point must be reprojected this well.
-        least: Views that must agree; of two, nothing tells whether they are right.
+        least: Views that must agree; with two, nothing shows whether they are right.
 
     Returns:
         One result per point.
@@ -120,14 +120,14 @@ def triangulate(
     used, error = np.zeros(count, int), np.full(count, np.inf)
     projected_px = np.stack([view.K[:2, 2] for view in views])[:, None]
     focal = np.stack([np.diag(view.K)[:2] for view in views])[:, None]
-    rays = (points_px - projected_px) / focal
+    normalised = (points_px - projected_px) / focal
     for size in range(len(views), least - 1, -1):
         for chosen in itertools.combinations(range(len(views)), size):
             possible = known[list(chosen)].all(axis=0) & (used <= size)
             if not possible.any():
                 continue
             some, pixels = [views[i] for i in chosen], points_px[list(chosen)][:, possible]
-            points = _linear([view.P for view in some], rays[list(chosen)][:, possible])
+            points = _linear([view.P for view in some], normalised[list(chosen)][:, possible])
             worst, mean = _reprojection(some, points, pixels)
             rows = np.flatnonzero(possible)
             better = (worst < tolerance_px) & ((used[rows] < size) | (mean < error[rows]))
@@ -139,7 +139,7 @@ def triangulate(
 def same_people(
     views: list[View], points_px: np.ndarray, known: np.ndarray
 ) -> tuple[list[tuple[int, int]], float]:
-    """Say which person of each view is which, by how well their keypoints meet in space.
+    """Determine which person of each view is which, by how well their keypoints meet in space.
 
     Args:
         views: The cameras; the first one's order of people is kept.
@@ -156,10 +156,10 @@ def same_people(
         seen = np.stack([known[i][:, list(o)] for i, o in enumerate(orders)])
         flat, mask = pixels.reshape(len(views), -1, 2), seen.reshape(len(views), -1)
         chosen = mask.all(axis=0)
-        rays = np.stack([(flat[i] - v.K[:2, 2]) / np.diag(v.K)[:2] for i, v in enumerate(views)])[
-            :, chosen
-        ]
-        points = _linear([view.P for view in views], rays)
+        normalised = np.stack(
+            [(flat[i] - v.K[:2, 2]) / np.diag(v.K)[:2] for i, v in enumerate(views)]
+        )[:, chosen]
+        points = _linear([view.P for view in views], normalised)
         _, mean = _reprojection(views, points, flat[:, chosen])
         error = float(np.median(mean)) if len(mean) else np.inf
         if error < best[1]:
@@ -167,11 +167,11 @@ def same_people(
     return best
 
 
-def _linear(cameras: list[np.ndarray], rays: np.ndarray) -> np.ndarray:
-    """Least squares points (point, 3) from rays (view, point, 2)."""
+def _linear(cameras: list[np.ndarray], normalised: np.ndarray) -> np.ndarray:
+    """Least squares points (point, 3) from normalised image points (view, point, 2)."""
     rows = [
-        ray[:, axis, None] * P[2] - P[axis]
-        for P, ray in zip(cameras, rays, strict=True)
+        point[:, axis, None] * P[2] - P[axis]
+        for P, point in zip(cameras, normalised, strict=True)
         for axis in (0, 1)
     ]
     system = np.stack(rows, axis=1)

@@ -1,4 +1,4 @@
-"""Typed containers that stages exchange; numpy only.
+"""Typed containers that pass between stages; numpy only.
 
 The annotation of a field is its whole schema: documentation, static type, and what `artifacts.py`
 checks on load. Axis words, always in this order: frame, person, then joint, keypoint, vertex,

@@ -36,7 +36,7 @@ DISCARD_FLAG = 0x4
 """Packet flag of frames that are decoded but, by the file's edit list, never shown."""
 
 SEEK_BACK_S = 5.0
-"""Seek this far before the wanted part: index tables of some formats point a little late."""
+"""Seek this far before the requested part: index tables of some formats point a little late."""
 
 MISSING_SHARE = 0.02
 """Share of frames that may fail to decode at the end; the last picture stands in for them."""
@@ -342,8 +342,8 @@ def _upright_size(path: Path) -> tuple[int, int]:
         raise NotAVideoError(f"`{path}` cannot be decoded: {reason}", hint=CONVERT_HINT)
     aspect = re.search(r"^#sar 0: (\d+)/(\d+)", text, re.MULTILINE)
     wide, high = (int(n) for n in aspect.groups()) if aspect else (1, 1)
-    stretch = wide / high if wide > 0 and high > 0 else 1.0
-    return round(int(size[1]) * stretch), int(size[2])
+    pixel_aspect = wide / high if wide > 0 and high > 0 else 1.0
+    return round(int(size[1]) * pixel_aspect), int(size[2])
 
 
 def _rotation_deg(described: str) -> int:

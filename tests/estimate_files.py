@@ -31,7 +31,7 @@ FOCAL_PX = {
 
 @dataclass(frozen=True)
 class People:
-    """Any number of people in a camera's frame; `known` says in which frames a tool has them."""
+    """Any number of people in a camera's frame; `known` marks the frames with them."""
 
     rotations: np.ndarray
     pelvis_m: np.ndarray
@@ -74,7 +74,7 @@ def video_info(frames: int) -> VideoInfo:
 
 
 def seen_through(people: People, focal_px: float, other_focal_px: float) -> People:
-    """What a tool with another focal length would say of the same picture."""
+    """The result of a tool with another focal length for the same picture."""
     ours, theirs = (
         torch.as_tensor(intrinsics(WIDTH, HEIGHT, focal)) for focal in (focal_px, other_focal_px)
     )
@@ -139,7 +139,7 @@ def write_phalp(folder: Path, people: People) -> Path:
 
 
 def write_gvhmr(folder: Path, people: People) -> Path:
-    """One file per person; a tool without gaps says something in every frame."""
+    """One file per person; a tool without gaps has people in every frame."""
     for person in range(people.known.shape[1]):
         everywhere = dataclasses.replace(people, known=np.ones_like(people.known))
         pose = torch.from_numpy(everywhere.axis_angle(person, 22)).float()

@@ -216,7 +216,7 @@ def _body(weights_dir: str | None) -> Check:
 
 
 def _is_default(model: Model) -> bool:
-    """Whether a run can use the model without being asked to, unlike larger variants."""
+    """Whether a run can use the model by default, unlike larger variants."""
     shipped = model.obtain is not None
     return model.name not in weights.BODIES.values() and (
         bool(model.backends) or model.optional or shipped

@@ -1,6 +1,6 @@
 """The entry point: all commands, and the one place where errors become messages and exit codes.
 
-Nothing heavy is imported before a command runs, so that `--help` answers at once.
+Nothing heavy is imported before a command runs, so that `--help` is quick.
 """
 
 import os
@@ -75,11 +75,11 @@ def main() -> None:
         sys.exit(1)
 
 
-def _print_version(wanted: bool) -> bool:
-    if wanted:
+def _print_version(requested: bool) -> bool:
+    if requested:
         typer.echo(f"closefit {__version__}")
         raise typer.Exit
-    return wanted
+    return requested
 
 
 @app.callback()

@@ -234,7 +234,7 @@ class PosedPair:
     vertex_parts: Int[Tensor, " vertex"]
 
     def contacts(self) -> Contacts:
-        """Measure gap, penetration and touching parts, a stretch of frames at a time."""
+        """Measure gap, penetration and touching parts, a range of frames at a time."""
         return join(
             [
                 find_contacts(vertices, self.faces, self.vertex_parts)

@@ -26,23 +26,23 @@ def clip_times(num_frames: int, fps: float) -> Float[Tensor, " sampled"]:
     return torch.linspace(0.0, num_frames - 1.0, max(count, 2))
 
 
-def rays_at(
+def keypoints_at(
     targets: KeypointTargets, times: Float[Tensor, " sampled"]
 ) -> Float[Tensor, "sampled 2 17 3"]:
-    """Keypoint rays in the prior's order, between frames where need be.
+    """Normalised keypoints in the prior's order, interpolated between frames.
 
-    Between two frames a keypoint is as sure as the surer of those that know it.
+    A keypoint that is known in only one of two frames is taken from that frame.
     """
     names = KEYPOINT_SETS[targets.set_name].names
-    wanted = KEYPOINT_SETS[KEYPOINT_SET].names
-    # A set without the face still says most of what matters.
-    order = [names.index(name) if name in names else -1 for name in wanted]
+    prior_names = KEYPOINT_SETS[KEYPOINT_SET].names
+    # Keypoints that the set lacks, such as the face, are unknown.
+    order = [names.index(name) if name in names else -1 for name in prior_names]
     pixels = torch.cat([targets.points_px, targets.weight[..., None]], -1)
-    rays = normalised_keypoints(pixels, targets.K)
-    rays = torch.nn.functional.pad(rays, (0, 0, 0, 1))[:, :, order]
+    normalised = normalised_keypoints(pixels, targets.K)
+    normalised = torch.nn.functional.pad(normalised, (0, 0, 0, 1))[:, :, order]
     below, above, share = between(times, targets.num_frames)
-    share = share[:, None, None].to(rays)
-    first, second = rays[below], rays[above]
+    share = share[:, None, None].to(normalised)
+    first, second = normalised[below], normalised[above]
     weights = torch.stack([(1 - share) * (first[..., 2] > 0), share * (second[..., 2] > 0)])
     total = weights.sum(0)
     mixed = (first * weights[0, ..., None] + second * weights[1, ..., None]) / total.clamp_min(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from closefit.body.model import Body
 from closefit.body.pose import PairPose
-from closefit.fit.prior_clip import clip_times, frame_times, rays_at
+from closefit.fit.prior_clip import clip_times, frame_times, keypoints_at
 from closefit.fit.targets import KeypointTargets
 from closefit.prior.expectation import expected_motion
 from closefit.prior.network import Denoiser
@@ -45,7 +45,7 @@ def sample_start(
     """
     times = clip_times(targets.num_frames, targets.fps)
     where = frame_times(targets.num_frames, len(times))
-    keypoints = rays_at(targets, times)
+    keypoints = keypoints_at(targets, times)
     sampler = ClipSampler(network, keypoints)
     generator = torch.Generator().manual_seed(seed)
     expected = pose_at(expected_motion(network, keypoints, EXPECTING, seed), where)

@@ -270,7 +270,7 @@ def _install(folder: Path, delivery: Delivery, files: Sequence[ModelFile]) -> Pa
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
         else:
-            path.unlink()  # parts that another version of the manifest asked for
+            path.unlink()  # parts for another version of the manifest
     if delivery.model.hub is None:
         (name,) = names
         os.replace(delivery.folder / name, folder / name)

@@ -32,9 +32,9 @@ MIN_PROGRESS_BYTES = 1 << 16
 """An attempt that brings less counts as one more failure in a row."""
 
 OFFLINE_ATTEMPTS = 3
-"""Attempts at a server that has never answered: there may be no network."""
+"""Attempts at a server that has never responded: there may be no network."""
 
-MAX_WISH_S = 120.0
+MAX_RETRY_AFTER_S = 120.0
 """Longest pause that a server may request."""
 
 CONNECT_S = 10.0
@@ -51,9 +51,9 @@ NETWORK_REASONS = {
     "NameResolution": "the server's name cannot be resolved (no network?)",
     "Connection refused": "the connection is refused",
     "unreachable": "the network is unreachable",
-    "ConnectTimeout": "the server does not answer",
+    "ConnectTimeout": "the server does not respond",
     "ReadTimeout|timed out": "the server sends nothing any more",
-    "ProxyError": "the proxy does not answer",
+    "ProxyError": "the proxy does not respond",
     "IncompleteRead|Connection aborted|Connection broken|reset by peer": (
         "the connection broke off"
     ),
@@ -113,12 +113,15 @@ class StoppedError(Exception):
 
 
 class _PassingError(Exception):
-    """A failure of the server or the network that may pass; `wish_s` is the requested pause."""
+    """A failure of the server or the network that may pass.
 
-    def __init__(self, reason: str, wish_s: float = 0.0, answered: bool = True) -> None:
+    `retry_after_s` is the requested pause.
+    """
+
+    def __init__(self, reason: str, retry_after_s: float = 0.0, responded: bool = True) -> None:
         super().__init__(reason)
-        self.wish_s = wish_s
-        self.answered = answered
+        self.retry_after_s = retry_after_s
+        self.responded = responded
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ def _open_without_links(path: str, flags: int) -> int:
 
 @contextmanager
 def _reader(request: Callable[[], Any], stop: threading.Event) -> Iterator[Callable[[float], Any]]:
-    """Read an answer in a thread that can be abandoned.
+    """Read a response in a thread that can be abandoned.
 
     Timeouts of a socket bound the time between two bytes. With one byte now and then, a server can
     prolong the handshake, the headers or the body forever.
@@ -243,19 +246,20 @@ class Transfer:
             except _PassingError as error:
                 progress = self.part.length - before >= MIN_PROGRESS_BYTES
                 failures = 1 if progress else failures + 1
-                if error.answered:
+                if error.responded:
                     attempts = self.part.delivery.patience.attempts
-                if failures >= attempts or error.wish_s > MAX_WISH_S:
-                    wish = f" and asks to come back in {error.wish_s:.0f} s" if error.wish_s else ""
-                    raise self._failure(f"{error}{wish}") from error
+                if failures >= attempts or error.retry_after_s > MAX_RETRY_AFTER_S:
+                    pause = f" with a retry after {error.retry_after_s:.0f} s"
+                    text = f"{error}{pause}" if error.retry_after_s else str(error)
+                    raise self._failure(text) from error
                 self._pause(error, failures)
 
     def _pause(self, error: _PassingError, failures: int) -> None:
         delivery = self.part.delivery
         # Random, so that clients do not all come back at once.
         pause_s = delivery.patience.first_pause_s * 2.0 ** (failures - 1) * random.uniform(0.5, 1.0)
-        pause_s = max(error.wish_s, pause_s)
-        if failures > 1 or error.wish_s:
+        pause_s = max(error.retry_after_s, pause_s)
+        if failures > 1 or error.retry_after_s:
             label = delivery.model.label(self.part.file)
             delivery.emit(Notice(f"{label}: {error}; trying again in {pause_s:.0f} s"))
         if delivery.stop.wait(pause_s):
@@ -288,7 +292,7 @@ class Transfer:
         """Return the response; every redirect has to follow the same rules as the first address."""
         # requests itself would read the body of a redirect, however long it is.
         session.get_redirect_target = lambda _: None
-        # A compressed answer could not be resumed in the middle.
+        # A compressed response could not be resumed in the middle.
         headers = {"Accept-Encoding": "identity", "User-Agent": f"closefit/{__version__}"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
@@ -307,18 +311,18 @@ class Transfer:
         raise ValueError(f"the server redirects more than {MAX_REDIRECTS} times")
 
     def _agreed(self, response: Any, offset: int) -> tuple[int, int | None]:
-        """Return the first byte of the answer and the size of the whole file, if known.
+        """Return the first byte of the response and the size of the whole file, if known.
 
         Raises:
-            _PassingError: It does not answer the request; a later answer may.
-            WeightsError: No later answer will either.
+            _PassingError: It does not fit the request; a later one may.
+            WeightsError: No later one will fit either.
         """
         status, size = response.status_code, self.part.file.size
         if status == 416:
             self.part.path.unlink(missing_ok=True)
             raise _PassingError("the server cannot resume where the download stopped")
         if status in PASSING_STATUSES:
-            raise _PassingError(f"the server answers {status}", _wish_s(response))
+            raise _PassingError(f"the server returns {status}", _retry_after_s(response))
         if status in ABSENT_STATUSES:
             raise WeightsMissingError(
                 f"cannot download `{self.url}`: the server does not have it ({status})",
@@ -326,7 +330,7 @@ class Transfer:
                 "moved the file: please report it",
             )
         if status not in (200, 206):
-            raise self._failure(f"the server answers {status}")
+            raise self._failure(f"the server returns {status}")
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise _PassingError("a web page came instead of the file (is there a login or proxy?)")
         start, total = _extent(response)
@@ -368,7 +372,7 @@ class Transfer:
         if untrusted is None:
             reasons = (why for pattern, why in NETWORK_REASONS.items() if re.search(pattern, text))
             reason = next(reasons, _first_line(error))
-            return _PassingError(reason, answered=re.search(NO_SERVER, text) is None)
+            return _PassingError(reason, responded=re.search(NO_SERVER, text) is None)
         return TransferError(
             self.url,
             f"the certificate of `{urlsplit(self.url).netloc}` cannot be trusted "
@@ -384,18 +388,18 @@ def _number(text: str) -> int | None:
 
 
 def _extent(response: Any) -> tuple[int, int | None]:
-    """Return the first byte that an answer holds and the size of the whole file, if stated."""
+    """Return the first byte that a response holds and the size of the whole file, if stated."""
     if response.status_code == 200:
         encoded = response.headers.get("Content-Encoding", "identity") != "identity"
         return 0, None if encoded else _number(response.headers.get("Content-Length", ""))
     text = response.headers.get("Content-Range", "")
     match = re.fullmatch(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15}|\*)", text)
     if match is None:
-        raise _PassingError("the server sends a part without saying which")
+        raise _PassingError("the server sends a part without its range")
     return int(match[1]), _number(match[2])
 
 
-def _wish_s(response: Any) -> float:
+def _retry_after_s(response: Any) -> float:
     """Return the pause requested by `Retry-After`, which holds seconds or a date."""
     from urllib3 import Retry
     from urllib3.exceptions import InvalidHeader

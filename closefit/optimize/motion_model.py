@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from closefit.fit.prior_clip import clip_times, frame_times, pose_of, rays_at
+from closefit.fit.prior_clip import clip_times, frame_times, keypoints_at, pose_of
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables
 from closefit.geometry.rotations import matrix_to_6d
@@ -111,7 +111,7 @@ class PriorMotion:
         self._lr_prior, self._lr = lr_prior, lr
         self._num_frames = targets.num_frames
         self._times = clip_times(targets.num_frames, targets.fps)
-        self._sampler = ClipSampler(network, rays_at(targets, self._times))
+        self._sampler = ClipSampler(network, keypoints_at(targets, self._times))
         self._x1 = self._diffused(seed)
         with torch.no_grad():
             chunks = range(0, self._num_frames, CHUNK)

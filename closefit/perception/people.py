@@ -40,7 +40,7 @@ def detect(clip: Clip, detector: Detector) -> DetectedPeople:
 
 
 def choose(clip: Clip, find: Callable[[], DetectedPeople]) -> IdentifiedPair:
-    """Choose the two people and tell them apart.
+    """Choose the two people and identify them in every frame.
 
     `find` is called only if no detections are kept from an earlier run.
     """

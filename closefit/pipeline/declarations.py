@@ -2,7 +2,7 @@
 
     video -> track -> init -> optimize -> export
 
-Stage modules are imported only when they run, so that commands which run nothing answer quickly.
+Stage modules are imported only when they run, so that commands which run nothing are quick.
 """
 
 from collections.abc import Callable

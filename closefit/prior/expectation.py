@@ -1,4 +1,4 @@
-"""The motion that the prior expects of a clip: one answer instead of samples."""
+"""The motion that the prior expects of a clip: one prediction instead of samples."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ MOSTLY_SEEN, MOSTLY_HIDDEN = 0.65, 0.35
 
 
 def expected_motion(
-    network: Denoiser, keypoints: Float[Tensor, "frame 2 17 3"], answers: int, seed: int
+    network: Denoiser, keypoints: Float[Tensor, "frame 2 17 3"], count: int, seed: int
 ) -> PairPose:
     """Predict a motion (`frame person`, camera axes) from pure noise in one step.
 
@@ -39,10 +39,10 @@ def expected_motion(
     Args:
         network: Trained network.
         keypoints: Normalised keypoints, COCO order.
-        answers: Predictions that are averaged, of the clip and of its mirror image.
+        count: Number of predictions that are averaged, of the clip and of its mirror image.
         seed: Seed of the noise.
     """
-    native = _answer(network, keypoints, answers, seed)
+    native = _prediction(network, keypoints, count, seed)
     known = (keypoints[..., 2] > 0).float().mean(-1)
     hidden = ((MOSTLY_SEEN - known) / (MOSTLY_SEEN - MOSTLY_HIDDEN)).clamp(0.0, 1.0)
     paces = [pace for pace in PACES if pace <= len(keypoints)]
@@ -50,7 +50,7 @@ def expected_motion(
         return native
     longer = [
         PairPose.joined(
-            [_answer_at(network, keypoints, first, pace, answers, seed) for first in range(pace)]
+            [_prediction_at(network, keypoints, first, pace, count, seed) for first in range(pace)]
         ).mean()
         for pace in paces
     ]
@@ -61,32 +61,32 @@ def expected_motion(
     return dataclasses.replace(native, rotations=matrix_from_6d(pose_6d))
 
 
-def _answer_at(
+def _prediction_at(
     network: Denoiser,
     keypoints: Float[Tensor, "frame 2 17 3"],
     first: int,
     pace: int,
-    answers: int,
+    count: int,
     seed: int,
 ) -> PairPose:
     """Predict all frames from every `pace`th one, beginning with `first`."""
-    answer = _answer(network, keypoints[first::pace], answers, seed)
+    prediction = _prediction(network, keypoints[first::pace], count, seed)
     times = (torch.arange(len(keypoints)) - first) / pace
-    return pose_at(answer, times.clamp(0.0, answer.pelvis_m.shape[0] - 1.0).to(keypoints))
+    return pose_at(prediction, times.clamp(0.0, prediction.pelvis_m.shape[0] - 1.0).to(keypoints))
 
 
-def _answer(
-    network: Denoiser, keypoints: Float[Tensor, "frame 2 17 3"], answers: int, seed: int
+def _prediction(
+    network: Denoiser, keypoints: Float[Tensor, "frame 2 17 3"], count: int, seed: int
 ) -> PairPose:
     """Mean prediction for a clip and its mirror image."""
 
-    def answered(seen: Float[Tensor, "frame 2 17 3"]) -> PairPose:
+    def predicted(seen: Float[Tensor, "frame 2 17 3"]) -> PairPose:
         sampler = ClipSampler(network, seen, stride=STRIDE)
         generator = torch.Generator().manual_seed(seed)
-        return sampler.sample(answers, generator, timesteps=SAMPLING_TIMESTEPS[:1]).mean()
+        return sampler.sample(count, generator, timesteps=SAMPLING_TIMESTEPS[:1]).mean()
 
-    mirrored = answered(mirrored_keypoints(keypoints)).mirrored()
-    return PairPose.joined([answered(keypoints), mirrored]).mean()
+    mirrored = predicted(mirrored_keypoints(keypoints)).mirrored()
+    return PairPose.joined([predicted(keypoints), mirrored]).mean()
 
 
 def mirrored_keypoints(

@@ -98,7 +98,7 @@ class Denoiser(nn.Module):
         observed = self.observation_in(conditions)
         alpha = ALPHA_BAR.to(noisy)[timestep].reshape(-1, 1, 1, 1)
         # The best estimate from a noisy state of unit variance alone. At high timesteps it is near
-        # zero, so that noise does not outweigh the conditions; at low ones it is almost the answer.
+        # zero, so that noise does not outweigh the conditions; at low ones it is almost clean.
         estimate, doubt = alpha.sqrt() * noisy, (1.0 - alpha).sqrt()
         tokens = self.state_in(estimate)
         if state_hidden is not None:

@@ -1,4 +1,4 @@
-"""Describes the colours of clothes, so that people can be told apart after a crossing.
+"""Describes the colours of clothes, so that people can be identified after a crossing.
 
 Colours are sampled on the trunk and the thighs, located by keypoints, and counted in histograms
 that are compared by the Hellinger distance (between square roots of shares).

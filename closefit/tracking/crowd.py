@@ -31,7 +31,7 @@ Owner = Int[np.ndarray, " detection"]
 
 
 def gather(people: DetectedPeople, fps: float) -> Owner:
-    """Tell everybody apart."""
+    """Identify everybody."""
     owner = np.full(len(people.frame), -1)
     for person, numbers in enumerate(choose_pair(people, fps).T):
         owner[numbers[numbers >= 0]] = person

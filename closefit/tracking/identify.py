@@ -1,4 +1,4 @@
-"""From everybody in a clip to two people who are told apart: all decisions about who is who.
+"""From everybody in a clip to two identified people: all decisions about who is who.
 
 Decisions are made over the whole clip, in this order: who belongs to the pair (`pair_search`), in
 which frames the two are swapped (`swaps`), which of them is person 0. Then corrections are applied.
@@ -38,7 +38,7 @@ class UserInput:
     Attributes:
         chosen: The two to follow; None for those who are close together the longest.
         corrections: Corrections of an earlier result.
-        identities_known: The two are told apart already, by an import, and correctly.
+        identities_known: An import has identified the two already, and correctly.
         video: Name of the video, for messages.
     """
 
@@ -72,7 +72,7 @@ class _Edited:
     placed: Columns
 
 
-class _Question(NamedTuple):
+class _Problem(NamedTuple):
     """Detections of two people, in columns that may be swapped in some frames."""
 
     people: DetectedPeople
@@ -87,7 +87,7 @@ def identify(
     max_gap_s: float,
     user: UserInput | None = None,
 ) -> IdentifiedPair:
-    """Choose the two people and tell them apart.
+    """Choose the two people and identify them in every frame.
 
     Args:
         people: Everybody.
@@ -104,12 +104,12 @@ def identify(
     require_pair(columns_of(people, owner, (0, 1)) >= 0, fps, user.video)
     followed = user.chosen and choose(people, owner, user.chosen, user.video)
     crowd = _Crowd(people, owner, followed, fps)
-    question, answer = _as_detected(crowd, user)
+    problem, solution = _as_detected(crowd, user)
     if user.corrections.count:
-        question = _as_corrected(crowd, user, answer)
-    pair = Pair.of(question.people, question.columns)
+        problem = _as_corrected(crowd, user, solution)
+    pair = Pair.of(problem.people, problem.columns)
     dropped = user.corrections.dropped(people.num_frames)
-    found = repair(pair, people.time_s, fps, max_gap_s, question.known, dropped)
+    found = repair(pair, people.time_s, fps, max_gap_s, problem.known, dropped)
     _require_corrected_pair(found.seen, fps, user)
     return found
 
@@ -125,8 +125,8 @@ def scaled_choice(
     return first, second
 
 
-def _as_detected(crowd: _Crowd, user: UserInput) -> tuple[_Question, Columns]:
-    """The question without corrections, and its answer: each person's detections."""
+def _as_detected(crowd: _Crowd, user: UserInput) -> tuple[_Problem, Columns]:
+    """The problem without corrections, and its solution: each person's detections."""
     people = crowd.people
     if crowd.followed is None:
         columns = columns_of(people, crowd.owner, (0, 1))
@@ -137,14 +137,14 @@ def _as_detected(crowd: _Crowd, user: UserInput) -> tuple[_Question, Columns]:
         columns = _columns(crowd, unchanged)
     require_pair(columns >= 0, crowd.fps, user.video)
     known = SwapConstraints.none(len(columns), trusted=user.identities_known)
-    answer = _answer(_Question(people, columns, known), crowd.fps)
-    is_reversed = _is_reversed(crowd, answer)
+    solution = _solve(_Problem(people, columns, known), crowd.fps)
+    is_reversed = _is_reversed(crowd, solution)
     known = replace(known, reversed=is_reversed)
-    return _Question(people, columns, known), answer[:, ::-1] if is_reversed else answer
+    return _Problem(people, columns, known), solution[:, ::-1] if is_reversed else solution
 
 
-def _as_corrected(crowd: _Crowd, user: UserInput, before: Columns) -> _Question:
-    """The question with corrections; `before` is the answer to the one without."""
+def _as_corrected(crowd: _Crowd, user: UserInput, before: Columns) -> _Problem:
+    """The problem with corrections; `before` is the solution of the one without."""
     corrections = user.corrections
     known = SwapConstraints.none(len(before), trusted=user.identities_known)
     swaps = SwapConstraints.none(len(before), corrections.swaps)
@@ -153,8 +153,8 @@ def _as_corrected(crowd: _Crowd, user: UserInput, before: Columns) -> _Question:
     _require_corrected_pair(columns >= 0, crowd.fps, user)
     is_reversed = False
     if (edited.placed < 0).all():  # nothing placed: people keep the numbers that they had
-        answer = _answer(_Question(edited.people, columns, known), crowd.fps)
-        origin = np.where(answer >= 0, edited.origin[answer], -2)
+        solution = _solve(_Problem(edited.people, columns, known), crowd.fps)
+        origin = np.where(solution >= 0, edited.origin[solution], -2)
         is_reversed = bool((origin == before[:, ::-1]).sum() > (origin == before).sum())
     known = replace(
         known,
@@ -162,13 +162,13 @@ def _as_corrected(crowd: _Crowd, user: UserInput, before: Columns) -> _Question:
         swap_starts=swaps.swap_starts,
         reversed=is_reversed,
     )
-    return _Question(edited.people, columns, known)
+    return _Problem(edited.people, columns, known)
 
 
-def _answer(question: _Question, fps: float) -> Columns:
+def _solve(problem: _Problem, fps: float) -> Columns:
     """Each person's detections."""
-    pair = Pair.of(question.people, question.columns)
-    return swap(question.columns, find_swapped(pair, fps, question.known)[0])
+    pair = Pair.of(problem.people, problem.columns)
+    return swap(problem.columns, find_swapped(pair, fps, problem.known)[0])
 
 
 def _require_corrected_pair(seen: Bool[np.ndarray, "frame 2"], fps: float, user: UserInput) -> None:
@@ -198,15 +198,15 @@ def _columns(crowd: _Crowd, edited: _Edited) -> Columns:
     return _with_placed(chosen, edited)
 
 
-def _is_reversed(crowd: _Crowd, answer: Columns) -> bool:
+def _is_reversed(crowd: _Crowd, solution: Columns) -> bool:
     """Whether person 0 should be 1. Numbers are as chosen, as imported, or from left to right."""
     if crowd.followed is not None:
-        found = np.where(answer >= 0, crowd.owner[answer], -1)
+        found = np.where(solution >= 0, crowd.owner[solution], -1)
         return bool((found == crowd.followed[::-1]).sum() > (found == crowd.followed).sum())
-    both = np.flatnonzero((answer >= 0).all(axis=1))
+    both = np.flatnonzero((solution >= 0).all(axis=1))
     if len(both) == 0 or (crowd.people.identity >= 0).any():
         return False
-    left = crowd.people.boxes_xyxy[answer[both[0]], 0]
+    left = crowd.people.boxes_xyxy[solution[both[0]], 0]
     return bool(left[0] > left[1])
 
 

@@ -58,7 +58,7 @@ def doubt_jumps(
     """Return `keypoints` with lower confidence where they leave their person's path.
 
     Args:
-        keypoints: x, y in pixels and confidence, 0 where unknown; people already told apart.
+        keypoints: x, y in pixels and confidence, 0 where unknown; people already identified.
         height_px: Size of each person in the image.
         fps: Frames per second.
     """

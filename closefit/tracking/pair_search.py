@@ -1,6 +1,6 @@
 """Chooses the two people who are close together the longest, and their tracklets.
 
-Tracklets are visited in order of time; each goes to person 0, to person 1 or to neither. The state
+Tracklets come in order of time; each goes to person 0, to person 1 or to neither. The state
 of the search is the last tracklet of both, so the worth of a choice depends on the state only:
 seconds of being near the other person, less the price of the jump from the person's last tracklet.
 """

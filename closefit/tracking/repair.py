@@ -1,4 +1,4 @@
-"""From the detections of two people to two people who are told apart and followed."""
+"""From the detections of two people to two people who are identified and followed."""
 
 from dataclasses import dataclass, replace
 
@@ -19,7 +19,7 @@ Measured on simulated detections: nine tenths of the frames between 0.9 and 0.99
 
 @dataclass(frozen=True, eq=False)
 class IdentifiedPair:
-    """Two people, told apart and followed through short gaps, in pixels of the working size.
+    """Two people, identified and followed through short gaps, in pixels of the working size.
 
     Attributes:
         detected: What was detected of each of them.

@@ -1,4 +1,4 @@
-"""What the ablation says must follow from its cells."""
+"""The verdicts of the ablation must follow from its cells."""
 
 import dataclasses
 import json

@@ -13,7 +13,7 @@ def invoke():
     def call(*arguments: object):
         result = CliRunner().invoke(app, [str(argument) for argument in arguments])
         if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception  # a bug, not an error told to the user
+            raise result.exception  # a bug, not an error message
         return result
 
     return call

@@ -1,4 +1,4 @@
-"""Bad input through the real command line and the real stages: what is said, and the exit code."""
+"""Bad input through the real command line and the real stages: the message and the exit code."""
 
 import json
 import resource
@@ -235,7 +235,7 @@ def test_masks_that_are_garbage(invoke, artifact: Path, masks: str) -> None:
 
 
 def test_a_folder_of_an_older_layout(invoke, artifact: Path) -> None:
-    """Stages of their own say what to run; that makes it again."""
+    """Single stages name the command that makes the artifact again."""
     with_version(artifact, Track.VERSION - 1)
     out = artifact.parent.parent
     result = invoke("stage", "init", out)

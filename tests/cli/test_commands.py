@@ -59,10 +59,10 @@ def test_run_prints_one_line_per_stage_on_stderr(
 @pytest.mark.usefixtures("stub_stages")
 def test_run_can_answer_in_json(invoke, stub_clip: Path, out: Path) -> None:
     result = invoke("run", stub_clip, "--out", out, "--json")
-    answer = json.loads(result.stdout)
-    assert answer["out"] == str(out)
-    assert answer["status"] == "done"
-    assert list(answer["stages"]) == STAGES
+    printed = json.loads(result.stdout)
+    assert printed["out"] == str(out)
+    assert printed["status"] == "done"
+    assert list(printed["stages"]) == STAGES
 
 
 @pytest.mark.usefixtures("stub_stages")
@@ -144,9 +144,9 @@ def test_status_is_a_table_or_json(invoke, finished: Path) -> None:
     assert table.exit_code == 0
     assert [line.split()[0] for line in table.stdout.splitlines()] == ["stage", *STAGES]
     assert "would run" in table.stdout
-    answer = json.loads(invoke("status", finished, "--json").stdout)
-    assert [entry["up_to_date"] for entry in answer] == [True, False, False, False]
-    assert answer[1]["reason"] == {"kind": "missing", "detail": ""}
+    printed = json.loads(invoke("status", finished, "--json").stdout)
+    assert [entry["up_to_date"] for entry in printed] == [True, False, False, False]
+    assert printed[1]["reason"] == {"kind": "missing", "detail": ""}
 
 
 @pytest.mark.parametrize("command", [["status"], ["stage", "init"]])
@@ -351,7 +351,7 @@ def test_doctor_is_readable(invoke) -> None:
 
 
 def test_sigterm_ends_a_run_cleanly(tmp_path: Path) -> None:
-    """A real process is told to end while a stage works; nothing half-written remains."""
+    """A real process is ended while a stage works; nothing half-written remains."""
     script = (
         "import sys, time\n"
         "from closefit.cli import main as cli\n"
@@ -376,10 +376,10 @@ def test_sigterm_ends_a_run_cleanly(tmp_path: Path) -> None:
         assert process.stdout.readline() == "working\n"
         process.send_signal(signal.SIGTERM)
         started = time.monotonic()
-        _, said = process.communicate(timeout=20)
+        _, printed = process.communicate(timeout=20)
     assert time.monotonic() - started < 5
     assert process.returncode == 130
-    assert said.splitlines()[-1].startswith("stopped; run the same command again")
+    assert printed.splitlines()[-1].startswith("stopped; run the same command again")
     assert Workspace(out).read_run()["status"] == "interrupted"
     files = {file.name for file in (out / "artifacts").iterdir()}
     assert files == {".lock", "track.npz"}
@@ -404,9 +404,9 @@ def test_evaluate_shows_a_row_per_measure_and_a_column_per_stage(
     assert lines[0].split() == ["measure", "init", "optimize", "change", "(%)", "unit"]
     assert len(lines) == 1 + len(names)
     assert "0.500" in lines[1]
-    answer = json.loads(invoke(*arguments, "--json").stdout)
-    assert answer["init"][floats[0]] == 0.5
-    assert answer["optimize"][floats[0]] is None
+    printed = json.loads(invoke(*arguments, "--json").stdout)
+    assert printed["init"][floats[0]] == 0.5
+    assert printed["optimize"][floats[0]] is None
     assert "warning: this is doubtful" in invoke(*arguments).stderr
 
     both = ["evaluate", tmp_path / "a", tmp_path / "b", *arguments[2:]]

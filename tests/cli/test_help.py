@@ -1,4 +1,4 @@
-"""The surface of the command line: what it offers, how fast it answers, where it is described."""
+"""The surface of the command line: what it offers, how much it imports, where it is described."""
 
 import subprocess
 import sys
@@ -91,7 +91,7 @@ def test_version(invoke) -> None:
 
 
 def test_help_imports_little() -> None:
-    """So it answers at once, which a busy machine cannot measure."""
+    """A measure of its speed that does not depend on how busy the machine is."""
     script = (
         "import sys\nsys.argv = ['closefit', '--help']\n"
         "from closefit.cli.main import main\n"

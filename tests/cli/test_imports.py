@@ -24,7 +24,7 @@ FRAMES, WIDTH, HEIGHT = 20, 640, 360
 
 
 def people_at(*centres_px: np.ndarray | float) -> People:
-    """Two people who walk where they are told, with masks in which neither covers the other."""
+    """Two people who walk along given paths, with masks in which neither covers the other."""
     pair = walk(np.stack(np.broadcast_arrays(*centres_px, np.zeros(FRAMES))[:2], axis=-1))
     masks = np.zeros((FRAMES, 2, HEIGHT, WIDTH), dtype=bool)
     for frame in range(FRAMES):
@@ -161,7 +161,7 @@ def test_masks_at_another_size(tracked, tmp_path: Path, people: People) -> None:
 
 
 def test_imported_numbers_are_believed(tracked, tmp_path: Path) -> None:
-    """Two people who seem to change places from one frame to the next, if the file says so."""
+    """Two people who seem to change places from one frame to the next, if the file is right."""
     left = np.where(np.arange(FRAMES) < 10, 200.0, 330.0)
     people = people_at(left, 530.0 - left)
     written = tracked(writers.alphapose(tmp_path / "alphapose.json", people))

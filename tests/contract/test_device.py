@@ -65,9 +65,9 @@ def test_running_out_of_memory_says_what_to_try(error: Exception) -> None:
         with device.memory_guard("cuda"):
             raise error
 
-    with pytest.raises(DeviceError, match="`cuda` ran out of memory") as told:
+    with pytest.raises(DeviceError, match="`cuda` ran out of memory") as raised:
         work()
-    assert "--preset draft" in told.value.hint
+    assert "--preset draft" in raised.value.hint
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_a_gpu_that_disappears_is_one_sentence(text: str) -> None:
         with device.memory_guard("cuda"):
             raise RuntimeError(text)
 
-    with pytest.raises(DeviceError, match="the GPU stopped working") as told:
+    with pytest.raises(DeviceError, match="the GPU stopped working") as raised:
         work()
-    assert told.value.exit_code == 7
-    assert "\n" not in told.value.message
-    assert "run the same command again" in told.value.hint
+    assert raised.value.exit_code == 7
+    assert "\n" not in raised.value.message
+    assert "run the same command again" in raised.value.hint
 
 
 @pytest.mark.parametrize("where", ["cuda", "cpu"])

@@ -143,8 +143,8 @@ class TestServersThatFail:
             (Fault.REFUSE, "the connection broke off"),
             (Fault.TRUNCATE, "the server sends 100000 bytes instead of 200000"),
             (Fault.WRONG_PART, "the server sends from byte 1 instead of 0"),
-            (Fault.TOO_MANY, "the server answers 429"),
-            (Fault.UNAVAILABLE, "the server answers 503"),
+            (Fault.TOO_MANY, "the server returns 429"),
+            (Fault.UNAVAILABLE, "the server returns 503"),
             (Fault.WEB_PAGE, "a web page came instead of the file"),
             (Fault.WRONG_BYTES, "its SHA-256 is"),
             (Fault.NOT_FOUND, "has no `tiny.bin`"),
@@ -168,7 +168,7 @@ class TestServersThatFail:
     ) -> None:
         plan = [Fault.DROP, *[Fault.UNAVAILABLE] * HASTY.attempts]
         server = serve({"tiny.bin": CONTENT}, plan)
-        with pytest.raises(WeightsError, match="answers 503") as error:
+        with pytest.raises(WeightsError, match="returns 503") as error:
             _fetch(tiny(), tmp_path, server.address)
         assert "it goes on after the" in error.value.hint
         assert _visible(tmp_path) == []
@@ -190,11 +190,13 @@ class TestServersThatFail:
         _fetch(tiny(), tmp_path, server.address)
         assert time.monotonic() - started >= 1.0
 
-    @pytest.mark.parametrize("wish", ["4000", "Fri, 31 Dec 2999 23:59:59 GMT"])
-    def test_but_not_for_too_long_a_one(self, serve: Serve, tmp_path: Path, wish: str) -> None:
+    @pytest.mark.parametrize("retry_after", ["4000", "Fri, 31 Dec 2999 23:59:59 GMT"])
+    def test_but_not_for_too_long_a_one(
+        self, serve: Serve, tmp_path: Path, retry_after: str
+    ) -> None:
         server = serve({"tiny.bin": CONTENT}, [Fault.TOO_MANY])
-        server.retry_after = wish
-        with pytest.raises(WeightsError, match="answers 429 and asks to come back in"):
+        server.retry_after = retry_after
+        with pytest.raises(WeightsError, match="returns 429 with a retry after"):
             _fetch(tiny(), tmp_path, server.address)
 
     def test_nobody_listens(self, tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ class TestServersThatFail:
             _fetch(tiny(), tmp_path, "http://nobody.invalid")
 
     def test_without_a_known_size_a_cut_file_is_noticed(self, serve: Serve, tmp_path: Path) -> None:
-        """Neither size nor hash is in the manifest: the file's own header tells."""
+        """Neither size nor hash is in the manifest: only the file's own header shows it."""
         server = serve({"tiny.safetensors": WEIGHTS}, [Fault.TRUNCATE])
         model = _entry("tiny", files=(ModelFile(name="tiny.safetensors"),))
         assert _fetch(model, tmp_path, server.address).read_bytes() == WEIGHTS
@@ -213,7 +215,7 @@ class TestServersThatFail:
     def test_parts_of_different_versions_are_never_joined(
         self, serve: Serve, tmp_path: Path
     ) -> None:
-        """No hash would tell: only the server can say that it has another file by now."""
+        """No hash shows it: only the server can state that it has another file by now."""
         other = save({"weight": -np.arange(30_000.0)})
         server = serve(
             {"tiny.safetensors": WEIGHTS}, [Fault.DROP, *[Fault.UNAVAILABLE] * HASTY.attempts]
@@ -300,17 +302,17 @@ class TestHostileServers:
         ],
     )
     def test_odd_headers_end_in_a_file_or_in_a_sentence(self, tmp_path: Path, head: str) -> None:
-        answer = f"HTTP/1.1 {head}\r\n\r\n".encode("latin-1") + CONTENT
-        with _raw_server(answer) as address, suppress(WeightsError):
+        response = f"HTTP/1.1 {head}\r\n\r\n".encode("latin-1") + CONTENT
+        with _raw_server(response) as address, suppress(WeightsError):
             path = _fetch(tiny(), tmp_path, address, patience=QUICK)
             assert path.read_bytes() == CONTENT
         assert set(os.listdir(tmp_path)) <= {"tiny.bin", f"{downloads.PREFIX}tiny"}
 
     @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "data:,a"])
     def test_redirects_lead_to_the_web_only(self, tmp_path: Path, target: str) -> None:
-        answer = f"HTTP/1.0 302 Found\r\nLocation: {target}\r\n\r\n".encode()
+        response = f"HTTP/1.0 302 Found\r\nLocation: {target}\r\n\r\n".encode()
         with (
-            _raw_server(answer) as address,
+            _raw_server(response) as address,
             pytest.raises(WeightsError, match=f"redirects to `{target}`"),
         ):
             _fetch(tiny(), tmp_path, address, patience=QUICK)
@@ -318,9 +320,9 @@ class TestHostileServers:
 
     def test_redirects_end(self, tmp_path: Path) -> None:
         """The body of a redirect, here an endless one, is never read."""
-        answer = b"HTTP/1.0 302 Found\r\nLocation: /again\r\n\r\n"
+        response = b"HTTP/1.0 302 Found\r\nLocation: /again\r\n\r\n"
         with (
-            _raw_server(answer, forever=bytes(1 << 20)) as address,
+            _raw_server(response, forever=bytes(1 << 20)) as address,
             pytest.raises(WeightsError, match="redirects more than 10 times"),
         ):
             _fetch(tiny(), tmp_path, address, patience=replace(QUICK, slow_s=10.0))
@@ -767,8 +769,8 @@ def _zip(members: Mapping[str, bytes]) -> bytes:
 
 
 @contextmanager
-def _raw_server(answer: bytes, forever: bytes = b"", pause_s: float = 0.0) -> Iterator[str]:
-    """Address of a server that sends `answer` to every request, and then `forever` without end."""
+def _raw_server(response: bytes, forever: bytes = b"", pause_s: float = 0.0) -> Iterator[str]:
+    """Address of a server that sends `response` to every request, then `forever` without end."""
     over = threading.Event()
 
     class Handler(socketserver.BaseRequestHandler):
@@ -777,7 +779,7 @@ def _raw_server(answer: bytes, forever: bytes = b"", pause_s: float = 0.0) -> It
             while b"\r\n\r\n" not in request:
                 request += self.request.recv(4096)
             with suppress(OSError):
-                self.request.sendall(answer)
+                self.request.sendall(response)
                 while forever and not over.wait(pause_s):
                     self.request.sendall(forever)
 

@@ -108,7 +108,7 @@ def _valid(workspace: Workspace) -> np.ndarray:
 
 
 def _show_the_truth(arrays: dict[str, np.ndarray], path: Path) -> None:
-    """What a perfect detector would say."""
+    """The output of a perfect detector."""
     with np.load(path) as truth:
         arrays["boxes"] = truth["boxes"].astype(arrays["boxes"].dtype)
         sure = np.ones_like(truth["keypoints2d"][..., :1])

@@ -158,7 +158,7 @@ def test_hidden_keypoints_are_less_sure(truth):
 
 
 def test_feet_reach_their_targets(body):
-    """Ankles come to stand over the wanted soles, and the soles stay level."""
+    """Ankles come to stand over the given soles, and the soles stay level."""
     rest = body.rest(torch.zeros(10))
     height = rest.joints[0, 1] - rest.vertices[:, 1].min()
     soles = torch.tensor([[[0.12, 0.0, 0.1], [-0.1, 0.05, -0.15]]])

@@ -180,7 +180,7 @@ def test_wrong_depth_order_and_contact_are_seen(tmp_path, motion):
 
 
 def test_invalid_frames_do_not_count(tmp_path, motion, truth):
-    """Only frames that the run calls valid are scored, and their share is told."""
+    """Only frames that the run calls valid are scored, and their share is reported."""
     broken = dataclasses.replace(
         motion, rotations=motion.rotations.copy(), valid=motion.valid.copy()
     )
@@ -197,7 +197,7 @@ def test_labels_name_every_measure():
 
 
 def test_no_run_is_an_error(tmp_path, truth):
-    """An empty folder says what to do."""
+    """The error of an empty folder has a hint."""
     with pytest.raises(ArtifactMissingError, match="holds no motion"):
         evaluate_run(tmp_path, truth)
 

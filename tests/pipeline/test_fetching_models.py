@@ -1,4 +1,4 @@
-"""A run brings the models that it lacks, from a real server, unless it is told not to."""
+"""A run brings the models that it lacks, from a real server, unless that is forbidden."""
 
 import os
 from dataclasses import replace
@@ -20,7 +20,7 @@ CONTENT = bytes(range(256)) * 200
 
 @pytest.fixture
 def pose_url(stub_stages: StubStages, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Take the pose network away; `url` in here is where the manifest says that it is."""
+    """Take the pose network away; `url` in here is its address in the manifest."""
     del stub_stages
     (Path(os.environ["CLOSEFIT_WEIGHTS"]) / "yolo11n-pose.pt").unlink()
     known, place = weights.manifest(), {"url": "http://127.0.0.1:9/yolo11n-pose.pt"}

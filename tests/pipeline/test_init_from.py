@@ -74,11 +74,11 @@ def tracked(motion: KnownMotion, tmp_path_factory: pytest.TempPathFactory) -> Pa
         fps=30.0,
     )
     video = make_video(folder / "clip.mp4", FRAMES, (WIDTH, HEIGHT))
-    said = call(
+    result = call(
         "stage", "track", video, "--out", folder / "out", "--observations",
         folder / "observations.npz", "--focal", FOCAL, "--device", "cpu", "--set", "init.steps=60",
     )  # fmt: skip
-    assert said.exit_code == 0, said.stderr
+    assert result.exit_code == 0, result.stderr
     return folder / "out"
 
 
@@ -102,9 +102,9 @@ def test_a_good_estimate_makes_init_better(truth: Path, tracked: Path, estimate_
     without = ("--set", "init.init_from=none", "--set", "init.prior=false")
     assert call("stage", "init", tracked, *without).exit_code == 0
     plain = evaluate_run(tracked, truth)["init"]
-    said = call("stage", "init", tracked, "--init-from", estimate_file)
-    assert said.exit_code == 0, said.stderr
-    assert "settings changed: `init.init_from` None -> sha256" in said.stderr
+    result = call("stage", "init", tracked, "--init-from", estimate_file)
+    assert result.exit_code == 0, result.stderr
+    assert "settings changed: `init.init_from` None -> sha256" in result.stderr
     better = evaluate_run(tracked, truth)["init"]
     assert better.mpjpe_mm < 0.9 * plain.mpjpe_mm
     assert better.pa_mpjpe_mm < 0.9 * plain.pa_mpjpe_mm
@@ -122,19 +122,19 @@ def test_a_good_estimate_makes_init_better(truth: Path, tracked: Path, estimate_
 
 def test_someone_missing_is_said(tracked: Path, estimate_file: Path) -> None:
     estimate_files.with_people(estimate_file, lambda content: content["people"].pop(1))
-    said = call("stage", "init", tracked, "--init-from", estimate_file, "--set", "init.steps=2")
-    assert said.exit_code == 0, said.stderr
-    assert "person 1 is not in the estimate" in " ".join(said.stderr.split())
+    result = call("stage", "init", tracked, "--init-from", estimate_file, "--set", "init.steps=2")
+    assert result.exit_code == 0, result.stderr
+    assert "person 1 is not in the estimate" in " ".join(result.stderr.split())
 
 
 def test_what_cannot_be_used_is_refused_in_a_sentence(
     tracked: Path, tmp_path: Path, estimate_file: Path
 ) -> None:
     def refused(path: Path) -> str:
-        said = call("stage", "init", tracked, "--init-from", path)
-        assert said.exit_code == 3, said.stderr
-        assert "Traceback" not in said.stderr
-        return " ".join(said.stderr.split())
+        result = call("stage", "init", tracked, "--init-from", path)
+        assert result.exit_code == 3, result.stderr
+        assert "Traceback" not in result.stderr
+        return " ".join(result.stderr.split())
 
     mark = tmp_path / "executed"
     assert "closefit never runs" in refused(write_hostile(tmp_path / "evil.pkl", mark))

@@ -76,9 +76,9 @@ def test_two_runs_and_an_interrupted_one_are_bit_identical(
 
     with pytest.raises(KeyboardInterrupt):
         fit(setting, name="interrupted", emit=interrupt)
-    said: list[Event] = []
-    assert _same(whole, fit(setting, name="interrupted", emit=said.append))
-    assert any("continues at step 5" in e.text for e in said if isinstance(e, Notice))
+    events: list[Event] = []
+    assert _same(whole, fit(setting, name="interrupted", emit=events.append))
+    assert any("continues at step 5" in e.text for e in events if isinstance(e, Notice))
 
 
 def test_a_fit_that_diverges_keeps_its_best_state_and_says_so(fit: Fit, tmp_path: Path) -> None:

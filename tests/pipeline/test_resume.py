@@ -390,14 +390,14 @@ def test_status_says_what_would_run_without_running_it(
     stub_stages.take_runs()
     assert [entry.reason for entry in runner.status(out)] == [None] * 4
     (out / "artifacts" / "init.npz").unlink()
-    told = {entry.stage: str(entry.reason) for entry in runner.status(out)}
-    assert told == {
+    reasons = {entry.stage: str(entry.reason) for entry in runner.status(out)}
+    assert reasons == {
         "track": "None",
         "init": "missing",
         "optimize": "input changed: `init` runs again",
         "export": "input changed: `optimize` runs again",
     }
-    stub_clip.unlink()  # the folder alone is enough to tell
+    stub_clip.unlink()  # the folder alone is enough
     assert runner.status(out)[0].reason is None
     assert stub_stages.take_runs() == {}
 
@@ -421,7 +421,7 @@ def test_each_stage_draws_the_same_numbers_alone_as_in_a_whole_run(run: Run, out
 
 
 def test_choices_are_of_one_video(run: Run, stub_clip: Path, out: Path, tmp_path: Path) -> None:
-    """What was decided about the people of a clip says nothing about those of another."""
+    """What was decided about the people of a clip does not apply to those of another."""
     run("track.people=B,A")
     other = tmp_path / "other.mp4"
     other.write_bytes(b"another video")

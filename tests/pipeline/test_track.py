@@ -370,7 +370,7 @@ class TestFull:
     def test_every_part_has_its_say(
         self, tracked: Run, events: list[Event], detector: StubDetector
     ) -> None:
-        """Real classes with random weights: what they say is noise, but all of it arrives."""
+        """Real classes with random weights: their output is noise, but all of it arrives."""
         detector.hidden[6, 1] = True
         settings = {"perception": "full", "end_s": 0.3, "work_height_px": 90}
         written, _ = tracked(**settings)

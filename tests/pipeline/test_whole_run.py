@@ -44,9 +44,9 @@ def start(clip: DemoClip, out: Path) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> list[str]:
     """Wait for success and return the second word of each stage's line."""
-    _, said = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, said
-    lines = [line.split() for line in said.splitlines()]
+    _, printed = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, printed
+    lines = [line.split() for line in printed.splitlines()]
     return [words[1] for words in lines if words[0] in ("track", "init", "optimize", "export")]
 
 

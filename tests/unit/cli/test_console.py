@@ -10,7 +10,7 @@ from closefit.events import StageFinished, Step
 
 
 class Clock:
-    """Time that passes when a test says so."""
+    """Time that passes when a test sets it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -19,7 +19,7 @@ class Clock:
         return self.now
 
 
-def told(
+def lines_of(
     capsys: pytest.CaptureFixture[str], total: int, step_s: float, first: int = 1
 ) -> list[tuple[float, str]]:
     """Lines about a task whose steps take equally long, and when they were written."""
@@ -35,13 +35,13 @@ def told(
 
 
 def test_short_work_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(capsys, total=90, step_s=0.1) == []
+    assert lines_of(capsys, total=90, step_s=0.1) == []
 
 
 def test_every_tenth_is_told_with_the_time_that_is_left(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lines = told(capsys, total=100, step_s=1.0)
+    lines = lines_of(capsys, total=100, step_s=1.0)
     assert [line for _, line in lines][:2] == [
         "train-prior: 11 of 100, 1:29 left",
         "train-prior: 20 of 100, 1:20 left",
@@ -53,7 +53,7 @@ def test_every_tenth_is_told_with_the_time_that_is_left(
 def test_slow_work_is_heard_of_every_half_minute_and_hours_of_it_less_often(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lines = told(capsys, total=36_000, step_s=1.0)
+    lines = lines_of(capsys, total=36_000, step_s=1.0)
     times = [when for when, _ in lines]
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert times[0] <= 31.0
@@ -66,7 +66,7 @@ def test_slow_work_is_heard_of_every_half_minute_and_hours_of_it_less_often(
 def test_work_that_goes_on_counts_only_what_it_has_seen_itself(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lines = told(capsys, total=100, step_s=1.0, first=81)
+    lines = lines_of(capsys, total=100, step_s=1.0, first=81)
     assert lines[0][1] == "train-prior: 91 of 100, 0:09 left"
 
 

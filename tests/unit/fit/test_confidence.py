@@ -1,4 +1,4 @@
-"""Confidence promises an error: it must fall with everything that makes a pose worse."""
+"""Confidence stands for an expected error: it must fall with everything that makes a pose worse."""
 
 import dataclasses
 

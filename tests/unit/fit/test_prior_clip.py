@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from closefit.fit.prior_clip import clip_times, frame_times, pose_of, rays_at, variables_of
+from closefit.fit.prior_clip import clip_times, frame_times, keypoints_at, pose_of, variables_of
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import MotionVariables
 from closefit.prior.objective import FPS
@@ -74,7 +74,7 @@ def test_keypoints_are_those_of_the_times_in_between(fps: float) -> None:
     """An even motion has the same keypoints at the prior's rate, whatever the clip's rate."""
     targets = _targets(fps, 60)
     times = clip_times(60, fps)
-    found = rays_at(targets, times)[..., :2]
+    found = keypoints_at(targets, times)[..., :2]
     pixels = torch.tensor([300.0, 200.0]) + times[:, None] / fps * torch.tensor([40.0, -25.0])
     expected = (pixels - torch.tensor([320.0, 240.0])) / 500.0
     torch.testing.assert_close(found, expected[:, None, None].expand_as(found), atol=1e-4, rtol=0)
@@ -84,7 +84,7 @@ def test_a_keypoint_unknown_in_one_frame_is_taken_from_its_neighbour() -> None:
     targets = _targets(60.0, 61)
     weight = targets.weight.clone()
     weight[30:] = 0.0
-    hidden = rays_at(dataclasses.replace(targets, weight=weight), torch.tensor([29.5, 30.5]))
-    whole = rays_at(targets, torch.tensor([29.0]))
+    hidden = keypoints_at(dataclasses.replace(targets, weight=weight), torch.tensor([29.5, 30.5]))
+    whole = keypoints_at(targets, torch.tensor([29.0]))
     torch.testing.assert_close(hidden[0, ..., :2], whole[0, ..., :2])
     assert (hidden[1] == 0).all()

@@ -31,7 +31,7 @@ KNEE, HIP, ANKLE_KEYPOINT = 4, 1, 15
 
 
 def estimate_of(known: KnownMotion, *, has_camera: bool = True) -> PersonEstimates:
-    """The truth, as a tool would say it."""
+    """The truth, in the form of a tool's result."""
     return PersonEstimates(
         rotations=known.variables.rotations().numpy(),
         transl_m=known.variables.pelvis().numpy(),
@@ -162,15 +162,15 @@ def wrong_start(known: KnownMotion) -> tuple[Body, KeypointTargets, PersonEstima
 def fitted(known: KnownMotion) -> tuple[MotionVariables, list[int]]:
     """A fit from the truth but for one knee of person 0, 45 degrees off; and what it reported."""
     _, _, wrong = wrong_start(known)
-    told: list[int] = []
+    remaining: list[int] = []
 
     def on_step(done: int, total: int) -> None:
         assert done <= total
-        told[:] = [*told, total - done]
+        remaining[:] = [*remaining, total - done]
 
     fit, order = fit_from_estimate(known.body, known.targets, known.prior, wrong, STEPS, on_step)
     assert order == "as estimated"  # the true one
-    return fit.variables, told
+    return fit.variables, remaining
 
 
 def test_progress_runs_to_its_end(fitted: tuple[MotionVariables, list[int]]) -> None:
@@ -181,7 +181,7 @@ def test_progress_runs_to_its_end(fitted: tuple[MotionVariables, list[int]]) -> 
 def test_the_fit_stays_near_a_good_estimate(
     known: KnownMotion, fitted: tuple[MotionVariables, list[int]]
 ) -> None:
-    """Of person 1, whom the estimate knows well, and of the other joints of person 0."""
+    """Of person 1, who is complete in the estimate, and of the other joints of person 0."""
     variables, _ = fitted
     others = [joint for joint in range(24) if joint not in (KNEE, HIP)]
     angles = angle_deg(variables, known)
@@ -244,7 +244,7 @@ def test_body_heights_follow_from_where_the_tool_puts_people(known: KnownMotion)
 
 
 def test_body_heights_and_world_headings_in_the_objective(known: KnownMotion) -> None:
-    """The terms vanish at the estimate; a world without a camera says nothing of the heading."""
+    """The terms vanish at the estimate; a world without a camera leaves the heading open."""
     floor = FloorPlane.from_plane(torch.tensor([0.0, -1.0, 0.0, 1.0]))
     turned = known.variables.rotations().clone()
     turned[:, :, 0] = roma.rotvec_to_rotmat(torch.tensor([0.0, 0.3, 0.0])) @ turned[:, :, 0]

@@ -30,7 +30,7 @@ def network() -> Denoiser:
 
 
 def trembling(known: KnownMotion) -> PersonEstimates:
-    """What a tool says that is off by some degrees, much the same in all frames."""
+    """A tool's result that is off by some degrees, much the same in all frames."""
     generator = np.random.default_rng(0)
     axes = 0.12 * generator.normal(size=(1, 2, 24, 3)) * np.ones((len(known.joints), 1, 1, 1))
     off = roma.rotvec_to_rotmat(torch.tensor(axes)).float()
@@ -95,7 +95,7 @@ def test_whom_the_tool_lost_the_prior_adds(
 def test_a_world_without_a_camera_says_nothing_of_the_heading(
     known: KnownMotion, network: Denoiser
 ) -> None:
-    """Somebody turned by 40 degrees in such a world ends as the keypoints want it."""
+    """Somebody turned by 40 degrees in such a world ends where the keypoints are."""
     turn = roma.rotvec_to_rotmat(torch.tensor([0.0, 0.7, 0.0]))
     estimates = estimate_of(known, has_camera=False)
     rotations = torch.as_tensor(estimates.rotations).clone()

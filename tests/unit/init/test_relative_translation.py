@@ -75,5 +75,5 @@ def test_a_person_who_is_never_seen_stays_where_the_prior_places_them(known: Kno
     fit = fit_from_prior(known.body, targets, known.prior, network, settings, lambda *_: None)
     pelvis = fit.variables.pelvis().detach()
     scale = expected.pelvis_m[..., 2].mean() / pelvis[..., 2].mean()
-    found, wanted = (p[:, 0] - p[:, 1] for p in (scale * pelvis, expected.pelvis_m))
-    assert float((found - wanted).norm(dim=-1).mean()) < 0.05
+    found, target = (p[:, 0] - p[:, 1] for p in (scale * pelvis, expected.pelvis_m))
+    assert float((found - target).norm(dim=-1).mean()) < 0.05

@@ -60,8 +60,8 @@ def test_it_starts_at_the_start(
 ) -> None:
     found = model(kind, network, start, fps).at(13, 77)
     expected = start.cut(slice(13, 77))
-    for value, wanted in zip(found.tensors(), expected.tensors(), strict=True):
-        torch.testing.assert_close(value, wanted, atol=1e-5, rtol=1e-5)
+    for value, target in zip(found.tensors(), expected.tensors(), strict=True):
+        torch.testing.assert_close(value, target, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["direct", "prior"])

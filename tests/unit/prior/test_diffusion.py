@@ -43,9 +43,9 @@ def test_a_step_with_the_right_answer_stays_on_the_path() -> None:
 
 
 def test_sampling_finds_the_only_answer() -> None:
-    answer = torch.randn(3, 5)
-    found = sample(lambda x, _: answer.expand_as(x), torch.randn(3, 5))
-    assert torch.equal(found, answer)
+    clean = torch.randn(3, 5)
+    found = sample(lambda x, _: clean.expand_as(x), torch.randn(3, 5))
+    assert torch.equal(found, clean)
 
 
 def test_sampling_a_gaussian_gives_its_distribution() -> None:

@@ -67,8 +67,8 @@ def test_unknown_features_cannot_reach_the_output(keypoints: torch.Tensor) -> No
     other = torch.where(known[..., None], features, 99.0)
     x = noisy()
 
-    def out(told: torch.Tensor) -> torch.Tensor:
-        return network(x, TIMESTEP, Conditions.of(keypoints, view, told, known))
+    def out(given: torch.Tensor) -> torch.Tensor:
+        return network(x, TIMESTEP, Conditions.of(keypoints, view, given, known))
 
     assert torch.equal(out(features), out(other))
     assert not torch.equal(out(features), out(features + 1.0))

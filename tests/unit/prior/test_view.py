@@ -1,4 +1,4 @@
-"""What a view promises: nothing of the image is left but pitch and apparent size."""
+"""A view removes everything about the image except pitch and apparent size."""
 
 import math
 from typing import Any
@@ -123,7 +123,7 @@ def test_joints_are_linear_in_the_state(people: PairPose, body: Body) -> None:
 def test_state_does_not_know_where_in_the_image_people_are(
     keypoints: torch.Tensor, people: PairPose
 ) -> None:
-    """Turning camera and people together by the view's own turn leaves the state alone."""
+    """Turning camera and people together by the view's `R_view_cam` leaves the state alone."""
     view, pose = View.of(keypoints), people
     straight = View(torch.eye(3).expand(3, 3, 3), view.size, view.pitch)
     turned = decode(encode(pose, view), straight)

@@ -209,7 +209,7 @@ class TestCorrections:
         np.testing.assert_allclose(across(found), across(solve(hidden_crossing())), atol=15.0)
 
     def test_a_place_brings_a_bystander_in(self) -> None:
-        """The couple is chosen, but the user says that person 1 is somebody else."""
+        """The couple is chosen, but for the user person 1 is somebody else."""
         people = see([standing(280.0, 360.0), standing(60.0, 500.0)])
         box = standing(60.0, 500.0).boxes_xyxy[20, 1]
         place = PlacedPerson(person=1, frame=20, pixels=tuple(box))

@@ -62,7 +62,7 @@ def test_a_person_who_is_missed_keeps_the_identity() -> None:
 
 
 def test_colours_settle_what_motion_cannot() -> None:
-    """Both are unseen for a second; only their clothes tell who is who after that."""
+    """Both are unseen for a second; only their clothes show who is who after that."""
     still = walk(np.tile([200.0, 420.0], (60, 1)))
     boxes, keypoints = still.boxes_xyxy.copy(), still.keypoints.copy()
     boxes[15:45], keypoints[15:45] = np.nan, 0.0

@@ -1,4 +1,4 @@
-"""Several imports, or an import and a detector, that speak of the same people."""
+"""Several imports, or an import and a detector, that describe the same people."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def people() -> People:
 
 
 def embrace() -> People:
-    """Two people with one box, who can only be told apart by masks and keypoints."""
+    """Two people with one box, who can only be distinguished by masks and keypoints."""
     people = writers.make_people()
     boxes = np.tile([10.0, 5.0, 40.0, 45.0], (FRAMES, 2, 1))
     keypoints, masks = people.keypoints.copy(), np.zeros_like(people.masks)
@@ -42,7 +42,7 @@ def given(*paths: Path) -> Imported:
 
 
 def detected(people: People, frame: int, order: list[int]) -> Detections:
-    """What a detector says, with everybody a little off."""
+    """The output of a detector, with everybody a little off."""
     return Detections(
         boxes_xyxy=people.boxes[frame, order] + 1.0,
         scores=np.full(len(order), 0.8),
@@ -147,7 +147,7 @@ def test_a_detector_adds_masks_and_boxes_to_keypoints(tmp_path: Path, people: Pe
 
 
 def test_the_import_says_who_is_there(tmp_path: Path, people: People) -> None:
-    """Whom only the detector sees is left out; whom only the import knows stays."""
+    """People whom only the detector finds are left out; those only in the import stay."""
     boxes = given(writers.mot(tmp_path / "boxes.txt", people))
     only_second = boxes.complete(0, detected(people, 0, [1]))
     np.testing.assert_allclose(only_second.boxes_xyxy, people.boxes[0], atol=0.01)

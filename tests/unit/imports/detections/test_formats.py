@@ -65,7 +65,7 @@ def test_coco_results(tmp_path: Path, people: People, first: int) -> None:
 def test_coco_annotations(
     tmp_path: Path, people: People, compressed: bool, names: tuple[str, ...]
 ) -> None:
-    """The order of keypoints is told by their names, that of frames by the names of pictures."""
+    """The order of keypoints follows from their names, that of frames by the names of pictures."""
     path = tmp_path / "all.json"
     given = imported(writers.coco_annotations(path, people, compressed=compressed, names=names))
     boxes, keypoints, masks = by_person(given)
@@ -216,7 +216,7 @@ def test_mask_arrays_are_cut_to_the_part_however_they_are_stored(
     np.testing.assert_array_equal(found, people.masks[1:5])
 
 
-@pytest.mark.parametrize("kind", ["a wrong byte", "fewer values than its shape says"])
+@pytest.mark.parametrize("kind", ["a wrong byte", "fewer values than in its shape"])
 def test_damaged_mask_arrays(tmp_path: Path, people: People, kind: str) -> None:
     path = tmp_path / "sam2.npz"
     np.savez(path, masks=people.masks)

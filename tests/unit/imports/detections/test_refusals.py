@@ -1,4 +1,4 @@
-"""What is wrong with an import is said in one sentence that names the file."""
+"""An invalid import is refused with one sentence that names the file."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The clip's two are found among any people, tracks and cameras, or an error says why not."""
+"""The clip's two are found among any people, tracks and cameras, or an error gives the reason."""
 
 import dataclasses
 import itertools
@@ -165,7 +165,7 @@ def test_an_unknown_camera_is_taken_for_ours(known: KnownMotion, people: People)
 
 
 def in_longer_video(people: People, before: int, after: int) -> People:
-    """The same people with other frames around them, in which they are nobody we know."""
+    """The same people with other frames around them, in which they are other people."""
     rotations, pelvis_m = (
         np.concatenate([np.repeat(v[-1:], before, 0), v, np.repeat(v[:1], after, 0)])
         for v in (people.rotations, people.pelvis_m)

@@ -1,4 +1,4 @@
-"""Every layout says the same about the same motion, and everything else is refused."""
+"""Every layout gives the same result for the same motion, and everything else is refused."""
 
 import dataclasses
 import pickle

@@ -40,7 +40,7 @@ BONES = {
 
 
 def axes_of(bone: str) -> np.ndarray:
-    """Angles of the bone's own axes: any, as they only say what the motion's angles refer to."""
+    """Angles of the bone's own axes: any, as they only define what the motion's angles refer to."""
     return np.random.default_rng(len(bone) + ord(bone[0])).uniform(-90, 90, 3).round(3)
 
 

@@ -17,14 +17,14 @@ LEFT, RIGHT = np.array([20.0, 20.0, 60.0, 120.0]), np.array([110.0, 20.0, 150.0,
 
 
 class Networks:
-    """Stands in for both networks; reports what a test says, and notes where it was asked."""
+    """Stands in for both networks; returns what a test sets, and records its calls."""
 
     def __init__(self) -> None:
         self.boxes = np.zeros((0, 4))
         self.shifts: dict[int, np.ndarray] = {}
         self.presence = 1.0
         self.upright_rad = 0.0
-        self.asked: list[tuple[Region, tuple[int, int, int, int]]] = []
+        self.calls: list[tuple[Region, tuple[int, int, int, int]]] = []
 
     def detect(self, _image: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
         return self.boxes, np.full(len(self.boxes), max(confidence, 0.8))
@@ -32,7 +32,7 @@ class Networks:
     def estimate(
         self, _picture: Pillow.Image, region: Region, window: tuple[int, int, int, int]
     ) -> BlazePoseResult:
-        self.asked.append((region, window))
+        self.calls.append((region, window))
         centre = np.array([region.centre_x, region.centre_y])
         number = int(np.abs(self.boxes[:, [0, 2]].mean(axis=1) - region.centre_x).argmin())
         centre = centre + self.shifts.get(number, np.zeros(2))
@@ -81,7 +81,7 @@ def test_who_is_not_there_is_left_out(detector: LiteDetector, networks: Networks
 def test_only_the_box_is_shown(detector: LiteDetector, networks: Networks) -> None:
     networks.boxes = LEFT[None]
     detector.detect([IMAGE])
-    for _, window in networks.asked:
+    for _, window in networks.calls:
         np.testing.assert_allclose(window, LEFT, atol=0.05 * 100)
 
 
@@ -90,7 +90,7 @@ def test_people_are_looked_at_in_the_direction_of_their_last_pose(
 ) -> None:
     networks.boxes, networks.upright_rad = LEFT[None], 1.2
     detector.detect([IMAGE, IMAGE])
-    assert [region.angle_rad for region, _ in networks.asked] == [0.0, 1.2]
+    assert [region.angle_rad for region, _ in networks.calls] == [0.0, 1.2]
 
 
 @pytest.mark.parametrize("jumping", [0, 1])
@@ -111,9 +111,9 @@ def test_who_was_mistaken_is_remembered(detector: LiteDetector, networks: Networ
     detector.detect([IMAGE])
     networks.shifts, networks.upright_rad = {0: (RIGHT - LEFT)[:2]}, 0.9
     assert len(detector.detect([IMAGE])[0].scores) == 1
-    networks.shifts, networks.asked = {}, []
+    networks.shifts, networks.calls = {}, []
     assert len(detector.detect([IMAGE])[0].scores) == 2
-    assert [region.angle_rad for region, _ in networks.asked] == [0.7, 0.9]
+    assert [region.angle_rad for region, _ in networks.calls] == [0.7, 0.9]
 
 
 def test_a_pixel_belongs_to_one_person(detector: LiteDetector, networks: Networks) -> None:

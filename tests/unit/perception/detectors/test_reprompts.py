@@ -26,8 +26,8 @@ def boxes(first: tuple[float, ...], second: tuple[float, ...], frames: int = 1) 
         pytest.param(APART, OWN, APART, True, id="on the other person"),
         pytest.param((0, 0, 60, 20), OWN, APART, True, id="on both people"),
         pytest.param((0, 0, 25, 20), OWN, BESIDE, True, id="beyond both people"),
-        pytest.param(APART, NOWHERE, APART, False, id="nobody knows where the person is"),
-        pytest.param(NOWHERE, OWN, NOWHERE, True, id="nobody knows where the other is"),
+        pytest.param(APART, NOWHERE, APART, False, id="the person's place is unknown"),
+        pytest.param(NOWHERE, OWN, NOWHERE, True, id="the other's place is unknown"),
     ],
 )
 def test_disagreement_by_hand(mask: tuple, own: tuple, other: tuple, wrong: bool) -> None:
@@ -59,7 +59,7 @@ def test_one_box_for_each_run_where_people_overlap_least() -> None:
 
 
 def test_no_box_in_a_clinch() -> None:
-    """Boxes that are nearly the same would tell the segmenter nothing."""
+    """Boxes that are nearly the same give the segmenter no information."""
     wrong = np.ones((10, 2), dtype=bool)
     assert not choose_reprompts(wrong, boxes(OWN, (1.0, 0.0, 11.0, 20.0), 10)).any()
     assert choose_reprompts(wrong, boxes(OWN, APART, 10)).sum() == 2

@@ -74,7 +74,7 @@ def test_a_cut_file_is_refused(tmp_path: Path, shared: Path) -> None:
 
 
 def test_nothing_is_sent_to_the_makers_of_the_runtime() -> None:
-    """Its telemetry says on the error stream that no place was found for its device number."""
+    """Its telemetry reports on the error stream that no place was found for its device number."""
     code = "import closefit.perception.detectors.rtmdet"
     variables = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
     variables.update(HOME=os.devnull, XDG_CACHE_HOME=os.devnull)

@@ -149,7 +149,7 @@ class TestOneChunk:
     def test_backwards_before_the_first_box(self, segmenter: Sam2Segmenter) -> None:
         masks = follow(segmenter, prompts(5, first=(3,)))
         assert masks[:, 0].any(axis=(1, 2)).all()
-        assert not masks[:, 1].any()  # nobody ever said where
+        assert not masks[:, 1].any()  # without any prompt
 
     def test_people_do_not_influence_each_other(self, segmenter: Sam2Segmenter) -> None:
         pictures = dict(enumerate(images(4)))
@@ -160,7 +160,7 @@ class TestOneChunk:
         torch.testing.assert_close(both[1], segmenter._propagate(pictures, second)[1])
 
     def test_half_precision(self, folder: Path, segmenter: Sam2Segmenter) -> None:
-        """As on CUDA, but here: all parts fit together, and say nearly the same."""
+        """As on CUDA, but here: all parts fit together, and give nearly the same."""
         half = Sam2Segmenter(folder, "cpu")
         half._precision, half.batch_size = torch.bfloat16, 3
         half._model.to(torch.bfloat16)
@@ -204,12 +204,12 @@ class TestChunks:
         box = tuple(BOXES[0])
         expected = [(1, box), (4, box)]
         expected += [(frame, None) for frame in carried] + [(13, box)]
-        expected += [(frame, box if frame == 13 else None) for frame in later]  # said, not seen
+        expected += [(frame, box if frame == 13 else None) for frame in later]  # prompted, not seen
         assert spy.prompts == expected
         assert len(spy.sessions) == 3  # one for each chunk
 
     def test_a_person_who_comes_later(self, folder: Path) -> None:
-        """Frames that two chunks share show whom only the later one knows."""
+        """Frames that two chunks share show a person who is only in the later one."""
         masks = follow(Sam2Segmenter(folder, "cpu", 10), prompts(16, first=(0,), second=(12,)))
         shown = masks[:, 1].any(axis=(1, 2))
         assert not shown[: 10 - OVERLAP_FRAMES].any()
@@ -310,12 +310,12 @@ class TestPromptedAgain:
             return logits
 
         here, elsewhere = (10, 10, 30, 50), (60, 10, 80, 50)
-        answers = iter([canned(elsewhere), canned(here if mends else (62, 10, 80, 50))])
-        monkeypatch.setattr(segmenter, "_propagate", lambda *_: next(answers))
+        results = iter([canned(elsewhere), canned(here if mends else (62, 10, 80, 50))])
+        monkeypatch.setattr(segmenter, "_propagate", lambda *_: next(results))
         masks = follow(segmenter, prompts(5, first=(0,)), np.stack([BOXES] * 5))
         expected = _exclusive(canned(here if mends else elsewhere)).swapaxes(0, 1)
         np.testing.assert_array_equal(masks, expected)
-        assert next(answers, None) is None
+        assert next(results, None) is None
 
 
 def test_each_pixel_belongs_to_who_claims_it_most() -> None:
