@@ -23,7 +23,7 @@ from cells import DETECTORS, OWN, Bench, Cell, Conditions, Variant, find_clips
 from measuring import RESULTS, publish, table
 
 from closefit.body.model import Body
-from closefit.evaluation.runs import BODY_MODELS, STAGES
+from closefit.evaluation.runs import STAGES
 from closefit.exporters.mesh_raster import AMBIENT, MeshPainter
 from closefit.exporters.views import project_perspective
 from closefit.models import weights
@@ -153,7 +153,7 @@ def count_owners(folder: Path, stage: str, labels: Mapping[int, Labels]) -> dict
         owners = _mask_owners(track, list(labels))
     else:
         motion = artifacts.read(folder / "artifacts" / f"{stage}.npz", STAGES[stage])
-        body = Body.load(weights.locate(BODY_MODELS[str(motion.body_name)]))
+        body = Body.load(weights.locate(weights.BODIES[str(motion.body_name)]))
         width, height = (int(side) for side in track.size_wh)
         owners = body_owners(body, motion, list(labels), (width, height))
     pairs = zip(labels.items(), owners, strict=True)
