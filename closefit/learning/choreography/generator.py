@@ -10,6 +10,7 @@ from torch import Tensor
 
 from closefit.body import Body
 from closefit.body.pose import mirrored_pose
+from closefit.learning.choreography.authored import SCENES
 from closefit.learning.choreography.footsteps import (
     Footsteps,
     lowered_pelvis,
@@ -17,7 +18,6 @@ from closefit.learning.choreography.footsteps import (
     reach_footsteps,
 )
 from closefit.learning.choreography.key_poses import solve_key_poses
-from closefit.learning.choreography.kinds import SCENES
 from closefit.learning.choreography.objective import PairBodies
 from closefit.learning.choreography.refinement import refine
 from closefit.learning.choreography.scripts import FPS, Scripts, sample_scripts

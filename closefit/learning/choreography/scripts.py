@@ -13,11 +13,9 @@ from torch import Tensor
 from closefit.body import Body
 from closefit.body.stature import Stature
 from closefit.learning.choreography.angles import angle_row, rotations_from_angles
+from closefit.learning.choreography.authored import POSES, SCENES, Moment, Pose, Scene
 from closefit.learning.choreography.capsules import NAMES
-from closefit.learning.choreography.kinds import SCENES
 from closefit.learning.choreography.objective import Constraints
-from closefit.learning.choreography.poses import POSES, Pose
-from closefit.learning.choreography.scenes import Moment, Scene
 from closefit.learning.choreography.sites import SITE_INDEX
 
 FPS = 30.0
@@ -45,7 +43,7 @@ class Scripts:
         place: Pelvis in the pair's frame at each moment: left, ahead (metres).
         heading: In the pair's frame, radians.
         up: Height of the second pelvis above the first where the second floats.
-        floating, stiff: As in `poses.Pose`.
+        floating, stiff: As in `authored.Pose`.
         constraints: What the scene requires at each moment.
         before, after: Moments that each frame lies between.
         progress: How far it is from one to the other, 0 in a hold.

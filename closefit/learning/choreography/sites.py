@@ -1,14 +1,16 @@
-"""Named places on the skin where people touch: one vertex and its normal for each."""
+"""Named places on the skin where people touch (`sites.toml`): a vertex and its normal for each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from closefit.body import Body
-from closefit.body.skeleton import JOINT_INDEX, PART_NAMES, other_side
+from closefit.body.skeleton import JOINT_INDEX, PART_NAMES
+from closefit.learning.choreography.authored import read_table
 
 _Vector = tuple[float, float, float]
 
@@ -29,104 +31,46 @@ class SkinPlace:
     joints: tuple[str, str]
     share: float
     facing: _Vector
-    offset: _Vector = (0.0, 0.0, 0.0)
+    offset: _Vector
 
 
-_TRUNK = ("torso", "hips")
-_FRONT, _BACK, _LEFT = (0.0, 0.0, 1.0), (0.0, 0.0, -1.0), (1.0, 0.0, 0.0)
-_UP, _DOWN = (0.0, 1.0, 0.0), (0.0, -1.0, 0.0)
-
-
-def _middle(joint: str, facing: _Vector, offset: _Vector, *parts: str) -> SkinPlace:
-    return SkinPlace(parts or _TRUNK, (joint, joint), 0.0, facing, offset)
-
-
-_MIDLINE: dict[str, SkinPlace] = {
-    "chest": _middle("spine3", _FRONT, (0.0, 0.11, 0.0)),
-    "belly": _middle("spine1", _FRONT, (0.0, 0.03, 0.0)),
-    "upper_back": _middle("spine3", _BACK, (0.0, 0.14, 0.0)),
-    "mid_back": _middle("spine3", _BACK, (0.0, 0.02, 0.0)),
-    "lower_back": _middle("spine1", _BACK, (0.0, 0.0, 0.0)),
-    "crotch": _middle("pelvis", _FRONT, (0.0, -0.02, 0.0)),
-    "neck_front": _middle("neck", _FRONT, (0.0, 0.03, 0.0), "neck", "torso"),
-    "forehead": _middle("head", _FRONT, (0.0, 0.11, 0.0), "head"),
-    "crown": _middle("head", _UP, (0.0, 0.1, -0.02), "head"),
-    "back_of_head": _middle("head", _BACK, (0.0, 0.07, 0.0), "head"),
-    "nape": _middle("neck", _BACK, (0.0, 0.05, 0.0), "neck", "torso"),
+_DIRECTIONS: Mapping[str, _Vector] = {
+    "front": (0.0, 0.0, 1.0),
+    "back": (0.0, 0.0, -1.0),
+    "up": (0.0, 1.0, 0.0),
+    "down": (0.0, -1.0, 0.0),
+    "outward": (1.0, 0.0, 0.0),
+    "inward": (-1.0, 0.0, 0.0),
 }
-
-_SIDED: dict[str, SkinPlace] = {
-    "palm": SkinPlace(("left hand",), ("left_wrist", "left_hand"), 0.65, _DOWN),
-    "hand_back": SkinPlace(("left hand",), ("left_wrist", "left_hand"), 0.65, _UP),
-    "knuckles": SkinPlace(("left hand",), ("left_hand", "left_hand"), 0.0, _LEFT),
-    "wrist_inside": SkinPlace(("left forearm",), ("left_elbow", "left_wrist"), 0.85, _DOWN),
-    "wrist_outside": SkinPlace(("left forearm",), ("left_elbow", "left_wrist"), 0.85, _UP),
-    "forearm_inside": SkinPlace(("left forearm",), ("left_elbow", "left_wrist"), 0.5, _DOWN),
-    "forearm_outside": SkinPlace(("left forearm",), ("left_elbow", "left_wrist"), 0.5, _UP),
-    "forearm_front": SkinPlace(("left forearm",), ("left_elbow", "left_wrist"), 0.45, _FRONT),
-    "elbow_crook": SkinPlace(
-        ("left forearm", "left upper arm"), ("left_elbow", "left_elbow"), 0.0, _FRONT
-    ),
-    "upper_arm_outside": SkinPlace(("left upper arm",), ("left_shoulder", "left_elbow"), 0.45, _UP),
-    "upper_arm_inside": SkinPlace(
-        ("left upper arm",), ("left_shoulder", "left_elbow"), 0.55, _DOWN
-    ),
-    "shoulder_top": SkinPlace(
-        ("torso", "left upper arm"), ("left_collar", "left_shoulder"), 0.75, _UP
-    ),
-    "shoulder_front": SkinPlace(
-        ("torso", "left upper arm"), ("left_collar", "left_shoulder"), 0.85, _FRONT
-    ),
-    "shoulder_blade": SkinPlace(
-        ("torso",), ("left_shoulder", "left_shoulder"), 0.0, _BACK, (-0.06, -0.10, 0.0)
-    ),
-    "breast": SkinPlace(("torso",), ("spine3", "spine3"), 0.0, _FRONT, (0.09, 0.12, 0.0)),
-    "flank": SkinPlace(_TRUNK, ("spine2", "spine2"), 0.0, _LEFT, (0.0, 0.03, 0.02)),
-    "waist": SkinPlace(_TRUNK, ("spine1", "spine1"), 0.0, _LEFT, (0.0, 0.02, 0.02)),
-    "loin": SkinPlace(_TRUNK, ("spine1", "spine1"), 0.0, _BACK, (0.08, 0.03, 0.0)),
-    "hip_side": SkinPlace(
-        ("hips", "left thigh"), ("left_hip", "left_hip"), 0.0, _LEFT, (0.0, -0.02, 0.0)
-    ),
-    "buttock": SkinPlace(
-        ("hips", "left thigh"), ("left_hip", "left_hip"), 0.0, _BACK, (-0.02, -0.05, 0.0)
-    ),
-    "thigh_front": SkinPlace(("left thigh",), ("left_hip", "left_knee"), 0.55, _FRONT),
-    "thigh_back": SkinPlace(("left thigh",), ("left_hip", "left_knee"), 0.5, _BACK),
-    "thigh_outside": SkinPlace(("left thigh",), ("left_hip", "left_knee"), 0.6, _LEFT),
-    "thigh_inside": SkinPlace(("left thigh",), ("left_hip", "left_knee"), 0.65, (-1.0, 0.0, 0.0)),
-    "knee_front": SkinPlace(("left thigh", "left shin"), ("left_knee", "left_knee"), 0.0, _FRONT),
-    "knee_back": SkinPlace(("left thigh", "left shin"), ("left_knee", "left_knee"), 0.0, _BACK),
-    "shin_front": SkinPlace(("left shin",), ("left_knee", "left_ankle"), 0.5, _FRONT),
-    "calf": SkinPlace(("left shin",), ("left_knee", "left_ankle"), 0.4, _BACK),
-    "ankle_outside": SkinPlace(("left shin",), ("left_knee", "left_ankle"), 0.9, _LEFT),
-    "instep": SkinPlace(("left foot",), ("left_ankle", "left_foot"), 0.75, _UP),
-    "sole": SkinPlace(("left foot",), ("left_ankle", "left_foot"), 0.75, _DOWN),
-    "cheek": SkinPlace(("head",), ("head", "head"), 0.0, _LEFT, (0.0, 0.03, 0.03)),
-    "temple": SkinPlace(("head",), ("head", "head"), 0.0, _LEFT, (0.0, 0.1, 0.02)),
-    "neck_side": SkinPlace(("neck", "torso"), ("neck", "neck"), 0.0, _LEFT, (0.0, 0.05, 0.0)),
-}
+"""Of the left side."""
 
 
-def _right(place: SkinPlace) -> SkinPlace:
-    """Return the place on the other side."""
+def _places() -> dict[str, SkinPlace]:
+    """Read `sites.toml`."""
+    table = read_table("sites.toml")
+    places = {name: _place(given, "left") for name, given in table["middle"].items()}
+    for side in ("left", "right"):
+        places |= {f"{side}_{name}": _place(given, side) for name, given in table["sided"].items()}
+    return places
 
-    def flip(vector: _Vector) -> _Vector:
-        return (-vector[0], vector[1], vector[2])
+
+def _place(given: Mapping[str, Any], side: str) -> SkinPlace:
+    joints = [name if name in JOINT_INDEX else f"{side}_{name}" for name in given["joints"]]
+    parts = [name if name in PART_NAMES else f"{side} {name}" for name in given["parts"]]
+
+    def on_side(vector: _Vector) -> _Vector:
+        return vector if side == "left" else (-vector[0], vector[1], vector[2])
 
     return SkinPlace(
-        parts=tuple(part.replace("left", "right") for part in place.parts),
-        joints=(other_side(place.joints[0]), other_side(place.joints[1])),
-        share=place.share,
-        facing=flip(place.facing),
-        offset=flip(place.offset),
+        parts=tuple(parts),
+        joints=(joints[0], joints[-1]),
+        share=given.get("share", 0.0),
+        facing=on_side(_DIRECTIONS[given["facing"]]),
+        offset=on_side(given.get("offset", (0.0, 0.0, 0.0))),
     )
 
 
-PLACES: Mapping[str, SkinPlace] = (
-    _MIDLINE
-    | {f"left_{name}": place for name, place in _SIDED.items()}
-    | {f"right_{name}": _right(place) for name, place in _SIDED.items()}
-)
+PLACES: Mapping[str, SkinPlace] = _places()
 SITE_NAMES = tuple(PLACES)
 SITE_INDEX = {name: index for index, name in enumerate(SITE_NAMES)}
 

@@ -10,9 +10,8 @@ from closefit.learning.choreography.angles import (
     angle_row,
     rotations_from_angles,
 )
+from closefit.learning.choreography.authored import POSES, SCENES
 from closefit.learning.choreography.capsules import NAMES
-from closefit.learning.choreography.kinds import SCENES
-from closefit.learning.choreography.poses import POSES
 from closefit.learning.choreography.sites import PLACES
 
 
