@@ -1,19 +1,16 @@
-"""The authored poses and scenes: what the fields of `poses.toml` and `scenes.toml` mean."""
+"""The authored poses and scenes: what the fields of `poses.toml` and `scenes.toml` mean.
 
-import sys
+Angles are in degrees, distances in metres, times in seconds. Malformed tables raise a `ValueError`
+when this module is imported.
+"""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-from closefit.learning.choreography.angles import Angles
-
-Range = tuple[float, float]
+from closefit.learning.choreography.angles import Angles, angle_row
+from closefit.learning.choreography.sites import PLACES
+from closefit.learning.choreography.tables import Range, built, located, read_table
 
 
 @dataclass(frozen=True)
@@ -91,73 +88,83 @@ class Scene:
     cycle_s: Range = (0.8, 1.0)
 
 
-def read_table(name: str) -> dict[str, Any]:
-    """Return the content of a TOML file beside this module, with tuples for arrays."""
-    content = tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-    return {key: _with_tuples(value) for key, value in content.items()}
+def poses_of(table: Mapping[str, Any]) -> dict[str, Pose]:
+    """Return the poses by name of the content of `poses.toml`.
+
+    Raises:
+        ValueError: An unknown part, angle group or field, or a value of the wrong kind.
+    """
+    parts, *sections = table.values()
+    poses: dict[str, Pose] = {}
+    for name, given in ((name, given) for section in sections for name, given in section.items()):
+        with located(f"poses.toml: pose `{name}`"):
+            poses[name] = _pose(given, parts)
+    return poses
 
 
-def _with_tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_tuples(inner) for key, inner in value.items()}
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
-
-
-def _poses() -> dict[str, Pose]:
-    parts, *sections = read_table("poses.toml").values()
-    return {name: _pose(given, parts) for poses in sections for name, given in poses.items()}
-
-
-def _pose(given: dict[str, Any], parts: Mapping[str, Any]) -> Pose:
+def _pose(given: Mapping[str, Any], parts: Mapping[str, Any]) -> Pose:
+    options = dict(given)
+    own = {limbs: options.pop(limbs, {}) for limbs in ("trunk", "both", "left", "right")}
     angles: dict[str, Any] = {}
-    for source in (*(parts[name] for name in given.pop("parts", ())), given):
-        for group, prefix in (("trunk", ""), ("both", ""), ("left", "left_"), ("right", "right_")):
-            angles |= {prefix + name: value for name, value in source.get(group, {}).items()}
-    options = {name: value for name, value in given.items() if name in Pose.__annotations__}
+    for source in (*(parts[name] for name in options.pop("parts", ())), own):
+        for limbs in own:
+            prefix = f"{limbs}_" if limbs in ("left", "right") else ""
+            angles |= {prefix + name: value for name, value in source.get(limbs, {}).items()}
+    angle_row(angles)
     if "rests_on" in options or "floating" in options:
         options.setdefault("planted", ())
-    return Pose(angles, **options)
+    return built(Pose, angles=angles, **options)
 
 
-def _scenes() -> dict[str, tuple[Scene, ...]]:
-    table = read_table("scenes.toml")
+def scenes_of(table: Mapping[str, Any]) -> dict[str, tuple[Scene, ...]]:
+    """Return the scenes by kind of contact of the content of `scenes.toml`.
+
+    Raises:
+        ValueError: An unknown pose, site, moment, duration or field, or a value of the wrong kind.
+    """
     durations = table["durations_s"]
 
     def with_durations(given: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            key: durations.get(value, value) if isinstance(value, str) else value
-            for key, value in given.items()
-        }
+        named = {key: value for key, value in given.items() if isinstance(value, str)}
+        return {**given, **{key: durations[value] for key, value in named.items()}}
 
     def moment(given: str | Mapping[str, Any]) -> Moment:
-        if isinstance(given, str):
-            given = {"like": given}
-        fields = with_durations(table["moments"].get(given.get("like"), {}) | given)
-        fields.pop("like", None)
-        contacts = [pair for text in fields.pop("contacts", ()) for pair in _contacts(text)]
-        return Moment(contacts=tuple(contacts), **fields)
+        own = {"like": given} if isinstance(given, str) else dict(given)
+        like = own.pop("like", None)
+        fields = with_durations((table["moments"][like] if like else {}) | own)
+        contacts = tuple(pair for text in fields.pop("contacts", ()) for pair in _contacts(text))
+        result = built(Moment, contacts=contacts, **fields)
+        for name in result.poses:
+            POSES[name]
+        return result
 
-    def scene(given: Mapping[str, Any]) -> Scene:
-        moments = tuple(moment(one) for one in given["moments"])
-        return Scene(**with_durations(given) | {"moments": moments})
-
-    return {kind: tuple(map(scene, scenes)) for kind, scenes in table["kinds"].items()}
+    scenes: dict[str, tuple[Scene, ...]] = {}
+    for kind, entries in table["kinds"].items():
+        for number, given in enumerate(entries, 1):
+            with located(f"scenes.toml: scene {number} of `{kind}`"):
+                moments = tuple(moment(one) for one in given["moments"])
+                scene = built(Scene, **with_durations(given) | {"moments": moments})
+                scenes[kind] = (*scenes.get(kind, ()), scene)
+    return scenes
 
 
 def _contacts(text: str) -> list[tuple[str, str]]:
     """Return the pairs of sites of `left_palm > nape`, `both palm > flank` or `crossed ...`."""
-    first, second = text.split(" > ")
-    sides, _, first = first.rpartition(" ")
-    if not sides:
-        return [(first, second)]
-    others = ("left", "right") if sides == "both" else ("right", "left")
-    return [
-        (f"{side}_{first}", f"{other}_{second}")
-        for side, other in zip(("left", "right"), others, strict=True)
-    ]
+    first, _, second = text.partition(" > ")
+    sides, _, site = first.rpartition(" ")
+    pairs = [(site, second)]
+    if sides:
+        others = {"both": ("left", "right"), "crossed": ("right", "left")}[sides]
+        pairs = [
+            (f"{side}_{site}", f"{other}_{second}")
+            for side, other in zip(("left", "right"), others, strict=True)
+        ]
+    if not {site for pair in pairs for site in pair} <= PLACES.keys():
+        raise ValueError(f"`{text}` is not a contact `SITE > SITE` of sites in sites.toml")
+    return pairs
 
 
-POSES: Mapping[str, Pose] = _poses()
+POSES: Mapping[str, Pose] = poses_of(read_table("poses.toml"))
 
-SCENES: Mapping[str, tuple[Scene, ...]] = _scenes()
+SCENES: Mapping[str, tuple[Scene, ...]] = scenes_of(read_table("scenes.toml"))
 """One or more scenes for each kind of contact."""

@@ -1,7 +1,7 @@
 """Named places on the skin where people touch (`sites.toml`): a vertex and its normal for each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from closefit.body import Body
 from closefit.body.skeleton import JOINT_INDEX, PART_NAMES
-from closefit.learning.choreography.authored import read_table
+from closefit.learning.choreography.tables import built, located, read_table
 
 _Vector = tuple[float, float, float]
 
@@ -45,32 +45,38 @@ _DIRECTIONS: Mapping[str, _Vector] = {
 """Of the left side."""
 
 
-def _places() -> dict[str, SkinPlace]:
-    """Read `sites.toml`."""
-    table = read_table("sites.toml")
-    places = {name: _place(given, "left") for name, given in table["middle"].items()}
-    for side in ("left", "right"):
-        places |= {f"{side}_{name}": _place(given, side) for name, given in table["sided"].items()}
+def places_of(table: Mapping[str, Any]) -> dict[str, SkinPlace]:
+    """Return the sites by name of the content of `sites.toml`.
+
+    Raises:
+        ValueError: An unknown joint, part, direction or field, or a value of the wrong kind.
+    """
+    places: dict[str, SkinPlace] = {}
+    for side, prefix in (("", ""), ("left", "left_"), ("right", "right_")):
+        for name, given in table["sided" if side else "middle"].items():
+            with located(f"sites.toml: site `{name}`"):
+                places[prefix + name] = _place(given, side)
     return places
 
 
 def _place(given: Mapping[str, Any], side: str) -> SkinPlace:
     joints = [name if name in JOINT_INDEX else f"{side}_{name}" for name in given["joints"]]
     parts = [name if name in PART_NAMES else f"{side} {name}" for name in given["parts"]]
+    if not {*joints} <= JOINT_INDEX.keys() or not {*parts} <= {*PART_NAMES}:
+        raise ValueError(f"no such joints {joints} or parts {parts}")
 
     def on_side(vector: _Vector) -> _Vector:
-        return vector if side == "left" else (-vector[0], vector[1], vector[2])
+        return (-vector[0], vector[1], vector[2]) if side == "right" else vector
 
-    return SkinPlace(
-        parts=tuple(parts),
-        joints=(joints[0], joints[-1]),
-        share=given.get("share", 0.0),
-        facing=on_side(_DIRECTIONS[given["facing"]]),
-        offset=on_side(given.get("offset", (0.0, 0.0, 0.0))),
-    )
+    fields = {"share": 0.0, "offset": (0.0, 0.0, 0.0), **given} | {
+        "joints": (joints[0], joints[-1]), "parts": tuple(parts),
+        "facing": _DIRECTIONS[given["facing"]],
+    }  # fmt: skip
+    place = built(SkinPlace, **fields)
+    return replace(place, facing=on_side(place.facing), offset=on_side(place.offset))
 
 
-PLACES: Mapping[str, SkinPlace] = _places()
+PLACES: Mapping[str, SkinPlace] = places_of(read_table("sites.toml"))
 SITE_NAMES = tuple(PLACES)
 SITE_INDEX = {name: index for index, name in enumerate(SITE_NAMES)}
 
