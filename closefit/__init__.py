@@ -1,6 +1,7 @@
 """An ordinary video of two people in close contact -> their 3D motion, contacts and appearance."""
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,5 +14,7 @@ __all__ = ["Result", "__version__", "load", "run"]
 def __getattr__(name: str) -> Any:
     """Import the Python interface at its first use: `import closefit` stays light."""
     if name in ("Result", "load", "run"):
+        # As `cli.main` does, and for its reason; without effect once torch has been imported.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         return getattr(importlib.import_module("closefit.pipeline.api"), name)
     raise AttributeError(f"module `closefit` has no attribute `{name}`")

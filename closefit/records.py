@@ -286,7 +286,7 @@ class PersonEstimates:
         K: Intrinsics that the tool worked with, in pixels of the source video; NaN where unknown.
         tool: Name of the tool or of the layout.
         has_camera: Rotations and positions are relative to the video's camera. If not, joint 0
-            maps into the frame of a made-up level camera that looks any way.
+            maps into the frame of a level camera with an arbitrary heading.
     """
 
     rotations: Float[np.ndarray, "frame person 24 3 3"]

@@ -7,7 +7,7 @@ record of a started folder, the preset, `--config FILE`, `--set key=value`, name
 import difflib
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypedDict, TypeVar, Union, get_args, get_origin
@@ -313,8 +313,9 @@ def _construct(root: Any, settings: Mapping[str, Any]) -> Any:
     for f in fields(root):
         if is_dataclass(f.type):
             of_section = {sub.name: f"{f.name}.{sub.name}" for sub in fields(f.type)}
-            values[f.name] = f.type(  # type: ignore[operator]
-                **{name: checked[key] for name, key in of_section.items() if key in checked}
+            values[f.name] = replace(
+                f.default,
+                **{name: checked[key] for name, key in of_section.items() if key in checked},
             )
         elif f.name in checked:
             values[f.name] = checked[f.name]

@@ -83,7 +83,7 @@ class Console:
         with Progress(*columns, console=self._err, transient=True) as bars:
             yield _Bars(self, bars).listen
 
-    def say(self, text: str, style: str = "") -> None:
+    def line(self, text: str, style: str = "") -> None:
         """Write one line to stderr."""
         self._err.print(Text(text, style=style))
 
@@ -97,7 +97,7 @@ class Console:
         """Report a failure of closefit itself in one line, and the file that has the details."""
         self._failure(f"internal error: {type(error).__name__}: {error}")
         if log is not None:
-            self.say(f"\nhint: please report this bug with `{log}`, which has the details")
+            self.line(f"\nhint: please report this bug with `{log}`, which has the details")
 
     def _failure(self, message: str) -> None:
         self._err.print(Text.assemble(("error:", "bold red"), " ", message))
@@ -107,7 +107,7 @@ class Console:
         if as_json:
             self.data({"out": str(out), **run_facts})
         else:
-            self.say(f"results are in `{out}`")
+            self.line(f"results are in `{out}`")
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write a table to stdout; columns after the first that hold numbers align right."""
@@ -171,14 +171,14 @@ class _Lines:
                 self._reasons[stage] = f"{reason}; on {device}"
                 self._started(event)
             case StageSkipped(stage, reason):
-                self._console.say(f"{stage:<9} {reason}")
+                self._console.line(f"{stage:<9} {reason}")
             case StageFinished(stage, path, seconds):
                 self._finished()
                 line = f"{stage:<9} done in {seconds:.1f} s ({self._reasons.get(stage, '')})"
-                self._console.say(f"{line} -> {path}", "green")
+                self._console.line(f"{line} -> {path}", "green")
             case Notice(text, warning):
                 label, style = ("warning", "yellow") if warning else ("note", "")
-                self._console.say(f"{label}: {text}", style)
+                self._console.line(f"{label}: {text}", style)
             case Transferred():
                 self._transferred(event)
             case Step():
@@ -210,7 +210,7 @@ class _Lines:
         if event.done > pace.first:
             left = taken / (event.done - pace.first) * (event.total - event.done)
             line += f", {_duration(left)} left"
-        self._console.say(line)
+        self._console.line(line)
 
     def _transferred(self, event: Transferred) -> None:
         """Write a line for each complete file, and for each tenth of all files."""
@@ -220,7 +220,7 @@ class _Lines:
         self._tenths[event.name] = tenth
         if tenth > before and (tenth == 10 or event.name == ALL_FILES):
             done, total = (f"{size / 1e6:.1f}" for size in (event.done, event.total))
-            self._console.say(f"{event.name}: {done} of {total} MB")
+            self._console.line(f"{event.name}: {done} of {total} MB")
 
 
 class _Bars(_Lines):

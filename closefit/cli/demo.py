@@ -42,7 +42,7 @@ def demo(
         runner.run(clip.video, out, config, emit)
         scores = evaluate_run(out, clip.truth)
     show_scores(console, scores, as_json)
-    console.say(
+    console.line(
         f"\nlook at `{out / 'overlay.mp4'}`: input, overlay, side and top view\n"
         f"open `{out / 'scene.glb'}` in Blender, or read `{out / 'motion.npz'}` with numpy"
     )

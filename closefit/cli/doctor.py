@@ -176,7 +176,7 @@ def _disk() -> Check:
 
 def _weights_folder(weights_dir: str | None) -> Check:
     """Check that the models that are still to be fetched have room."""
-    folder = Path(weights_dir) if weights_dir else weights.user_folder()
+    folder = weights.download_folder(weights_dir)
     missing = [
         model
         for model in map(weights.get, weights.default_downloads())

@@ -1,6 +1,5 @@
 """`closefit download-weights`: fetching and listing model files."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,12 +31,12 @@ def download_weights(
     if list_only:
         _show_models(console, weights, as_json)
         return
-    folder = Path(weights) if weights else registry.user_folder()
+    folder = registry.download_folder(weights)
     chosen = [registry.get(name) for name in names or registry.default_downloads()]
     with console.progress() as emit:
         paths = downloads.fetch_all(chosen, folder, emit, source)
     for name, path in paths.items():
-        console.say(f"{name} -> {path}")
+        console.line(f"{name} -> {path}")
     if not names:
         _explain_what_is_missing(console, weights)
     if as_json:
@@ -62,7 +61,7 @@ def _show_models(console: Console, weights: str | None, as_json: bool) -> None:
     )
     for entry in entries:
         if entry["problem"]:
-            console.say(f"{entry['model']}: {entry['path']}: {entry['problem']}")
+            console.line(f"{entry['model']}: {entry['path']}: {entry['problem']}")
     _explain_what_is_missing(console, weights)
 
 
@@ -70,4 +69,4 @@ def _explain_what_is_missing(console: Console, weights: str | None) -> None:
     """Explain models that only the user can get."""
     for model in registry.manifest().values():
         if model.explanation and registry.find(model.name, weights) is None:
-            console.say(f"\n{model.explanation.strip()}")
+            console.line(f"\n{model.explanation.strip()}")

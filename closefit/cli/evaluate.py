@@ -36,7 +36,7 @@ def evaluate(
     for folder in folders:
         scores = runs[str(folder)] = evaluate_run(folder, truth, truth_body, joints)
         for doubt in doubts(folder, scores):
-            console.say(f"warning: {doubt}", "yellow")
+            console.line(f"warning: {doubt}", "yellow")
     if len(runs) == 1:
         show_scores(console, runs[str(folders[0])], as_json)
     elif as_json:

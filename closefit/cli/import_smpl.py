@@ -19,7 +19,7 @@ def import_smpl(
     from closefit.imports.smpl import import_smpl as convert
     from closefit.imports.smpl_check import deviation_from_smplx
 
-    folder = Path(weights) if weights else registry.user_folder()
+    folder = registry.download_folder(weights)
     destination = folder / registry.get("smpl").places[0]
     convert(file, destination)
     try:
@@ -32,5 +32,5 @@ def import_smpl(
     else:
         checked = f"it agrees with smplx to {1000 * deviation_m:.4f} mm"
     console = Console()
-    console.say(f"SMPL is in `{destination}`; {checked}")
-    console.say("it is used from now on (or choose --set body=NAME)")
+    console.line(f"SMPL is in `{destination}`; {checked}")
+    console.line("it is used from now on (or choose --set body=NAME)")

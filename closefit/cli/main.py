@@ -40,7 +40,7 @@ class Boundary(TyperGroup):
             Console().error(error)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            Console().say("stopped; run the same command again to continue where it was")
+            Console().line("stopped; run the same command again to continue where it was")
             raise typer.Exit(INTERRUPTED) from error
 
 

@@ -64,7 +64,7 @@ def prepare(
     with console.progress() as emit:
         shards = write(out, recipe, body, emit)
     minutes = shards.seconds / 60.0
-    console.say(f"{len(shards.names)} motions, {minutes:.1f} minutes, are in `{out}`")
+    console.line(f"{len(shards.names)} motions, {minutes:.1f} minutes, are in `{out}`")
     if as_json:
         console.data({"out": str(out), "motions": len(shards.names), "minutes": minutes})
 
@@ -106,7 +106,7 @@ def sample(
     console = Console()
     with console.progress() as emit:
         samples = draw_samples(out, request, checkpoint, body, emit)
-    console.say(f"{len(samples)} motions are in `{out}`; look at preview.mp4 in each folder")
+    console.line(f"{len(samples)} motions are in `{out}`; look at preview.mp4 in each folder")
     if as_json:
         entries = [
             {"folder": str(s.folder), "frames": s.frames, "nearest_m": round(s.nearest_m, 4)}

@@ -57,5 +57,5 @@ def stage(
         run_facts = runner.run(video, folder, config, emit, selection)
         shown = runner.preview(video, folder, emit) if preview else None
     if shown is not None:
-        console.say(f"who is who: `{shown}`")
+        console.line(f"who is who: `{shown}`")
     console.run_finished(folder, run_facts, as_json)

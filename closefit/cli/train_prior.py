@@ -60,4 +60,4 @@ def train_prior(
             folders, named_folders(held_out or []), out, config, machines, emit, start_from
         )
     if path is not None:
-        console.say(f"the prior is in `{path}`; use it with --set init.prior_file={path}")
+        console.line(f"the prior is in `{path}`; use it with --set init.prior_file={path}")

@@ -118,7 +118,7 @@ class StoredArray:
 
 @Mapping.register
 class Npz:
-    """The arrays of an npz file, each read and checked when it is asked for."""
+    """The arrays of an npz file, each read and checked at its first use."""
 
     def __init__(self, path: Path) -> None:
         """List the arrays of the file.

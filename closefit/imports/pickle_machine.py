@@ -99,7 +99,7 @@ class Interpreter:
         """Return what the pickle holds.
 
         Raises:
-            RefusedError: It asks for something that is not allowed, or for too much.
+            RefusedError: It names something that is not allowed, or is too large.
             Exception: One of `UNREADABLE`, when it is damaged.
         """
         self.stack, self.marks, self.memo = [], [], {}
@@ -174,7 +174,7 @@ class Interpreter:
     def find(self, module: str, name: str) -> None:
         """Push what a global name stands for."""
         if (module, name) not in self.names:
-            refuse(f"it asks for `{shown(f'{module}.{name}')}`, which closefit never runs")
+            refuse(f"it refers to `{shown(f'{module}.{name}')}`, which closefit never runs")
         self.stack.append(self.names[module, name])
 
     def find_by_stack(self) -> None:

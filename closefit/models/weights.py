@@ -174,7 +174,7 @@ def shipped_folder() -> Path:
 
 
 def user_folder() -> Path:
-    """Where downloads go unless a folder is named."""
+    """The user's cache of models."""
     cache_home = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache_home) if cache_home else Path.home() / ".cache") / "closefit"
 
@@ -184,6 +184,11 @@ def search_path(weights_dir: str | Path | None) -> tuple[Path, ...]:
     from_environment = os.environ.get("CLOSEFIT_WEIGHTS")
     named = [Path(folder) for folder in (weights_dir, from_environment) if folder]
     return (*named, user_folder(), shipped_folder())
+
+
+def download_folder(weights_dir: str | Path | None) -> Path:
+    """Where downloads go: the folder named, else CLOSEFIT_WEIGHTS, else the user's cache."""
+    return search_path(weights_dir)[0]
 
 
 def find(name: str, weights_dir: str | Path | None = None) -> Path | None:

@@ -268,8 +268,7 @@ def _fetch_missing_models(stage: Stage, situation: Situation, emit: Emit) -> Non
     if barred:
         raise weights.missing_error(barred, config.weights_dir)
     if missing:
-        folder = Path(config.weights_dir) if config.weights_dir else weights.user_folder()
-        downloads.fetch_all(missing, folder, emit)
+        downloads.fetch_all(missing, weights.download_folder(config.weights_dir), emit)
 
 
 def _warn_of_stale_inputs(selection: Selection, situation: Situation, emit: Emit) -> None:

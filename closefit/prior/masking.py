@@ -18,7 +18,6 @@ class MaskingConfig:
         nobody_probability: Windows in which nothing is observed, as in unconditional sampling.
         part_probability: People of whom some keypoints are hidden for a run of frames.
         state_probability: Windows whose input state is hidden along with the observation.
-        feature_probability: People whose image features are hidden.
     """
 
     span_probability: float = 0.5
@@ -27,7 +26,6 @@ class MaskingConfig:
     nobody_probability: float = 0.02
     part_probability: float = 0.35
     state_probability: float = 0.5
-    feature_probability: float = 0.5
 
 
 def hidden_frames(

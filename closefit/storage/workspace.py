@@ -1,6 +1,5 @@
 """The results folder: names of its files, who may write to it, its log and its `run.json`."""
 
-import fcntl
 import json
 import logging
 import os
@@ -9,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from closefit.errors import ArtifactMissingError, DiskFullError, OutputFolderError
 from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write, disk_full_guard
@@ -104,24 +105,26 @@ class Workspace:
         Raises:
             OutputFolderError: Another process holds it.
         """
-        with open(self.artifacts / ".lock", "a+", encoding="ascii") as lock:
-            # The system drops this lock when its process ends, however it ends.
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                lock.seek(0)
-                raise OutputFolderError(
-                    f"`{self.root}` is in use by another closefit (process `{lock.read()}`)",
-                    hint="wait until it is done, or choose another folder with --out",
-                ) from error
-            except OSError:
-                logger.warning("%s: this file system has no locks", self.root)
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+        path = self.artifacts / ".lock"
+        # The system drops this lock when its process ends, however it ends.
+        lock = FileLock(path, blocking=False, fallback_to_soft=False)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            owner = path.read_text(encoding="ascii")
+            raise OutputFolderError(
+                f"`{self.root}` is in use by another closefit (process `{owner}`)",
+                hint="wait until it is done, or choose another folder with --out",
+            ) from error
+        except OSError:
+            logger.warning("%s: this file system has no locks", self.root)
+        try:
+            path.write_text(str(os.getpid()), encoding="ascii")
             for partial in self.root.rglob(f"{TEMPORARY_PREFIX}*"):
                 partial.unlink(missing_ok=True)
             yield
+        finally:
+            lock.release()
 
     def read_run(self) -> dict[str, Any]:
         """Return `run.json`; empty where it is missing or unreadable."""

@@ -160,7 +160,7 @@ def test_masks_at_another_size(tracked, tmp_path: Path, people: People) -> None:
     np.testing.assert_array_equal(masks_of(written), small.masks)
 
 
-def test_imported_numbers_are_believed(tracked, tmp_path: Path) -> None:
+def test_imported_numbers_are_kept(tracked, tmp_path: Path) -> None:
     """Two people who seem to change places from one frame to the next, if the file is right."""
     left = np.where(np.arange(FRAMES) < 10, 200.0, 330.0)
     people = people_at(left, 530.0 - left)
@@ -169,7 +169,7 @@ def test_imported_numbers_are_believed(tracked, tmp_path: Path) -> None:
     assert (written.identity_confidence == 1.0).all()
 
 
-def test_without_numbers_people_are_told_apart(tracked, tmp_path: Path, people: People) -> None:
+def test_without_numbers_people_are_distinguished(tracked, tmp_path: Path, people: People) -> None:
     """The order in a file without numbers means nothing."""
     mixed = People(people.boxes.copy(), people.keypoints.copy(), people.masks)
     mixed.boxes[::2] = people.boxes[::2, ::-1]
@@ -242,7 +242,7 @@ def test_own_silhouettes_with_everything_else_found(
     np.testing.assert_array_equal(masks_of(written), people.masks)
 
 
-def test_an_import_of_one_person_says_that_the_import_decides(
+def test_an_import_of_one_person_reports_that_the_import_decides(
     invoke, video: Path, with_yolo, tmp_path: Path, people: People
 ) -> None:
     _, options = with_yolo
@@ -264,7 +264,7 @@ def test_an_import_of_one_person_says_that_the_import_decides(
     ],
     ids=["boxes", "masks", "silhouettes"],
 )
-def test_without_keypoints_a_detector_is_asked_for(
+def test_without_keypoints_a_detector_is_required(
     invoke, video: Path, tmp_path: Path, people: People, write
 ) -> None:
     path = write(tmp_path, people)

@@ -217,7 +217,7 @@ def test_missing_shards_are_refused(invoke, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_devices_train_together_and_one_speaks(
+def test_two_devices_train_together_and_one_reports(
     shards: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
     """Each sees other windows, so the weights differ from one device's, but they learn as well."""

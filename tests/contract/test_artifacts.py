@@ -81,7 +81,7 @@ def test_provenance_survives(written: Path) -> None:
     assert artifacts.read_provenance(written, Motion) == PROVENANCE
 
 
-def test_meta_says_everything_the_contract_lists(written: Path) -> None:
+def test_meta_holds_everything_the_contract_lists(written: Path) -> None:
     with np.load(written) as archive:
         meta = json.loads(str(archive["__meta__"]))
     assert meta["format"] == "closefit-artifact"
@@ -91,7 +91,7 @@ def test_meta_says_everything_the_contract_lists(written: Path) -> None:
     assert {"python", "numpy", "torch"} <= meta["libraries"].keys()
 
 
-def test_a_missing_artifact_says_which_stage_makes_it(path: Path) -> None:
+def test_the_error_of_a_missing_artifact_names_its_stage(path: Path) -> None:
     with pytest.raises(ArtifactMissingError, match=r"no `.*init\.npz`") as error:
         artifacts.read(path, Motion)
     assert error.value.hint.startswith("run `closefit stage init ")
@@ -262,7 +262,7 @@ def test_masks_that_cannot_be_read_are_refused(
     assert error.value.exit_code == 6
 
 
-def test_masks_are_read_as_the_docs_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_are_read_as_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     track = make_track(frames=140)
     file = tmp_path / "results" / "artifacts" / "track.npz"
     file.parent.mkdir(parents=True)

@@ -60,7 +60,7 @@ def test_the_thread_count_can_be_set_from_outside(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
-def test_running_out_of_memory_says_what_to_try(error: Exception) -> None:
+def test_running_out_of_memory_has_a_hint(error: Exception) -> None:
     def work() -> None:
         with device.memory_guard("cuda"):
             raise error

@@ -126,7 +126,7 @@ def test_the_command_compares_the_body_with_smplx(tmp_path: Path, imported: Path
     assert f"agrees with smplx to {1000 * deviation_m:.4f} mm" in result.stderr
 
 
-def test_without_smplx_the_comparison_is_left_out_and_the_command_says_so(
+def test_without_smplx_the_comparison_is_left_out_and_reported(
     tmp_path: Path, imported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "smplx", None)

@@ -36,7 +36,22 @@ def test_flags_that_were_not_given_change_nothing() -> None:
     assert build_config(flags={"seed": None, "camera.fov_deg": None}) == build_config()
 
 
-def test_recorded_settings_are_kept_until_something_else_is_said() -> None:
+def test_the_default_of_a_section_holds_unless_another_value_is_given() -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Inner:
+        width: int = 1
+        depth: int = 2
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Outer:
+        inner: Inner = Inner(depth=7)
+
+    assert settings.build_section(Outer) == Outer()
+    changed = settings.build_section(Outer, assignments=["inner.width=3"])
+    assert changed.inner == Inner(width=3, depth=7)
+
+
+def test_recorded_settings_are_kept_until_others_are_given() -> None:
     recorded = settings.flatten(build_config(assignments=["preset=draft", "init.steps=9"]))
     again = build_config(recorded=recorded)
     assert (again.preset, again.init.steps) == ("draft", 9)

@@ -92,7 +92,7 @@ def test_pickles_of_the_manifest_are_pinned() -> None:
     assert all(len(file.sha256) == 64 for file in pickles)
 
 
-def test_shipped_files_are_what_the_manifest_says() -> None:
+def test_shipped_files_match_the_manifest() -> None:
     path = weights.locate("closefit_body")
     assert path.parent == weights.shipped_folder()
     (file,) = weights.get("closefit_body").files
@@ -117,12 +117,14 @@ def test_folders_are_searched_in_the_documented_order(
     assert weights.locate("tiny", named).parent == named
     assert weights.locate("tiny", source).parent == source
     assert weights.locate("tiny").parent == environment
+    assert weights.download_folder(named) == named
+    assert weights.download_folder(None) == environment
     monkeypatch.delenv("CLOSEFIT_WEIGHTS")
-    assert weights.locate("tiny").parent == cache
+    assert weights.locate("tiny").parent == weights.download_folder(None) == cache
 
 
 @pytest.mark.usefixtures("model")
-def test_missing_weights_say_where_they_were_looked_for_and_how_to_get_them(tmp_path: Path) -> None:
+def test_the_error_of_missing_weights_names_folders_and_remedy(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissingError, match=r"`tiny\.bin` \(for tests\)") as error:
         weights.locate("tiny", tmp_path)
     assert str(tmp_path) in error.value.message
@@ -169,7 +171,7 @@ def test_a_snapshot_with_a_damaged_file_is_refused(
 
 
 @pytest.mark.usefixtures("model")
-def test_what_is_here_is_told_apart(source: Path, tmp_path: Path) -> None:
+def test_states_of_a_copy_are_distinguished(source: Path, tmp_path: Path) -> None:
     """A user's own weights under the same names can be used, and are not taken for others."""
     hub = weights.get("tiny-hub")
     assert weights.inspect(hub, tmp_path).state == "missing"

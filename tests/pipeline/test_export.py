@@ -120,7 +120,7 @@ def test_the_overlay_has_every_frame_and_four_panels(finished: Job) -> None:
     assert info.fps == pytest.approx(FPS)
 
 
-def test_the_figures_tell_what_was_exported(finished: Job, body: Body) -> None:
+def test_the_figures_count_what_was_exported(finished: Job, body: Body) -> None:
     quality = finished.quality
     assert quality["reprojection_error_px"] == pytest.approx(5.0, abs=0.01)
     assert quality["valid_share"] == 1.0

@@ -45,7 +45,7 @@ def run(clip: Path, out: Path, *assignments: str) -> list[Event]:
     return events
 
 
-def test_a_run_says_name_size_and_licence_and_fetches(
+def test_a_run_shows_name_size_and_licence_and_fetches(
     pose_url: dict[str, str], stub_clip: Path, tmp_path: Path
 ) -> None:
     with FaultyServer({"pose": CONTENT}, [Fault.DROP]).running() as server:

@@ -120,7 +120,7 @@ def test_a_good_estimate_makes_init_better(truth: Path, tracked: Path, estimate_
     assert "there is no estimate" in json.dumps(rows)
 
 
-def test_someone_missing_is_said(tracked: Path, estimate_file: Path) -> None:
+def test_a_missing_person_is_reported(tracked: Path, estimate_file: Path) -> None:
     estimate_files.with_people(estimate_file, lambda content: content["people"].pop(1))
     result = call("stage", "init", tracked, "--init-from", estimate_file, "--set", "init.steps=2")
     assert result.exit_code == 0, result.stderr

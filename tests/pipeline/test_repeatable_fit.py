@@ -81,7 +81,7 @@ def test_two_runs_and_an_interrupted_one_are_bit_identical(
     assert any("continues at step 5" in e.text for e in events if isinstance(e, Notice))
 
 
-def test_a_fit_that_diverges_keeps_its_best_state_and_says_so(fit: Fit, tmp_path: Path) -> None:
+def test_a_fit_that_diverges_keeps_its_best_state_and_reports_it(fit: Fit, tmp_path: Path) -> None:
     """A learning rate out of all proportion: what is written is finite and near the start."""
     with pytest.raises(FitDivergedError, match="its best state was kept"):
         fit("optimize.lr_motion=1000", "optimize.passes=20")

@@ -370,7 +370,7 @@ def test_another_video_is_refused_unless_forced(
     assert stub_stages.take_runs() == {}
 
 
-def test_run_json_tells_the_whole_story(run: Run, out: Path, stub_clip: Path) -> None:
+def test_run_json_holds_settings_times_and_status(run: Run, out: Path, stub_clip: Path) -> None:
     run("camera.focal_px=100")
     facts = json.loads((out / "run.json").read_text())
     assert facts["status"] == "done"
@@ -383,7 +383,7 @@ def test_run_json_tells_the_whole_story(run: Run, out: Path, stub_clip: Path) ->
     assert facts["quality"]["init"] == {"steps": Config().init.steps}
 
 
-def test_status_says_what_would_run_without_running_it(
+def test_status_lists_what_would_run_without_running_it(
     run: Run, stub_stages: StubStages, out: Path, stub_clip: Path
 ) -> None:
     run()

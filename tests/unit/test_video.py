@@ -45,7 +45,7 @@ def clip(folder: Path) -> Path:
     return make_video(folder / "clip.mp4", 210, audio=True, options=["-g", "50"])
 
 
-def test_probe_tells_the_facts(clip: Path) -> None:
+def test_probe_returns_the_facts(clip: Path) -> None:
     info = video.probe(clip)
     assert (info.width, info.height, info.num_frames) == (96, 64, 210)
     assert info.fps == 30.0

@@ -62,14 +62,14 @@ class Imported:
 
     @property
     def knows_identities(self) -> bool:
-        """Whether the two people need not be told apart any more."""
+        """Whether the two people are already distinguished."""
         return self.has_identities and self.identity_trusted
 
     @property
     def lacks(self) -> str | None:
         """Why this does not suffice without a detector; None if it does."""
         if not self.tells_apart:
-            return "the masks do not tell the two people apart, and there are no keypoints"
+            return "the masks do not distinguish the two people, and there are no keypoints"
         if len(self.frame) and not self.has_keypoints:
             return "there are no keypoints"
         return None
@@ -122,7 +122,7 @@ class Imported:
 
 
 def only_silhouettes(silhouettes: MaskStack, size_wh: tuple[int, int]) -> Imported:
-    """An import that does not tell people apart."""
+    """An import that does not distinguish people."""
     nobody = np.zeros(0, dtype=np.int64)
     return Imported(
         size_wh=size_wh,

@@ -34,7 +34,7 @@ def read_labels(path: Path, frames: FrameRange) -> Int[np.ndarray, "height width
         refuse("it is far larger than any video", path=path)
     except (OSError, SyntaxError, ValueError, ImportError, Image.DecompressionBombError):
         # ImportError: once ultralytics is loaded, it looks for a package of its own wherever
-        # Pillow does not know a file.
+        # Pillow does not recognise a file.
         refuse("it is not a picture that can be read", "write the masks again, as PNG", path)
     if values.ndim == 3:
         red, green, blue = np.moveaxis(values, -1, 0)

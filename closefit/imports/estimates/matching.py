@@ -1,8 +1,8 @@
 """Finds persons 0 and 1 of a clip among the people that another tool followed.
 
 The people are projected into the picture and compared with the clip's keypoints. One path through
-the clip per person is chosen at once, so that both paths never use the same track: a path may pass
-on to another track where one breaks off, or where the tool itself confused the two people.
+the clip per person is chosen jointly, so that both paths never use the same track. A path may
+change to another track where one ends, or where the tool itself confused the two people.
 """
 
 import dataclasses
@@ -22,36 +22,36 @@ from closefit.fit.targets import KeypointTargets
 from closefit.fit.variables import rest_pelvis
 from closefit.geometry.camera import project
 from closefit.geometry.rotations import rotation_between
-from closefit.imports.estimates.facing import camera_turns
+from closefit.imports.estimates.facing import camera_rotations
 from closefit.imports.estimates.tracks import FRAME_SLACK
 from closefit.init.from_estimate import place
 from closefit.records import PersonEstimates, VideoInfo
 
 MISFIT_CAP = 0.5
-"""A keypoint farther off than this share of the person's height is just wrong."""
+"""Largest error of a keypoint, in heights of the person in the image."""
 
 NOBODY_MISFIT = 0.25
 """Mean keypoint error, in body heights, from which on no track is better than this one."""
 
 CHANGE_MISFIT = 0.3
-"""Passing on to another track costs as much as this error in one frame."""
+"""A change to another track costs as much as this error in one frame."""
 
 MOST_TRACKS = 16
 """Only this many tracks, those that fit in most frames, are candidates."""
 
 STATURES_M = (0.5, 5.0)
-"""Tools say metres. Statures outside, which would follow from the depths, show another unit."""
+"""Bounds of the stature that follows from the depths, in metres; outside, the unit is another."""
 
 NEAR_HEIGHTS = 0.6
 """A pelvis at most this far from the middle of a person's keypoints is that person's."""
 
 UNIT_FRAMES = 200
-"""Frames from all over the clip that are enough to tell the unit."""
+"""Frames, spread over the clip, from which the unit is determined."""
 
 CHUNK = 256
 """Frames compared at once; memory must not grow with the clip."""
 
-HINT = "make the estimate from this very video; docs/estimates.md says how"
+HINT = "make the estimate from this very video; docs/estimates.md explains how"
 
 
 def find_pair(
@@ -73,8 +73,9 @@ def find_pair(
         video: The source video.
 
     Returns:
-        The two people. Joint 0 is turned to look the same under our camera as under the tool's,
-        depths are scaled with the focal length. A person whom no track fits is nowhere `known`.
+        The two people. Joint 0 is rotated so that they look the same in our camera as in the
+        tool's; depths are scaled with the focal length. A person whom no track fits is `known` in
+        no frame.
 
     Raises:
         InputError: The estimate is not of this video or this part of it, its unit is not the metre,
@@ -84,14 +85,14 @@ def find_pair(
     seen_by_tool = _their_camera(clip, targets)
     if clip.has_camera:
         _check_unit(path, clip, seen_by_tool, body)
-        turns = None
+        R_clip_tool = None
     else:
-        turns = camera_turns(clip, targets, body)
-    misfit = _misfits(clip, seen_by_tool, body, turns)
+        R_clip_tool = camera_rotations(clip, targets, body)
+    misfit = _misfits(clip, seen_by_tool, body, R_clip_tool)
     candidates = _most_fitting(misfit)
     paths = best_paths(misfit[:, candidates])
     paths = np.where(paths >= 0, candidates[paths], -1)
-    pair = _follow(clip, paths, misfit, turns)
+    pair = _follow(clip, paths, misfit, R_clip_tool)
     if not pair.known.any():
         _nobody_fits(path, misfit, clip.known.shape[1])
     return in_our_camera(pair, targets) if pair.has_camera else pair
@@ -169,10 +170,10 @@ def best_paths(misfit: Float[np.ndarray, "frame track person"]) -> Int[np.ndarra
 
 
 def in_our_camera(pair: PersonEstimates, targets: KeypointTargets) -> PersonEstimates:
-    """What the tool saw through its camera, as it looks through ours.
+    """Return poses that have the same image in our camera as `pair` has in the tool's.
 
-    A person whom the two cameras see in different directions turns with the line of sight, and
-    stands farther away the longer our focal length is.
+    The root rotation and the position are rotated by the angle between the two viewing rays, and
+    the depth is scaled by the ratio of the focal lengths.
     """
     own = targets.K.cpu().double()[:, None]
     theirs = torch.as_tensor(pair.K, dtype=torch.float64)
@@ -187,8 +188,8 @@ def in_our_camera(pair: PersonEstimates, targets: KeypointTargets) -> PersonEsti
     )
     depth = at[..., 2:] * own[..., :1, 0] / theirs[0, 0]
     rotations = pair.rotations.copy()
-    turn = rotation_between(at, ray)
-    rotations[:, :, 0] = (turn @ torch.as_tensor(rotations[:, :, 0]).double()).numpy()
+    R_ours_theirs = rotation_between(at, ray)
+    rotations[:, :, 0] = (R_ours_theirs @ torch.as_tensor(rotations[:, :, 0]).double()).numpy()
     transl_m = torch.where(usable[..., None], ray * depth, torch.nan)
     return dataclasses.replace(
         pair, rotations=rotations, transl_m=transl_m.numpy().astype(np.float32), K=own[0, 0].numpy()
@@ -219,7 +220,7 @@ def _misfits(
     clip: PersonEstimates,
     targets: KeypointTargets,
     body: Body,
-    turns: Float[Tensor, "track person 3 3"] | None,
+    R_clip_tool: Float[Tensor, "track person 3 3"] | None,
 ) -> Float[np.ndarray, "frame track person"]:
     """Mean keypoint error of each track as each person, in heights of the person in the image."""
     parts = []
@@ -227,10 +228,10 @@ def _misfits(
         frames = slice(first, first + CHUNK)
         part = targets.cut(frames)
         relative = _relative_keypoints(clip, targets, body, frames)[:, :, None]
-        if turns is None:
+        if R_clip_tool is None:
             pelvis = torch.as_tensor(clip.transl_m[frames]).to(relative).transpose(0, 1)[:, :, None]
         else:
-            relative = torch.einsum("tpij,tfokj->tfpki", turns, relative)
+            relative = torch.einsum("tpij,tfokj->tfpki", R_clip_tool, relative)
             pelvis, _ = place(relative, part)
         projected = project(relative + pelvis[..., None, :], part.K[:, None, None])
         error = (projected - part.points_px).norm(dim=-1) / part.height_px[..., None]
@@ -254,17 +255,17 @@ def _follow(
     clip: PersonEstimates,
     paths: Int[np.ndarray, "frame person"],
     misfit: Float[np.ndarray, "frame track person"],
-    turns: Float[Tensor, "track person 3 3"] | None,
+    R_clip_tool: Float[Tensor, "track person 3 3"] | None,
 ) -> PersonEstimates:
-    """Put together what the chosen tracks say, leaving out frames that do not fit."""
+    """Return the estimates of the chosen tracks, without frames that do not fit."""
     frame, person = np.arange(len(paths))[:, None], np.arange(2)
     fits = misfit[frame, paths, person] < NOBODY_MISFIT
     known: Bool[np.ndarray, "frame person"] = (paths >= 0) & clip.known[frame, paths] & fits
     rotations = np.where(
         known[..., None, None, None], clip.rotations[frame, paths], np.eye(3, dtype=np.float32)
     ).astype(np.float32)
-    if turns is not None:
-        chosen = turns.cpu().numpy()[paths, person].astype(np.float32)
+    if R_clip_tool is not None:
+        chosen = R_clip_tool.cpu().numpy()[paths, person].astype(np.float32)
         rotations[:, :, 0] = (
             np.where(known[..., None, None], chosen, np.eye(3)) @ rotations[:, :, 0]
         )
@@ -273,7 +274,7 @@ def _follow(
 
 
 def _check_unit(path: Path, clip: PersonEstimates, targets: KeypointTargets, body: Body) -> None:
-    """Refuse depths at which people as large as in the picture would be giants or dwarfs."""
+    """Refuse depths that give people of this size in the image a stature outside `STATURES_M`."""
     some = slice(None, None, -(-targets.num_frames // UNIT_FRAMES))
     targets = targets.cut(some)
     relative = _relative_keypoints(clip, targets, body, some)[:, :, None]

@@ -133,8 +133,8 @@ def _cut(motion: PairMotion, request: SampleRequest) -> PairMotion:
     length = len(motion.pelvis_m)
     if request.frames is not None and request.frames > length:
         raise ConfigError(
-            f"`{request.given}` has {length} frames at 30 fps, but `--frames {request.frames}` "
-            "were asked for",
+            f"`{request.given}` has {length} frames at 30 fps, fewer than "
+            f"`--frames {request.frames}`",
             hint="leave out --frames to take all of them",
         )
     return cut(motion, 0, request.frames or min(length, MOST_FRAMES))

@@ -42,7 +42,7 @@ class TrainingConfig(DataRanges):
     seed: int = 0
     share_exponent: float = 0.25
     validate_every: int = 1000
-    network: NetworkConfig = NetworkConfig(dropout=0.0)
+    network: NetworkConfig = NetworkConfig()
     loss: LossWeights = LossWeights()
 
 

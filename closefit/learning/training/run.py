@@ -176,7 +176,7 @@ def _fabric(machines: Machines) -> Any:
     cuda = torch.cuda.is_available() and machines.accelerator != "cpu"
     if machines.accelerator == "cuda" and not cuda:
         raise ConfigError(
-            "`--device cuda` was asked for, but PyTorch finds no CUDA device",
+            "`--device cuda` is given, but PyTorch finds no CUDA device",
             hint="leave out --device to train on the CPU",
         )
     for name in ("lightning", "lightning.fabric"):

@@ -212,10 +212,10 @@ def test_each_obstacle_is_one_sentence_before_the_portable_rasteriser_takes_over
     with caplog.at_level(logging.WARNING):
         assert rasterizer._choose("auto", is_cuda=True) is portable
         assert rasterizer._choose("auto", is_cuda=True) is portable
-    (said,) = caplog.messages
-    assert sentence in said
-    assert "Gaussians are drawn on the CPU" in said
-    assert "\n" not in said
+    (message,) = caplog.messages
+    assert sentence in message
+    assert "Gaussians are drawn on the CPU" in message
+    assert "\n" not in message
     with pytest.raises(DeviceError, match="`gsplat` cannot be used") as caught:
         rasterizer._choose("gsplat", is_cuda=True)
     assert sentence in caught.value.message

@@ -312,7 +312,7 @@ def test_precision_of_the_caller_is_kept() -> None:
     assert {tensor.dtype for tensor in (*outputs(render), *gradients)} == {torch.float64}
 
 
-def test_no_gradient_is_asked_for() -> None:
+def test_without_a_required_gradient_there_is_no_backward_pass() -> None:
     with torch.no_grad():
         render = rasterize(scene(), camera(), WIDTH, HEIGHT)
     assert not render.features.requires_grad

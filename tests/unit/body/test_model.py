@@ -266,7 +266,7 @@ def write_changed(body_file, path, **changes: np.ndarray | None) -> None:
         ({"faces": np.full((4, 3), 99999)}, "vertices that do not exist"),
     ],
 )
-def test_load_says_what_is_wrong(tmp_path, body_file, changes, reason: str) -> None:
+def test_load_names_what_is_wrong(tmp_path, body_file, changes, reason: str) -> None:
     path = tmp_path / "body.npz"
     write_changed(body_file, path, **changes)
     with pytest.raises(WeightsDamagedError, match=reason):

@@ -38,7 +38,7 @@ def test_short_work_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines_of(capsys, total=90, step_s=0.1) == []
 
 
-def test_every_tenth_is_told_with_the_time_that_is_left(
+def test_every_tenth_is_reported_with_the_time_that_is_left(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     lines = lines_of(capsys, total=100, step_s=1.0)

@@ -83,7 +83,7 @@ def test_mpjpe_ignores_where_each_person_stands(pair, valid):
     )
 
 
-def test_mpjpe_hips_say_what_is_aligned(valid):
+def test_mpjpe_hips_are_what_is_aligned(valid):
     """An error that all of the named hips share disappears."""
     truth = np.random.default_rng(1).normal(size=(6, 2, 14, 3))
     predicted = truth.copy()

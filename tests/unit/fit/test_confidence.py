@@ -75,7 +75,7 @@ def test_the_fewer_keypoints_the_less_confident(targets):
     assert all(float(both[1]) == pytest.approx(own[0]) for both in found), "the other was seen"
 
 
-def test_a_face_says_nothing_about_the_body(targets):
+def test_a_face_does_not_raise_the_confidence_of_the_body(targets):
     hidden = pose_confidence(targets.points_px, _without(targets, slice(None), slice(0, 5)))
     assert torch.equal(hidden, pose_confidence(targets.points_px, targets))
 

@@ -69,7 +69,7 @@ def test_people_are_as_tall_as_people_are(
     assert mean == pytest.approx(MEAN_STATURE_M, rel=0.006)
 
 
-def test_the_prior_adds_to_what_a_tool_says(known: KnownMotion, network: Denoiser) -> None:
+def test_the_prior_completes_the_estimate_of_a_tool(known: KnownMotion, network: Denoiser) -> None:
     estimates = trembling(known)
     alone, _ = fit_from_estimate(
         known.body, known.targets, known.prior, estimates, SETTINGS.steps, lambda *_: None
@@ -92,7 +92,7 @@ def test_whom_the_tool_lost_the_prior_adds(
     assert mpjpe_m(joints[HIDDEN, 1:], known.joints[HIDDEN, 1:]) < 0.15
 
 
-def test_a_world_without_a_camera_says_nothing_of_the_heading(
+def test_a_world_without_a_camera_does_not_determine_the_heading(
     known: KnownMotion, network: Denoiser
 ) -> None:
     """Somebody turned by 40 degrees in such a world ends where the keypoints are."""

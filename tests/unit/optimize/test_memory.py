@@ -34,5 +34,5 @@ def test_smaller_steps_are_tried_once(
         loop.step()
         assert loop.state.step == 2
         assert drawn[1] == drawn[2] == -(-drawn[0] // 2)
-    (said,) = caplog.messages
-    assert "out of memory: from here on, steps draw every second of their frames" in said
+    (message,) = caplog.messages
+    assert "out of memory: from here on, steps draw every second of their frames" in message

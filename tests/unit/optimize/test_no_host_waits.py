@@ -1,6 +1,6 @@
 """A step of the joint optimisation never waits for the GPU, seen without one.
 
-Every operation of a step passes a detector. It knows those that make the host wait on CUDA: values
+Every operation of a step passes a detector of those that make the host wait on CUDA: values
 read by Python, results whose size depends on values, and constants copied to the device. The
 rasteriser and the search for penetration are replaced: they run compiled code of their own.
 """

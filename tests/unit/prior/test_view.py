@@ -120,7 +120,7 @@ def test_joints_are_linear_in_the_state(people: PairPose, body: Body) -> None:
     torch.testing.assert_close(turned, expected, atol=1e-5, rtol=0)
 
 
-def test_state_does_not_know_where_in_the_image_people_are(
+def test_state_does_not_depend_on_where_in_the_image_people_are(
     keypoints: torch.Tensor, people: PairPose
 ) -> None:
     """Turning camera and people together by the view's `R_view_cam` leaves the state alone."""

@@ -84,7 +84,7 @@ def test_clothes_of_one_kind_do_no_harm() -> None:
     np.testing.assert_array_equal(found, swapped)
 
 
-def test_confidence_falls_where_nothing_tells_the_two_apart() -> None:
+def test_confidence_falls_where_nothing_distinguishes_the_two() -> None:
     """After a second in which nobody is seen, it is a guess who is who."""
     pair = walk(np.tile([300.0, 330.0], (60, 1)))
     boxes, keypoints = pair.boxes_xyxy.copy(), pair.keypoints.copy()

@@ -78,7 +78,7 @@ def test_keypoints_and_masks(tmp_path: Path, people: People, close: bool) -> Non
         assert set(both.identity.tolist()) == {1, 2}
 
 
-def test_the_first_import_is_believed(tmp_path: Path, people: People) -> None:
+def test_the_first_import_takes_precedence(tmp_path: Path, people: People) -> None:
     moved = People(people.boxes + 2.0, people.keypoints + np.array([2.0, 2.0, 0.0]), people.masks)
     first = writers.coco_results(tmp_path / "first.json", people)
     second = writers.coco_results(tmp_path / "second.json", moved)
@@ -88,7 +88,7 @@ def test_the_first_import_is_believed(tmp_path: Path, people: People) -> None:
     np.testing.assert_array_equal(both.identity, alone.identity)
 
 
-def test_whoever_only_one_import_knows_is_kept(tmp_path: Path, people: People) -> None:
+def test_people_of_only_one_import_are_kept(tmp_path: Path, people: People) -> None:
     hidden = People(people.boxes.copy(), people.keypoints, people.masks)
     hidden.boxes[4, 0] = np.nan
     keypoints = writers.openpose(tmp_path / "openpose", hidden)
@@ -146,7 +146,7 @@ def test_a_detector_adds_masks_and_boxes_to_keypoints(tmp_path: Path, people: Pe
     np.testing.assert_array_equal(completed.masks, people.masks[0])
 
 
-def test_the_import_says_who_is_there(tmp_path: Path, people: People) -> None:
+def test_the_import_determines_who_is_there(tmp_path: Path, people: People) -> None:
     """People whom only the detector finds are left out; those only in the import stay."""
     boxes = given(writers.mot(tmp_path / "boxes.txt", people))
     only_second = boxes.complete(0, detected(people, 0, [1]))

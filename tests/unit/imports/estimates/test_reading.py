@@ -40,7 +40,7 @@ def assert_same_poses(found: PersonEstimates, people: People) -> None:
 
 
 @pytest.mark.parametrize("tool", WRITERS)
-def test_every_layout_says_the_same(tmp_path: Path, people: People, tool: str) -> None:
+def test_every_layout_gives_the_same_estimate(tmp_path: Path, people: People, tool: str) -> None:
     found = read_estimates(WRITERS[tool](tmp_path, people), VIDEO)
     assert found.tool == tool
     assert_same_poses(found, people)
@@ -111,7 +111,7 @@ def test_hostile_pickles_are_refused_and_not_executed(tmp_path: Path) -> None:
     for name in ("results.pkl", "results.pt"):
         path = write_hostile(tmp_path / name, mark)
         with pytest.raises(
-            InputError, match=r"results\.p.*asks for `.*open`, which closefit never"
+            InputError, match=r"results\.p.*refers to `.*open`, which closefit never"
         ):
             read_estimates(path, VIDEO)
     assert not mark.exists()
@@ -162,7 +162,7 @@ def _set(key: str, value: object):
         (lambda content: _first(content).pop("trans"), "it has no `trans`, only `pose`"),
     ],
 )
-def test_wham_says_what_is_wrong(tmp_path: Path, people: People, change, reason: str) -> None:
+def test_wrong_wham_files_are_refused(tmp_path: Path, people: People, change, reason: str) -> None:
     path = with_people(write_wham(tmp_path, people), change)
     with pytest.raises(InputError, match=reason) as caught:
         read_estimates(path, VIDEO)
@@ -213,7 +213,7 @@ def test_a_video_of_another_shape_is_refused(tmp_path: Path, people: People, wri
         ({"poses": np.full((FRAMES, 66), np.inf)}, "`poses` has the value inf in row 0"),
     ],
 )
-def test_amass_says_what_is_wrong(tmp_path: Path, changes: dict, reason: str) -> None:
+def test_wrong_amass_files_are_refused(tmp_path: Path, changes: dict, reason: str) -> None:
     arrays = {"poses": np.zeros((FRAMES, 66)), "mocap_framerate": 30.0, **changes}
     path = tmp_path / "walk.npz"
     np.savez(path, **{key: value for key, value in arrays.items() if value is not None})

@@ -32,7 +32,7 @@ def solved(body: Body, scripts: Scripts) -> Solved:
     return solve(body, scripts)
 
 
-def test_contacts_hold_while_a_scene_asks_for_them(scripts: Scripts, solved: Solved) -> None:
+def test_contacts_hold_while_a_scene_requires_them(scripts: Scripts, solved: Solved) -> None:
     posed = solved.bodies.pose(solved.rotations, solved.pelvis)
     weight = solved.draft.constraints.touching
     gap, _ = solved.bodies.contact_gaps(posed, scripts.constraints.sites)

@@ -246,7 +246,7 @@ def test_hostile_pickle_runs_nothing(
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "7.pkl"
     path.write_bytes(pickle.dumps({"person1": Bomb()}))
-    with pytest.raises(InputError, match=r"cannot read `.*7.pkl`: it asks for"):
+    with pytest.raises(InputError, match=r"cannot read `.*7.pkl`: it refers to"):
         read_motion(path, body)
     assert not (tmp_path / "exploded").exists()
 
