@@ -19,8 +19,8 @@ from typing import Any
 
 from closefit.errors import WeightsError
 from closefit.events import ignore
+from closefit.models.delivery import Patience
 from closefit.models.downloads import fetch_all
-from closefit.models.transfer import Patience
 from closefit.models.weights import Model, ModelFile
 
 HTML = b"<!DOCTYPE html><html><body>Please log in to this network.</body></html>"

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -91,7 +92,6 @@ def probe(path: Path) -> VideoInfo:
         raise NoFramesError(f"`{path}` holds no frame", hint="choose another video")
     width, height = _upright_size(path)
     fps = _rate(times, _nominal_rate(described))
-    uniform = np.arange(len(times)) / fps
     return VideoInfo(
         path=str(path),
         width=width,
@@ -100,7 +100,7 @@ def probe(path: Path) -> VideoInfo:
         num_frames=len(times),
         duration_s=len(times) / fps,
         rotation_deg=_rotation_deg(described),
-        variable_frame_rate=bool(np.abs(times - uniform).max() > 0.5 / fps),
+        variable_frame_rate=bool(np.abs(times - np.arange(len(times)) / fps).max() > 0.5 / fps),
         content_sha256=sha256_of(path),
     )
 
@@ -114,9 +114,8 @@ def frame_times(
         NoFramesError: There is no frame in this part.
     """
     times = _demuxed(info.path).times_s
-    chosen = times[times >= start_s - STAMP_SLACK_S]
-    if end_s is not None:
-        chosen = chosen[chosen < end_s - STAMP_SLACK_S]
+    last_s = np.inf if end_s is None else end_s
+    chosen = times[(times >= start_s - STAMP_SLACK_S) & (times < last_s - STAMP_SLACK_S)]
     if len(chosen) == 0:
         until = "its end" if end_s is None else f"{end_s:g} s"
         raise NoFramesError(
@@ -202,8 +201,7 @@ def _encode(arguments: Sequence[str], first: Image, rest: Iterator[Image], path:
         assert process.stdin is not None
         try:
             with suppress(BrokenPipeError):  # its messages give the reason
-                process.stdin.write(np.ascontiguousarray(first))
-                for image in rest:
+                for image in chain([first], rest):
                     if image.shape != first.shape:
                         raise ValueError(f"frame of shape {image.shape} among {first.shape}")
                     process.stdin.write(np.ascontiguousarray(image))
@@ -370,14 +368,12 @@ def _rate(times: Float[np.ndarray, " frame"], nominal: float) -> float:
 def _decoder(arguments: Sequence[str]) -> Iterator[IO[bytes]]:
     """Run ffmpeg and hand out its output; it ends with the block, however that is left."""
     silent = subprocess.DEVNULL
-    process = subprocess.Popen(_command(arguments), stdout=subprocess.PIPE, stderr=silent)
-    assert process.stdout is not None
-    try:
-        yield process.stdout
-    finally:
-        process.kill()
-        process.stdout.close()
-        process.wait()
+    with subprocess.Popen(_command(arguments), stdout=subprocess.PIPE, stderr=silent) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout
+        finally:
+            process.kill()
 
 
 def _run(arguments: Sequence[str], verbosity: str = "error") -> subprocess.CompletedProcess[bytes]:
@@ -397,10 +393,8 @@ def ffmpeg_program() -> str:
     """Path of the ffmpeg program."""
     import imageio_ffmpeg
 
-    program: str = imageio_ffmpeg.get_ffmpeg_exe()
-    return program
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
 def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1].strip() if lines else "ffmpeg gave no reason"
+    return (text.strip().splitlines() or ["ffmpeg gave no reason"])[-1].strip()

@@ -7,7 +7,6 @@ pair moves as a whole above stepping feet, so the contact stays as it was solved
 from dataclasses import dataclass
 from functools import partial
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,7 +15,9 @@ from closefit.body import Body
 from closefit.body.joint_limits import JointLimits
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.demo.hold import HEADINGS_RAD, LEAN_RAD, PELVIS_DISTANCE_M, Hold, solve_hold
-from closefit.demo.steps import CYCLE_S, pitch_matrix, reach_feet, walk, yaw_matrix
+from closefit.demo.steps import CYCLE_S, reach_feet, walk
+from closefit.geometry.easing import ramp
+from closefit.geometry.rotations import about, interpolate_rotations
 
 START_DISTANCE_M = 1.35
 APPROACH_S = (0.0, 0.9)
@@ -61,7 +62,7 @@ def make_dance(body: Body, frames: int, fps: float, seed: int) -> Dance:
         beat = torch.sin(2.0 * torch.pi * time_s / CYCLE_S).square()
         height = hold.pelvis[person, 1] - KNEE_BEND_M - BOB_M * beat
         pelvis[:, person] = place + height[:, None] * torch.tensor([0.0, 1.0, 0.0])
-        rotations[:, person, 0] = yaw_matrix(heading) @ pitch_matrix(torch.tensor(LEAN_RAD))
+        rotations[:, person, 0] = about(1, heading) @ about(0, torch.tensor(LEAN_RAD))
         feet = walk(partial(_path, person), time_s)
         one = type(rest)(vertices=rest.vertices[person], joints=rest.joints[person])
         rotations[:, person] = reach_feet(rotations[:, person], pelvis[:, person], one, feet)
@@ -74,15 +75,15 @@ def _path(
     """Where a person stands on the floor, and their heading."""
     side = (-0.5, 0.5)[person]
     distance = torch.lerp(
-        torch.tensor(START_DISTANCE_M), torch.tensor(PELVIS_DISTANCE_M), _ease(time_s, APPROACH_S)
+        torch.tensor(START_DISTANCE_M), torch.tensor(PELVIS_DISTANCE_M), ramp(time_s, APPROACH_S)
     )
     late = (time_s - TURN_FROM_S).clamp_min(0.0)
-    ramp = torch.where(
+    turning = torch.where(
         late < TURN_RAMP_S, late.square() / (2 * TURN_RAMP_S), late - TURN_RAMP_S / 2
     )
-    angle = START_ANGLE_RAD + TURN_RAD_S * ramp
+    angle = START_ANGLE_RAD + TURN_RAD_S * turning
     sway = SWAY_M * torch.sin(2.0 * torch.pi * time_s / SWAY_S)
-    place = side * distance[..., None] * yaw_matrix(angle)[..., 0]
+    place = side * distance[..., None] * about(1, angle)[..., 0]
     place = place + sway[..., None] * torch.tensor([1.0, 0.0, 0.5])
     return place, angle + HEADINGS_RAD[person]
 
@@ -95,25 +96,9 @@ def _upper_bodies(hold: Hold, time_s: Float[Tensor, " frame"]) -> Float[Tensor, 
     stretched = hold.rotations.clone()
     for side, sign in (("left", 1.0), ("right", -1.0)):
         shoulder = JOINT_INDEX[f"{side}_shoulder"]
-        walking[:, :, shoulder] = (pitch_matrix(sign * swing) @ relaxed[shoulder])[:, None]
+        walking[:, :, shoulder] = (about(0, sign * swing) @ relaxed[shoulder])[:, None]
         # Straight arms reach around the partner; bending them then closes the hold.
         stretched[:, JOINT_INDEX[f"{side}_elbow"]] = torch.eye(3)
-    raised = _between(walking, stretched[None], _ease(time_s, RAISE_S))
-    return _between(raised, hold.rotations[None], _ease(time_s, CLOSE_S))
-
-
-def _between(
-    start: Float[Tensor, "frame 2 24 3 3"],
-    end: Float[Tensor, "#frame 2 24 3 3"],
-    weight: Float[Tensor, " frame"],
-) -> Float[Tensor, "frame 2 24 3 3"]:
-    """Interpolate rotations along the shortest way."""
-    relative = roma.rotmat_to_rotvec(start.mT @ end)
-    between: Tensor = start @ roma.rotvec_to_rotmat(weight[:, None, None, None] * relative)
-    return between
-
-
-def _ease(time_s: Float[Tensor, "*time"], span_s: tuple[float, float]) -> Float[Tensor, "*time"]:
-    """Smooth step from 0 to 1 with zero velocity and acceleration at both ends (minimum jerk)."""
-    x = ((time_s - span_s[0]) / (span_s[1] - span_s[0])).clamp(0.0, 1.0)
-    return x**3 * (10.0 - 15.0 * x + 6.0 * x**2)
+    rise, close = (ramp(time_s, span_s)[:, None, None] for span_s in (RAISE_S, CLOSE_S))
+    raised = interpolate_rotations(walking, stretched[None], rise)
+    return interpolate_rotations(raised, hold.rotations[None], close)

@@ -16,7 +16,7 @@ from torch import Tensor
 from closefit.body import Body, RestBody
 from closefit.body.joint_limits import JointLimits
 from closefit.body.skeleton import JOINT_INDEX, PART_NAMES
-from closefit.demo.steps import pitch_matrix, yaw_matrix
+from closefit.geometry.rotations import about
 
 STEPS = 160
 LEARNING_RATE = 0.04
@@ -86,7 +86,7 @@ def solve_hold(body: Body, betas: Float[Tensor, "2 10"]) -> Hold:
 def _raised_arms(limits: JointLimits) -> Float[Tensor, "2 24 3 3"]:
     """Relaxed people face to face who show each other one palm: person 0 the left one."""
     start = limits.relaxed.repeat(2, 1, 1, 1)
-    start[:, 0] = yaw_matrix(torch.tensor(HEADINGS_RAD)) @ pitch_matrix(torch.full((2,), LEAN_RAD))
+    start[:, 0] = about(1, torch.tensor(HEADINGS_RAD)) @ about(0, torch.full((2,), LEAN_RAD))
     # The upper arm hangs a little below the T-pose and is twisted until the bent forearm points up.
     lower, twist, bend = 0.4, -1.2, 1.2
     for person, (side, sign) in enumerate((("left", 1.0), ("right", -1.0))):

@@ -7,13 +7,13 @@ body faces +z.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body import RestBody
 from closefit.body.skeleton import JOINT_INDEX
+from closefit.geometry.rotations import about, matrix_from_6d
 
 CYCLE_S = 0.8
 """Time from one fall of a foot to its next."""
@@ -73,21 +73,7 @@ def _planted(
     middle_of_stance = (cycle + phase + (1.0 + SWING) / 2.0) * CYCLE_S
     position, heading = path(middle_of_stance)
     side = torch.tensor([HALF_STANCE_M, -HALF_STANCE_M], dtype=position.dtype)
-    return position + side[:, None] * yaw_matrix(heading)[..., 0], heading
-
-
-def yaw_matrix(angle_rad: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotation about the y axis."""
-    zero = torch.zeros_like(angle_rad)
-    matrix: Tensor = roma.rotvec_to_rotmat(torch.stack([zero, angle_rad, zero], dim=-1))
-    return matrix
-
-
-def pitch_matrix(angle_rad: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotation about the x axis: a positive angle bends a body that faces +z forward."""
-    zero = torch.zeros_like(angle_rad)
-    matrix: Tensor = roma.rotvec_to_rotmat(torch.stack([angle_rad, zero, zero], dim=-1))
-    return matrix
+    return position + side[:, None] * about(1, heading)[..., 0], heading
 
 
 def reach_feet(
@@ -103,7 +89,7 @@ def reach_feet(
     reached = rotations.clone()
     root = rotations[:, 0]
     joints = rest.joints
-    foot_world = yaw_matrix(feet.heading_rad) @ pitch_matrix(feet.pitch_rad)
+    foot_world = about(1, feet.heading_rad) @ about(0, feet.pitch_rad)
     for side, names in enumerate(LEGS):
         hip, knee, ankle = (JOINT_INDEX[name] for name in names)
         ankle_target = feet.soles[:, side].clone()
@@ -137,18 +123,9 @@ def _bend_leg(
     amplitude = torch.hypot(a, b)
     # Beyond reach the leg stays straight.
     bend = torch.atan2(b, a) + torch.acos((c / amplitude).clamp(-1.0, 1.0))
-    knee = pitch_matrix(bend)
+    knee = about(0, bend)
     straight = thigh + (knee @ shin[:, None])[..., 0]
     front = torch.tensor([0.0, 0.0, 1.0], dtype=target.dtype).expand_as(straight)
-    hip = _frame(target, forward) @ _frame(straight, front).mT
-    return hip, knee
-
-
-def _frame(
-    along: Float[Tensor, "frame 3"], towards: Float[Tensor, "frame 3"]
-) -> Float[Tensor, "frame 3 3"]:
-    """Orthonormal frame whose first axis is `along` and whose second leans to `towards`."""
-    first = torch.nn.functional.normalize(along, dim=-1)
-    projected = towards - (first * towards).sum(-1, keepdim=True) * first
-    second = torch.nn.functional.normalize(projected, dim=-1)
-    return torch.stack([first, second, torch.linalg.cross(first, second)], dim=-1)
+    # Frames whose first axis is along the leg and whose second leans forward.
+    posed, unposed = torch.cat([target, forward], -1), torch.cat([straight, front], -1)
+    return matrix_from_6d(posed) @ matrix_from_6d(unposed).mT, knee

@@ -1,4 +1,4 @@
-"""Rotation forms that closefit needs beyond `roma`: the continuous 6D form."""
+"""Rotations that closefit needs beyond `roma`: the continuous 6D form, and those about an axis."""
 
 import roma
 import torch
@@ -22,9 +22,17 @@ def matrix_to_6d(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 6
     return torch.cat([matrix[..., :, 0], matrix[..., :, 1]], dim=-1)
 
 
+def about(axis: int, angle_rad: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
+    """Return rotations about a coordinate axis (0 to 2)."""
+    vector = angle_rad.new_zeros(*angle_rad.shape, 3)
+    vector[..., axis] = angle_rad
+    rotation: Tensor = roma.rotvec_to_rotmat(vector)
+    return rotation
+
+
 def interpolate_rotations(
-    before: Float[Tensor, "*batch 3 3"],
-    after: Float[Tensor, "*batch 3 3"],
+    before: Float[Tensor, "*#batch 3 3"],
+    after: Float[Tensor, "*#batch 3 3"],
     share: Float[Tensor, "*#batch"],
 ) -> Float[Tensor, "*batch 3 3"]:
     """Rotations on the shortest way from `before` (share 0) to `after` (share 1)."""

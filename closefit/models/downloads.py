@@ -26,7 +26,8 @@ from closefit.errors import (
 )
 from closefit.events import ALL_FILES, Emit, Event, Notice, Transferred
 from closefit.models import sources, weights
-from closefit.models.transfer import Delivery, Patience, StoppedError, TransferError
+from closefit.models.delivery import Delivery, Patience, StoppedError
+from closefit.models.transfer import TransferError
 from closefit.models.weights import MB, Model, ModelFile
 from closefit.storage.artifacts import FULL_DISK_ERRNOS
 

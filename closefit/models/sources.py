@@ -13,7 +13,8 @@ from urllib.parse import unquote, urlsplit
 from closefit.errors import ConfigError, WeightsDamagedError, WeightsError, WeightsMissingError
 from closefit.events import Notice
 from closefit.models import weights
-from closefit.models.transfer import FETCH_ELSEWHERE, Delivery, Part, Transfer
+from closefit.models.delivery import Delivery, Part
+from closefit.models.transfer import FETCH_ELSEWHERE, Transfer
 from closefit.models.weights import Hub, Model, ModelFile
 
 HUB = "https://huggingface.co"

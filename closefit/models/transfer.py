@@ -4,23 +4,21 @@
 huggingface_hub do, and what they lack.
 """
 
-import os
 import queue
 import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from closefit import __version__
 from closefit.errors import WeightsError, WeightsMissingError
-from closefit.events import Emit, Notice, Transferred
-from closefit.models.weights import Model, ModelFile
+from closefit.events import Notice
+from closefit.models.delivery import REPORT_S, Part, StoppedError
 
 CHUNK_BYTES = 1 << 18
 CHUNKS_AHEAD = 8
@@ -39,7 +37,6 @@ MAX_RETRY_AFTER_S = 120.0
 
 CONNECT_S = 10.0
 MAX_REDIRECTS = 10
-REPORT_S = 0.1
 PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 ABSENT_STATUSES = frozenset({404, 410})
 FETCH_ELSEWHERE = (
@@ -63,42 +60,6 @@ NETWORK_REASONS = {
 NO_SERVER = "NewConnectionError|NameResolutionError|ConnectTimeout"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """Limits on retries and waiting times.
-
-    Attributes:
-        attempts: Failures in a row before giving up.
-        first_pause_s: Pause after the first failure; it doubles with each further one.
-        read_s: Time without a byte.
-        slow_s: Time for the headers, and the period over which `MIN_BYTES_PER_S` must be kept up.
-    """
-
-    attempts: int = 6
-    first_pause_s: float = 0.5
-    read_s: float = 15.0
-    slow_s: float = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """A model on its way.
-
-    Attributes:
-        model: The model.
-        folder: Receives its files; it may hold parts of them, and nobody else can write to it.
-        patience: Limits on retries and waiting times.
-        emit: Receives events.
-        stop: Ends the delivery when set.
-    """
-
-    model: Model
-    folder: Path
-    patience: Patience
-    emit: Emit
-    stop: threading.Event
-
-
 class TransferError(WeightsError):
     """A file cannot be downloaded, for a `reason` that other files may share."""
 
@@ -106,10 +67,6 @@ class TransferError(WeightsError):
         """Name the address and the reason in one sentence."""
         super().__init__(f"cannot download `{url}`: {reason}", hint)
         self.reason = reason
-
-
-class StoppedError(Exception):
-    """The transfer was stopped from outside."""
 
 
 class _PassingError(Exception):
@@ -122,55 +79,6 @@ class _PassingError(Exception):
         super().__init__(reason)
         self.retry_after_s = retry_after_s
         self.responded = responded
-
-
-@dataclass(frozen=True)
-class Part:
-    """A file of a delivery while it is written."""
-
-    file: ModelFile
-    delivery: Delivery
-
-    @property
-    def path(self) -> Path:
-        """Where it is written."""
-        return self.delivery.folder / self.file.name
-
-    @property
-    def resumable(self) -> bool:
-        """Whether bytes of an earlier attempt may be kept, because a hash is checked later."""
-        return bool(self.file.sha256)
-
-    @property
-    def length(self) -> int:
-        """Bytes that are here."""
-        return self.path.stat().st_size if self.path.is_file() else 0
-
-    def write(self, blocks: Iterable[bytes], offset: int = 0, total: int | None = None) -> None:
-        """Replace what follows byte `offset` by `blocks`; ignore what exceeds the known size.
-
-        Raises:
-            StoppedError: `stop` was set.
-            OSError: It cannot be written.
-        """
-        total, reported_s = self.file.size or total, 0.0
-        label = self.delivery.model.label(self.file)
-        # Unbuffered: a process that is killed leaves everything that has arrived.
-        with open(self.path, "ab", buffering=0, opener=_open_without_links) as file:
-            file.truncate(offset)
-            for block in blocks:
-                if self.delivery.stop.is_set():
-                    raise StoppedError
-                offset += file.write(block if total is None else block[: total - offset])
-                if offset == total or time.monotonic() - reported_s > REPORT_S:
-                    reported_s = time.monotonic()
-                    self.delivery.emit(Transferred(label, offset, total))
-                if offset == total:
-                    break
-
-
-def _open_without_links(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 @contextmanager

@@ -21,7 +21,6 @@ IMPORT_NAMES = {"pillow": "PIL", "warp-lang": "warp"}
 """Packages that are imported under a name which their own name does not give."""
 
 IMPORTED_BY_OTHERS = {
-    "lap": "ultralytics.trackers.utils.matching",
     "torchvision": "torchmetrics.functional.image.lpips",
 }
 """Requirements that only a third party imports, and the module that does."""

@@ -35,7 +35,7 @@ from closefit.errors import (
 )
 from closefit.events import ALL_FILES, Event, Notice, Transferred
 from closefit.models import downloads, transfer, weights
-from closefit.models.transfer import Patience
+from closefit.models.delivery import Patience
 from closefit.models.weights import Hub, Model, ModelFile
 
 CONTENT = np.random.default_rng(0).bytes(200_000)

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from closefit.body.pose import mirrored_rotations
 from closefit.body.skeleton import JOINT_INDEX, NUM_JOINTS
+from closefit.geometry.rotations import about
 
 _MIDDLE = {"root": 3, "spine": 3, "head": 3}
 _SIDED = {"collar": 2, "shoulder": 3, "elbow": 2, "wrist": 2, "hip": 3, "knee": 1, "ankle": 1}
@@ -113,16 +114,3 @@ def _shoulder(elevation: Tensor, plane: Tensor, twist: Tensor) -> Float[Tensor, 
     axis = torch.stack([-plane.sin(), torch.zeros_like(plane), plane.cos()], dim=-1)
     swing: Tensor = roma.rotvec_to_rotmat(elevation[..., None] * axis)
     return swing @ about(2, quarter) @ about(0, twist)
-
-
-def about(axis: int, angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
-    """Return rotations about a coordinate axis."""
-    vector = torch.zeros(*angle.shape, 3, dtype=angle.dtype, device=angle.device)
-    vector[..., axis] = angle
-    rotation: Tensor = roma.rotvec_to_rotmat(vector)
-    return rotation
-
-
-def ease(share: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """Return a smooth step from 0 to 1 with least jerk."""
-    return share**3 * (10.0 - 15.0 * share + 6.0 * share**2)

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body.skeleton import JOINT_INDEX
-from closefit.geometry.rotations import rotation_between
-from closefit.learning.choreography.angles import about, ease
+from closefit.geometry.easing import ease, ramp
+from closefit.geometry.rotations import about, rotation_between
 from closefit.learning.choreography.objective import ANKLES
 from closefit.learning.choreography.scripts import FPS
 
@@ -117,17 +117,13 @@ def plan_footsteps(
         place_yaw = torch.where(now, torch.lerp(at_yaw, next_yaw, blend), place_yaw)
         arc = torch.sin(torch.pi * share.clamp(0.0, 1.0)).square()
         lift = lift + arc * goes * (LIFT_M + LIFT_PER_STEP * length).clamp(max=MAX_LIFT_M)
-        up = _ramp(share, HEEL_RISE) - _ramp(share, HEEL_FALL)
+        up = ramp(share, HEEL_RISE) - ramp(share, HEEL_FALL)
         heel = heel + up * goes * (HEEL_RAD_PER_M * length).clamp(max=MAX_HEEL_RAD)
         at, at_yaw = next_at, next_yaw
     rotation = about(1, place_yaw) @ about(0, heel)
     ankle = torch.stack([place[..., 0], lift, place[..., 1]], dim=-1)
     ankle = ankle - (rotation @ ball[..., None])[..., 0]
     return Footsteps(ankle, rotation, lift_m=lift, heel_rad=heel, weight=planted)
-
-
-def _ramp(share: Tensor, span: tuple[float, float]) -> Tensor:
-    return ease(((share - span[0]) / (span[1] - span[0])).clamp(0.0, 1.0))
 
 
 @torch.no_grad()

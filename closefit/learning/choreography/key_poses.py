@@ -7,7 +7,7 @@ from torch import Tensor
 
 from closefit.body.joint_limits import JointLimits
 from closefit.body.skeleton import JOINT_NAMES
-from closefit.learning.choreography.angles import about
+from closefit.geometry.rotations import about
 from closefit.learning.choreography.objective import ANKLES, PairBodies
 from closefit.learning.choreography.scripts import Scripts
 

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body.skeleton import JOINT_INDEX, NUM_JOINTS
-from closefit.learning.choreography.angles import about, ease
+from closefit.geometry.easing import ease
+from closefit.geometry.rotations import about
 from closefit.learning.choreography.objective import Constraints
 from closefit.learning.choreography.scripts import FPS, Scripts
 

@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import roma
+import torch
 from jaxtyping import Float
 
 from closefit.errors import InputError
+from closefit.geometry.rotations import matrix_from_6d
 from closefit.imports.checks import RefusedError
 from closefit.imports.pickles import load_pickle
 from closefit.learning.motions.arrays import damaged, read_npz, same_length, take
@@ -168,10 +171,11 @@ def read_interhuman_processed(paths: tuple[Path, Path]) -> SmplMotion:
     frames = same_length(rows, " and ".join(map(str, paths)))
     both = np.stack(list(rows.values()), axis=1)
     joints = both[..., : 3 * POSITIONS].reshape(frames, 2, POSITIONS, 3)
-    columns = both[..., 3 * POSITIONS :].reshape(frames, 2, -1, 3, 2)[:, :, :BODY_JOINTS]
+    rows_of_two = both[..., 3 * POSITIONS :].reshape(frames, 2, -1, 3, 2)[:, :, :BODY_JOINTS]
+    columns = np.concatenate([rows_of_two[..., 0], rows_of_two[..., 1]], axis=-1)
     return SmplMotion(
         root=_root_rotation(joints),
-        body=_orthonormal(columns),
+        body=matrix_from_6d(torch.from_numpy(columns)).numpy(),
         pelvis_m=joints[:, :, 0],
         joints_m=joints[0],
         up="z",
@@ -189,24 +193,13 @@ def _rows(path: Path) -> np.ndarray:
     return take({"motion": array}, "motion", [(None, POSITIONS * 3 + 51 * 6)], path)
 
 
-def _orthonormal(columns: Float[np.ndarray, "*batch 3 2"]) -> Float[np.ndarray, "*batch 3 3"]:
-    """Rotations from two columns that are orthonormal up to rounding."""
-    first = columns[..., 0] / np.linalg.norm(columns[..., 0], axis=-1, keepdims=True)
-    along = (first * columns[..., 1]).sum(-1, keepdims=True)
-    second = columns[..., 1] - along * first
-    second = second / np.linalg.norm(second, axis=-1, keepdims=True)
-    return np.stack([first, second, np.cross(first, second)], axis=-1)
-
-
 def _root_rotation(
     joints: Float[np.ndarray, "frame person joint 3"],
 ) -> Float[np.ndarray, "frame person 3 3"]:
     """Rotation that maps the pelvis' rest neighbours nearest to their positions (Kabsch)."""
     found = joints[:, :, ROOT_JOINTS] - joints[:, :, :1]
     covariance = np.einsum("fpjx,jy->fpxy", found, ROOT_OFFSETS_M)
-    u, _, vt = np.linalg.svd(covariance)
-    u[..., -1] *= np.sign(np.linalg.det(u @ vt))[..., None]
-    rotation: np.ndarray = u @ vt
+    rotation: np.ndarray = roma.special_procrustes(torch.from_numpy(covariance)).numpy()
     return rotation
 
 
