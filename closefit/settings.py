@@ -314,7 +314,7 @@ def _construct(root: Any, settings: Mapping[str, Any]) -> Any:
         if is_dataclass(f.type):
             of_section = {sub.name: f"{f.name}.{sub.name}" for sub in fields(f.type)}
             values[f.name] = replace(
-                f.default,
+                getattr(root, f.name),
                 **{name: checked[key] for name, key in of_section.items() if key in checked},
             )
         elif f.name in checked:

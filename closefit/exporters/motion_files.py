@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from closefit.body.model import Body
+from closefit.body.model import Body, RestBody
 from closefit.exporters.amass import write_amass
 from closefit.exporters.appearance import PERSON_COLOURS
 from closefit.exporters.bvh import write_bvh
@@ -69,10 +69,8 @@ def write_motion_files(
     is_smpl = body.name == "smpl"
     # Without betas the file describes the mean body.
     described = rest.joints if is_smpl else body.joints_template.expand(NUM_PEOPLE, -1, -1)
-    people = []
     for person in range(NUM_PEOPLE):
         rotations, pelvis = moved.rotations[:, person], moved.pelvis[:, person]
-        joints = rest.joints[person].cpu().numpy()
         write_amass(
             workspace.amass(person),
             rotations,
@@ -81,23 +79,30 @@ def write_motion_files(
             motion.betas[person] if is_smpl else None,
             footage.fps,
         )
+        joints = rest.joints[person].cpu().numpy()
         write_bvh(workspace.bvh(person), joints, rotations, pelvis, footage.fps)
-        vertices = rest.vertices[person].cpu().numpy()
-        plain = np.tile(PERSON_COLOURS[person], (len(vertices), 1))
-        skin = SkinnedPerson(
-            vertices=vertices,
-            faces=body.faces.cpu().numpy(),
-            colours=plain if colours is None else colours[person],
-            weights=body.weights.cpu().numpy(),
-            joints=joints,
-        )
-        people.append(skin)
     camera = SceneCamera(
         T_scene_camera=T_scene_camera,
         fov_y_rad=float(2.0 * np.arctan(0.5 * height / motion.K[0, 1, 1])),
         aspect=width / height,
     )
-    write_glb(workspace.glb, (people[0], people[1]), moved, footage.time_s, camera)
+    if colours is None:
+        colours = [np.tile(colour, (rest.vertices.shape[1], 1)) for colour in PERSON_COLOURS]
+    first, second = (_skinned(body, rest, colours[person], person) for person in range(NUM_PEOPLE))
+    write_glb(workspace.glb, (first, second), moved, footage.time_s, camera)
+
+
+def _skinned(
+    body: Body, rest: RestBody, colours: Float[np.ndarray, "vertex 3"], person: int
+) -> SkinnedPerson:
+    """Return one person's rest mesh with skinning weights."""
+    return SkinnedPerson(
+        vertices=rest.vertices[person].cpu().numpy(),
+        faces=body.faces.cpu().numpy(),
+        colours=colours,
+        weights=body.weights.cpu().numpy(),
+        joints=rest.joints[person].cpu().numpy(),
+    )
 
 
 def posed_chunks(
