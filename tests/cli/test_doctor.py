@@ -131,7 +131,7 @@ class TestGsplat:
 
 
 class TestWeights:
-    def test_missing_ones_say_size_licence_and_command(self, tmp_path: Path) -> None:
+    def test_missing_ones_have_size_licence_and_command(self, tmp_path: Path) -> None:
         found = check("alexnet", tmp_path)
         assert found.state == "missing"
         assert "244 MB" in found.found
@@ -148,7 +148,7 @@ class TestWeights:
         states = {entry["name"]: entry["state"] for entry in json.loads(result.stdout)}
         assert states["blazepose-full"] == "problem"
 
-    def test_weights_of_ones_own_are_told(self, tmp_path: Path) -> None:
+    def test_weights_of_ones_own_are_listed(self, tmp_path: Path) -> None:
         folder = tmp_path / "vitpose-base-simple"
         folder.mkdir()
         (folder / "config.json").write_text("{}")

@@ -110,7 +110,7 @@ def _visible(folder: Path) -> list[str]:
 
 
 class TestServersThatFail:
-    def test_a_good_one_is_asked_once(self, serve: Serve, tmp_path: Path) -> None:
+    def test_a_good_one_gets_one_request(self, serve: Serve, tmp_path: Path) -> None:
         server = serve({"tiny.bin": CONTENT})
         path = _fetch(tiny(), tmp_path, server.address + "/")
         assert path == tmp_path / "tiny.bin"
@@ -176,14 +176,14 @@ class TestServersThatFail:
         assert server.record.lost == 0
         assert os.listdir(tmp_path) == ["tiny.bin"]
 
-    def test_a_server_that_is_stuck_is_asked_anew(self, serve: Serve, tmp_path: Path) -> None:
+    def test_a_server_that_is_stuck_gets_a_new_request(self, serve: Serve, tmp_path: Path) -> None:
         server = serve({"tiny.bin": CONTENT}, [Fault.STALL])
         path = _fetch(tiny(), tmp_path, server.address, patience=replace(HASTY, read_s=0.3))
         assert path.read_bytes() == CONTENT
         assert server.record.ranges >= 1
         assert server.record.lost == 0
 
-    def test_a_server_may_ask_for_a_pause(self, serve: Serve, tmp_path: Path) -> None:
+    def test_a_server_may_request_a_pause(self, serve: Serve, tmp_path: Path) -> None:
         server = serve({"tiny.bin": CONTENT}, [Fault.TOO_MANY])
         server.retry_after = "1"
         started = time.monotonic()
@@ -486,7 +486,7 @@ class TestSources:
         path = _fetch(tiny_hub(pinned=False), tmp_path, server.address)
         assert (path / "model.safetensors").read_bytes() == WEIGHTS
 
-    def test_files_of_a_folder_that_are_here_are_not_asked_for_again(
+    def test_files_of_a_folder_that_are_here_are_not_requested_again(
         self, serve: Serve, tmp_path: Path
     ) -> None:
         server = serve({"tiny-hub/config.json": CONFIG})
@@ -589,7 +589,7 @@ class TestSeveralModels:
             downloads.fetch_all(models, tmp_path, _ignore, server.address, CALM)
         assert os.listdir(tmp_path) == ["a.bin"]
 
-    def test_a_reason_that_they_share_is_said_once(self, tmp_path: Path) -> None:
+    def test_a_reason_that_they_share_is_reported_once(self, tmp_path: Path) -> None:
         models = [tiny("a"), tiny("b")]
         with pytest.raises(WeightsError) as error:
             downloads.fetch_all(models, tmp_path, _ignore, "http://127.0.0.1:9", CALM)
@@ -630,7 +630,9 @@ class TestSeveralModels:
         assert server.record.requests == 0
         assert any("holds weights of your own" in getattr(e, "text", "") for e in events)
 
-    def test_name_size_licence_and_progress_are_told(self, serve: Serve, tmp_path: Path) -> None:
+    def test_name_size_licence_and_progress_are_reported(
+        self, serve: Serve, tmp_path: Path
+    ) -> None:
         files = {"tiny-hub/config.json": CONFIG, "tiny-hub/model.safetensors": WEIGHTS}
         server = serve({"a.bin": CONTENT, **files})
         events: list[Event] = []
@@ -656,7 +658,7 @@ class TestDisks:
                 _fetch(tiny(), folder, str(tmp_path))
             assert "--weights DIR" in error.value.hint
 
-    def test_too_little_space_is_said_before_anything_is_fetched(
+    def test_too_little_space_is_reported_before_anything_is_fetched(
         self, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         server = serve({"tiny.bin": CONTENT})

@@ -264,7 +264,7 @@ class TestYolo:
         with pytest.raises(NeverTogetherError, match="no frame of"):
             tracked(perception="yolo")
 
-    def test_weights_are_asked_for(
+    def test_weights_are_required(
         self, tmp_path: Path, clip: VideoInfo, events: list[Event], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -367,7 +367,7 @@ class TestFull:
         torch.set_num_threads(threads)
 
     @pytest.mark.usefixtures("small_networks")
-    def test_every_part_has_its_say(
+    def test_every_part_contributes(
         self, tracked: Run, events: list[Event], detector: StubDetector
     ) -> None:
         """Real classes with random weights: their output is noise, but all of it arrives."""
@@ -406,7 +406,7 @@ class TestFull:
         assert not detector.seen_sizes
         assert not Workspace(tmp_path / "results").artifact("track").exists()
 
-    def test_networks_are_asked_only_for_what_an_import_lacks(
+    def test_networks_run_only_for_what_an_import_lacks(
         self, tracked: Run, tmp_path: Path, detector: StubDetector
     ) -> None:
         """There are no networks for keypoints and masks here, and none are needed."""

@@ -109,7 +109,7 @@ class Spy:
 
 
 class TestOneChunk:
-    def test_the_library_called_directly_says_the_same(self, segmenter: Sam2Segmenter) -> None:
+    def test_the_library_called_directly_returns_the_same(self, segmenter: Sam2Segmenter) -> None:
         """Boxes in several frames, both directions; forgetting and batches change nothing."""
         frames = 24  # more than the model looks back
         boxes = prompts(frames, first=(3, 21), second=(0, 2))
@@ -215,7 +215,7 @@ class TestChunks:
         assert not shown[: 10 - OVERLAP_FRAMES].any()
         assert shown[10 - OVERLAP_FRAMES :].all()
 
-    def test_a_chunk_may_know_nobody(self, folder: Path) -> None:
+    def test_a_chunk_may_hold_nobody(self, folder: Path) -> None:
         masks = follow(Sam2Segmenter(folder, "cpu", 6), prompts(9, second=(8,)))
         assert not masks[:, 0].any()
         assert masks[8, 1].any()
