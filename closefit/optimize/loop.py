@@ -290,15 +290,15 @@ class JointLoop:
                 rotations, transl = shown.rotations(), self.objective.transl(shown)
         if crops is None:
             return terms
-        crops = crops.cut(frames)
+        drawn = [minibatch.start + frame for frame in minibatch.rendered[:: self._stride]]
+        crops = crops.cut(frames, drawn)
         self.clock.lap("data")
         betas = motion.betas if joint else motion.betas.detach()
         of_images, render = self.objective.appearance(
             self.model.avatars, rotations, betas, transl, crops
         )
         if joint:
-            drawn = minibatch.rendered[:: self._stride]
-            radii = [self._radius_px[minibatch.start + frame] for frame in drawn]
+            radii = [self._radius_px[frame] for frame in drawn]
             self.rejected[frames] = self.objective.foreign_keypoints(
                 render, crops, targets.cut(rendered), sum(radii) / len(radii)
             )
