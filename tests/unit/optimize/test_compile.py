@@ -21,14 +21,14 @@ def avatars(known: KnownMotion) -> Avatars:
 
 
 COMPARISON = """
-import copy, sys
+import copy, pathlib, sys
 import torch
 from closefit.appearance.avatar import Avatars
 from closefit.appearance.surface import surface_texels
 from closefit.body.model import Body
 
 torch.manual_seed(0)
-avatars = Avatars(surface_texels(Body.load(sys.argv[1]), 32), 4, 8)
+avatars = Avatars(surface_texels(Body.load(pathlib.Path(sys.argv[1])), 32), 4, 8)
 torch.nn.init.normal_(avatars.decoder.head.weight, std=0.1)  # it starts at zero
 compiled = copy.deepcopy(avatars)
 compiled.compile(backend=sys.argv[2], fullgraph=True)
@@ -45,6 +45,7 @@ torch.testing.assert_close(gradients, true_gradients, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the C++ compiler takes a minute of CPU time
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_values_and_gradients_are_those_of_the_plain_decoder(backend: str) -> None:
     """`inductor` writes C++ here and Triton on a GPU; `aot_eager` only traces.
