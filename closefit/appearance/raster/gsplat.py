@@ -21,7 +21,7 @@ MIN_CAPABILITY = (7, 0)
 """Compute capability that the warp-wide sums in gsplat's backward pass require (Volta, 2017)."""
 
 BUILD_CORE_MINUTES, SLOWEST_FILE_MINUTES = 28, 5
-"""For one card, from a build for two that took 46 and 9: docs/gpu.md."""
+"""For one card, extrapolated from a build for two that took 46 CPU minutes: docs/gpu.md."""
 
 
 @cache
