@@ -16,246 +16,39 @@ import os
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+import gpu_pack  # noqa: E402 - benchmarks import each other by bare name
+import gpu_parts  # noqa: E402
+from gpu_parts import PRIOR_S, Day, Found  # noqa: E402
+
 RESULTS = Path(__file__).parent / "results"
 TOTAL_S = 530.0
 """Of the nine minutes, leaving some for writing results."""
 
-PART_MB = 46
-"""A part of the wheels and the project together stay under 64 MB."""
-
-NEEDED = (
-    "backports.strenum", "beartype", "dataclasses-json", "Deprecated", "gsplat", "imageio-ffmpeg",
-    "jaxtyping", "lap", "marshmallow", "pygltflib", "roma", "smplx", "trimesh", "typing-inspect",
-    "ultralytics", "ultralytics-thop", "wadler-lindig", "warp-lang",
-)  # fmt: skip
-"""What a machine with PyTorch, transformers, lightning, numba, scipy, pytest and typer lacks."""
-
-PLATFORMS = tuple(f"manylinux{n}_x86_64" for n in ("1", "2014", "_2_17", "_2_27", "_2_28", "_2_34"))
-PRIOR_S = 220.0
-"""Of training: the GPU has nothing else to do while gsplat is compiled."""
-
 GOALS = {"128 frames, default": 20.0}
 """Seconds of `optimize` on an H200 (issue: ready for the GPU)."""
+
+MAX_WHOLE_S = 40.0
+"""Of a whole run of 128 frames in `default`, with detections."""
 
 MAX_GROWTH = 4.2
 """Time of 512 frames over that of 128."""
 
 
-@dataclass(frozen=True)
-class Day:
-    """How the day is run; every part gets it.
-
-    Attributes:
-        work: Folder for clips, runs and installed wheels.
-        dry: On the CPU, as small as possible.
-        ends: When the day is over, on the clock of `time.time`.
-    """
-
-    work: Path
-    dry: bool
-    ends: float
-
-    @property
-    def device(self) -> str:
-        """Where to compute."""
-        return "cpu" if self.dry else "cuda"
-
-    @property
-    def left_s(self) -> float:
-        """Seconds until the day is over."""
-        return self.ends - time.time()
-
-
-Found = dict[str, Any]
-
-
-def clips(day: Day) -> Found:
-    """Make the clips and bring them as far as `init` for each preset, on the CPU."""
-    speed = _speed(day)
-    started, lengths = time.time(), [8] if day.dry else [128, 512]
-    for frames in lengths:
-        for preset in ["draft"] if day.dry else ["draft", "default"]:
-            speed._until_init(frames, preset, day.work)
-    return {"frames": lengths, "seconds": time.time() - started}
-
-
-def shards(day: Day) -> Found:
-    """Generate motion for the prior, on the CPU."""
-    hours = 0.002 if day.dry else 0.1
-    _closefit(day, "prior", "prepare", "--generate", str(hours), "--out", str(day.work / "shards"))
-    return {"hours": hours}
-
-
-def build(day: Day) -> Found:
-    """Compile gsplat for this card and draw once."""
-    from closefit.appearance.raster import gsplat
-    from closefit.appearance.raster.toolchain import Toolchain, compiled_library
-
-    tools, package = Toolchain.find(), gsplat.package_folder()
-    found: Found = {"nvcc": tools.nvcc_version, "host": tools.host_version, "fixes": tools.fixes()}
-    if day.dry:
-        return found | {"compiled": "not in a dry run"}
-    started = time.time()
-    obstacle = gsplat.obstacle()
-    if obstacle:
-        raise RuntimeError(obstacle)
-    library = package and compiled_library(package)
-    size = library.stat().st_size if library else 0
-    return found | {"seconds": time.time() - started, "library_mb": size / 1e6}
-
-
-def tests(day: Day) -> Found:
-    """Run all tests marked `gpu`."""
-    plain = "addopts=--import-mode=importlib --strict-markers"  # types are checked on the day
-    options = ["--collect-only", "-o", plain] if day.dry else []
-    places = ["tests/gpu", "tests/unit/appearance/test_rasterizer.py"]
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider",
-         *options, *places],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    lines = result.stdout.strip().splitlines()
-    found = {
-        "summary": lines[-1] if lines else result.stderr[-300:],
-        "exit_code": result.returncode,
-    }
-    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
-    return found | {"failed": failed, "end": lines[-40:] if result.returncode else []}
-
-
-def rasterisers(day: Day) -> Found:
-    """Time the rasterisers on the scene of `benchmarks/rasterizer.py`."""
-    import rasterizer as scene
-
-    frames, number, size, repeats = (2, 500, 64, 1) if day.dry else (64, 16_000, 192, 6)
-    drawn = scene.cover(scene.two_people(frames), number, size, radius_px=3.0)
-    times = {
-        backend: scene.measure(backend, drawn, size, repeats, day.device).total_s
-        for backend in (["portable"] if day.dry else ["gsplat", "portable"])
-    }
-    # Forward and backward read and write each Gaussian (15 numbers) and each pixel (7) about once.
-    moved = 4 * 2 * frames * (15 * number + 7 * size**2)
-    return {"seconds": times, "limit_s": moved / _bytes_per_second(day), "bytes_moved": moved}
-
-
-def _bytes_per_second(day: Day) -> float:
-    """Rate of a large copy on the device, bytes read plus bytes written."""
-    import torch
-
-    source = torch.rand(2**20 if day.dry else 2**28, device=day.device)
-    target = torch.empty_like(source)
-    best = float("inf")
-    for _ in range(5):
-        _wait(day)
-        started = time.perf_counter()
-        target.copy_(source)
-        _wait(day)
-        best = min(best, time.perf_counter() - started)
-    return 2 * source.nbytes / best
-
-
 def profile(day: Day) -> Found:
-    """Profile one joint step of `optimize`: launches, waits of the host, the dearest operators."""
-    from torch.profiler import ProfilerActivity
-    from torch.profiler import profile as recorder
+    """Profile one joint step of `optimize`; imported late, for it imports PyTorch."""
+    import gpu_profile
 
-    from closefit.optimize.loop import JointLoop
-
-    preset, frames = ("draft", 8) if day.dry else ("default", 128)
-    settings = ["--set", "optimize.image_size_px=64"] if day.dry else []
-    folder = _copy(day, frames, preset, "profiled")
-    plain, seen = JointLoop.step, {"joint": 0}
-    found: Found = {}
-
-    class Seen(Exception):
-        """Ends the run once a step was profiled."""
-
-    def step(loop: JointLoop) -> None:
-        before = loop.state.joint_steps
-        if seen["joint"] < (2 if day.dry else 20):
-            plain(loop)
-            seen["joint"] += loop.state.joint_steps - before
-            return
-        kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (not day.dry)
-        _wait(day)
-        started = time.perf_counter()
-        with recorder(activities=kinds) as record:
-            plain(loop)
-            _wait(day)
-        events = record.key_averages()
-        count = {event.key: event.count for event in events}
-        key = "self_cpu_time_total" if day.dry else "self_device_time_total"
-        dearest = sorted(events, key=lambda event: -getattr(event, key))[:12]
-        found.update(
-            seconds_profiled=time.perf_counter() - started,
-            launches=sum(n for name, n in count.items() if "LaunchKernel" in name),
-            waits={n: count[n] for n in count if "Synchronize" in n or "local_scalar" in n},
-            dearest_ms={event.key[:60]: getattr(event, key) / 1e3 for event in dearest},
-            share=loop.clock.profile()["share"],
-            seconds_per_step=loop.clock.profile()["seconds_per_step"],
-        )
-        raise Seen
-
-    from closefit.cli.main import app
-
-    JointLoop.step = step  # type: ignore[method-assign]
-    try:
-        arguments = ["stage", "optimize", str(folder), "--device", day.device, *settings]
-        app(arguments, standalone_mode=False)
-    except Seen:
-        pass
-    finally:
-        JointLoop.step = plain  # type: ignore[method-assign]
-    return found
-
-
-def optimize(day: Day) -> Found:
-    """Time stage `optimize` for both lengths and presets."""
-    speed = _speed(day)
-    cells: dict[str, Found] = {}
-    passes = 1 if day.dry else None
-    options = argparse.Namespace(out=day.work, passes=passes)
-    plan = [(8, "draft")] if day.dry else [
-        (frames, preset) for preset in ("default", "draft") for frames in (128, 512)
-    ]  # fmt: skip
-    for frames, preset in plan:
-        name = f"{frames} frames, {preset}"
-        try:
-            cells[name] = speed._cell(frames, preset, day.device, options)
-        except (SystemExit, OSError, KeyError) as error:
-            cells[name] = {"error": str(error)}
-    failed = [name for name, cell in cells.items() if "error" in cell]
-    return cells | ({"error": f"failed: {', '.join(failed)}"} if failed else {})
-
-
-def prior(day: Day) -> Found:
-    """Train the prior while the CPU compiles gsplat."""
-    arguments = ["train-prior", str(day.work / "shards"), "--out", str(day.work / "prior"),
-                 "--device", day.device]  # fmt: skip
-    started = time.time()
-    if day.dry:
-        _closefit(day, *arguments, "--steps", "2", "--batch", "8")
-        return {"seconds": time.time() - started}
-    process = subprocess.Popen(
-        [*_program(), *arguments, "--steps", "100000", "--batch", "512"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        said, _ = process.communicate(timeout=PRIOR_S - 20.0)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate()
-    return {"seconds": time.time() - started, "end": said.strip().splitlines()[-8:]}
+    return gpu_profile.profile(day)
 
 
 @dataclass(frozen=True)
@@ -270,17 +63,19 @@ class Part:
 PARTS = {
     part.run.__name__: part
     for part in (
-        Part(clips, 300, beside=True),
-        Part(shards, 60, beside=True),
-        Part(build, 320, beside=True),
-        Part(prior, PRIOR_S),
-        Part(tests, 90),
-        Part(rasterisers, 30),
+        Part(gpu_parts.clips, 300, beside=True),
+        Part(gpu_parts.shards, 60, beside=True),
+        Part(gpu_parts.build, 320, beside=True),
+        Part(gpu_parts.prior, PRIOR_S),
+        Part(gpu_parts.perceive, 90),
+        Part(gpu_parts.tests, 90),
+        Part(gpu_parts.rasterisers, 30),
         Part(profile, 50),
-        Part(optimize, 180),
+        Part(gpu_parts.whole, 60),
+        Part(gpu_parts.optimize, 200),
     )
 }
-AFTER = {"prior": "shards", "tests": "build", "profile": "clips", "optimize": "clips"}
+AFTER = {"prior": "shards", "perceive": "clips", "tests": "build"}
 """Parts that wait for one that runs beside them."""
 
 
@@ -365,16 +160,46 @@ def publish(done: dict[str, Found], day: Day, results: Path) -> None:
         for name, cell in done.get("optimize", {}).items() if isinstance(cell, dict)
     ]  # fmt: skip
     header = ["optimize", "seconds", "goal", "seconds per step", "host memory GB", "error"]
-    times = {row[0]: row[1] for row in cells}
-    growth = [
-        f"512 frames take {times[f'512 frames, {preset}'] / times[f'128 frames, {preset}']:.2f} "
-        f"times as long as 128 in `{preset}` (goal: at most {MAX_GROWTH})"
-        for preset in ("draft", "default")
-        if times.get(f"512 frames, {preset}") and times.get(f"128 frames, {preset}")
+    text = [
+        f"# gpu\n\n{where['card']}, PyTorch {where['torch']}, commit {where['commit']}",
+        table(["part", "result", "seconds"], rows),
+        table(["goal", "measured", "at most", "met"], _goals({} if day.dry else done)),
+        table(header, cells),
+        "A whole run is one from imported detections plus the time of YOLO, ViTPose and SAM 2.1 "
+        "with random weights of full size on the same pictures.",
     ]
-    text = [f"# gpu\n\n{where['card']}, PyTorch {where['torch']}, commit {where['commit']}",
-            table(["part", "result", "seconds"], rows), table(header, cells), *growth]  # fmt: skip
     (folder / "gpu.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
+
+
+def _goals(done: dict[str, Found]) -> list[list[object]]:
+    """Rows of the goals: what was measured (None if nothing was), the limit, whether it holds."""
+    seconds = {
+        name: cell.get("seconds")
+        for name, cell in done.get("optimize", {}).items()
+        if isinstance(cell, dict)
+    }
+    rows: list[tuple[str, float | None, float]] = [
+        (f"seconds of optimize, {name}", seconds.get(name), limit) for name, limit in GOALS.items()
+    ]
+    from_detections, detectors = (
+        done.get(name, {}).get("seconds") for name in ("whole", "perceive")
+    )
+    whole = from_detections and detectors and from_detections + detectors
+    rows.append(("seconds of a whole run, 128 frames, default", whole, MAX_WHOLE_S))
+    for preset in ("default", "draft"):
+        short, long = (seconds.get(f"{frames} frames, {preset}") for frames in (128, 512))
+        growth = long / short if short and long else None
+        rows.append((f"512 frames over 128 frames, {preset}", growth, MAX_GROWTH))
+    plain, compiled = (
+        seconds.get("128 frames, default"),
+        seconds.get("128 frames, default, compiled"),
+    )
+    gain = compiled / plain if plain and compiled else None
+    rows.append(("optimize.compile on over off", gain, 1.0))
+    return [
+        [name, found, limit, None if found is None else "yes" if found <= limit else "no"]
+        for name, found, limit in rows
+    ]
 
 
 def _said(found: Found) -> str:
@@ -385,114 +210,12 @@ def _said(found: Found) -> str:
                      for k, v in plain.items()) or "see gpu.json"  # fmt: skip
 
 
-def pack(folder: Path, part_mb: int = PART_MB) -> list[Path]:
-    """Download the wheels for Python 3.12 and cut them into files of at most `part_mb`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    wheels = folder / "wheels"
-    platforms = [word for name in PLATFORMS for word in ("--platform", name)]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-         "--python-version", "3.12", "--implementation", "cp", *platforms,
-         "--dest", str(wheels), *NEEDED],
-        check=True,
-    )  # fmt: skip
-    whole = folder / "wheels.tar"
-    with tarfile.open(whole, "w") as archive:
-        for wheel in sorted(wheels.glob("*.whl")):
-            archive.add(wheel, wheel.name)
-    parts = split(whole, part_mb * 10**6)
-    whole.unlink()
-    return parts
-
-
-def split(file: Path, size: int) -> list[Path]:
-    """Cut a file into numbered parts of at most `size` bytes."""
-    parts = []
-    with file.open("rb") as source:
-        while block := source.read(size):
-            parts.append(file.with_suffix(f".{len(parts):03d}"))
-            parts[-1].write_bytes(block)
-    return parts
-
-
-def join(folder: Path) -> Path:
-    """Put the parts in `folder` together again and unpack them; returns the folder of wheels."""
-    whole = folder / "wheels.tar"
-    with whole.open("wb") as target:
-        for part in sorted(folder.glob("wheels.[0-9][0-9][0-9]")):
-            target.write(part.read_bytes())
-    with tarfile.open(whole) as archive:
-        archive.extractall(folder / "wheels", filter="data")
-    return folder / "wheels"
-
-
-def install(folder: Path, work: Path) -> Found:
-    """Install the wheels beside what the machine has; later processes find them."""
-    site, started = work / "site", time.time()
-    wheels = [str(wheel) for wheel in sorted(join(folder).glob("*.whl"))]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps",
-         "--no-compile", "--target", str(site), *wheels],
-        check=True,
-    )  # fmt: skip
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(site), str(ROOT)])
-    sys.path[:0] = [str(site), str(ROOT)]
-    return {"wheels": len(wheels), "part_s": time.time() - started}
-
-
-def _copy(day: Day, frames: int, preset: str, name: str) -> Path:
-    import shutil
-
-    folder = day.work / name
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(day.work / f"{frames}-{preset}-init", folder)
-    return folder
-
-
-def _wait(day: Day) -> None:
-    import torch
-
-    if not day.dry:
-        torch.cuda.synchronize()
-
-
-def _program() -> list[str]:
-    return [sys.executable, "-c", "from closefit.cli.main import main; main()"]
-
-
-def _closefit(day: Day, *arguments: str) -> None:
-    """Run closefit, in a dry run without starting Python again."""
-    if day.dry:
-        from closefit.cli.main import app
-
-        app(list(arguments), standalone_mode=False)
-    else:
-        subprocess.run([*_program(), *arguments], cwd=ROOT, check=True)
-
-
-def _speed(day: Day) -> Any:
-    """The benchmark of `optimize`; a dry run starts no processes."""
-    import measuring
-    import speed
-
-    shorter = ["init.steps=10", "init.prior_steps=10", "optimize.image_size_px=64"]
-
-    def run(arguments: Sequence[str]) -> measuring.Cost:
-        started = time.time()
-        settings = [word for setting in shorter for word in ("--set", setting)]
-        _closefit(day, *arguments, *settings)
-        return measuring.Cost(time.time() - started, 0.0, 0.0)
-
-    if day.dry:
-        speed.run_closefit = run
-    return speed
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the options name."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pack", type=Path, metavar="DIR", help="download wheels in parts")
-    parser.add_argument("--part-mb", type=int, default=PART_MB)
+    parser.add_argument("--part-mb", type=int, default=gpu_pack.PART_MB)
+    parser.add_argument("--python", default="3.12", help="version of the machine, for --pack")
     parser.add_argument("--store", nargs=2, type=Path, metavar=("DIR", "PART"))
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="install these parts first")
     parser.add_argument("--dry-run", action="store_true")
@@ -502,23 +225,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, help="some parts only")
     options = parser.parse_args(arguments)
     if options.pack:
-        print("\n".join(map(str, pack(options.pack, options.part_mb))))
+        print("\n".join(map(str, gpu_pack.pack(options.pack, options.part_mb, options.python))))
         return
     if options.store:
-        folder, part = options.store
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / part.name).write_bytes(part.read_bytes())
+        gpu_pack.store(*options.store)
         return
-    sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
     os.environ.setdefault("PYTHONPATH", str(ROOT))
     work = options.work or Path(tempfile.mkdtemp(prefix="closefit-gpu-"))
     day = Day(work, options.dry_run, options.ends or time.time() + TOTAL_S)
+    if day.dry:
+        import gpu_stand_ins
+
+        gpu_stand_ins.shorten()
     if options.part:
         found = _in_this_process(PARTS[options.part].run, day)
         (work / f"{options.part}.json").write_text(json.dumps(found, default=str))
         return
     work.mkdir(parents=True, exist_ok=True)
-    installed = install(options.wheels, work) if options.wheels else {}
+    installed = gpu_pack.install(options.wheels, work) if options.wheels else {}
     parts = {name: part for name, part in PARTS.items() if name in (options.only or PARTS)}
     done = {"install": installed} | run_day(day, parts)
     print((work if day.dry else RESULTS).joinpath("gpu.md").read_text(encoding="utf-8"))

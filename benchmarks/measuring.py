@@ -73,10 +73,18 @@ def stage_seconds(folder: Path) -> dict[str, float]:
 
 def machine() -> dict[str, Any]:
     """Where and on which version this was measured."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
-    return {"cpu": _cpu(), "cores": os.cpu_count(), "commit": commit.stdout.strip() or None}
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "commit": _commit()}
+
+
+def _commit() -> str | None:
+    """The version of the checkout, or None where there is no git or no checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return found.stdout.strip() or None
 
 
 def _cpu() -> str:

@@ -48,6 +48,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--presets", nargs="+", default=["draft", "default"])
     parser.add_argument("--devices", nargs="+", default=["cpu"], choices=["cpu", "cuda"])
     parser.add_argument("--passes", type=int, help="joint passes, instead of the preset's")
+    parser.add_argument("--settings", nargs="+", default=[], help="for optimize, as KEY=VALUE")
     parser.add_argument("--note", default="", help="what else ran on the machine")
     parser.add_argument("--out", type=Path, default=Path("results/bench-speed"))
     return parser.parse_args()
@@ -56,14 +57,16 @@ def _options() -> argparse.Namespace:
 def _cell(frames: int, preset: str, device: str, options: argparse.Namespace) -> dict[str, Any]:
     """Time `stage optimize` in a process of its own, unless that is done."""
     start = _until_init(frames, preset, options.out)
-    folder = options.out / f"{frames}-{preset}-{device}-{options.passes or 'all'}"
-    kept = folder.with_suffix(".json")
+    more: list[str] = options.settings
+    name = "-".join([str(frames), preset, device, str(options.passes or "all"), *more])
+    folder = options.out / name
+    kept = options.out / f"{name}.json"
     if kept.is_file():
         found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
         return found
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(start, folder)
-    settings = ["--device", device]
+    settings = ["--device", device, *(word for one in more for word in ("--set", one))]
     if options.passes is not None:
         settings += [
             "--set",

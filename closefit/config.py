@@ -219,6 +219,7 @@ class OptimizeConfig:
     weight_anchor_place: float = 1.0
     weight_anchor_shape: float = 0.1
     identity_radius: float = 0.025
+    compile: bool = _neutral(False)
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -12,7 +12,7 @@ from closefit.appearance.surface import SurfaceTexels
 from closefit.appearance.unet import UNet
 from closefit.body.model import Body
 from closefit.body.skeleton import PARENTS
-from closefit.geometry.constants import indices
+from closefit.geometry.constants import constant, indices
 
 CHANNELS = {
     "offset": 3,
@@ -32,6 +32,18 @@ FRESH_OPACITY_LOGIT = 2.5
 FRESH_IDENTITY_LOGIT = 4.0
 UNIT_LOGIT = 2.0
 """Logits per unit of network output, so that one learning rate suits all channels."""
+
+
+def _chain(joint: int) -> set[int]:
+    """The joint and all joints above it."""
+    return {joint} if joint == 0 else {joint} | _chain(PARENTS[joint])
+
+
+CHAINS = tuple(
+    tuple(float(above in _chain(joint)) for joint in range(len(PARENTS)))
+    for above in range(len(PARENTS))
+)
+"""1 in row `above` and column `joint` where the first is the second or lies above it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,10 +172,8 @@ class SurfaceRig:
         quats = roma.rotmat_to_unitquat(world)
         parents = indices((0, *PARENTS[1:]), world.device)
         agrees = (quats * quats[..., parents, :]).sum(-1) >= 0
-        sign = [torch.ones_like(quats[..., 0, 0])]
-        for joint, parent in enumerate(PARENTS[1:], start=1):
-            sign.append(torch.where(agrees[..., joint], sign[parent], -sign[parent]))
-        aligned = quats * torch.stack(sign, dim=-1)[..., None]
+        turns = (~agrees).to(quats.dtype) @ constant(CHAINS, quats)
+        aligned = quats * (1.0 - 2.0 * turns.remainder(2.0))[..., None]
         blended: Tensor = aligned.mT @ self._weights
         return blended
 

@@ -95,8 +95,17 @@ def _cuda() -> Check:
             found="no CUDA device; everything runs on the CPU",
             fix="nothing to do without an NVIDIA GPU; with one, install its driver",
         )
-    capability = torch.cuda.get_device_capability()
-    found = f"{torch.cuda.get_device_name()}, compute capability {'.'.join(map(str, capability))}"
+    try:
+        capability = torch.cuda.get_device_capability()
+        name, obstacle = torch.cuda.get_device_name(), device.too_old()
+    except RuntimeError as error:
+        found = f"the GPU does not answer: `{str(error).splitlines()[0]}`"
+        fix = "see with `nvidia-smi` whether the driver works; restart the machine if it does not"
+        return Check(name="CUDA", state="problem", found=found, fix=fix)
+    if obstacle:
+        fix = "install a PyTorch for this card (pytorch.org names the command), or use the CPU"
+        return Check(name="CUDA", state="missing", found=f"{name}; {obstacle}", fix=fix)
+    found = f"{name}, compute capability {'.'.join(map(str, capability))}"
     if capability < gsplat.MIN_CAPABILITY:
         found += f"; too old for gsplat: {PORTABLE}"
     return Check(name="CUDA", state="ok", found=found)

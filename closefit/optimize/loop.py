@@ -290,15 +290,15 @@ class JointLoop:
                 rotations, transl = shown.rotations(), self.objective.transl(shown)
         if crops is None:
             return terms
-        crops = crops.cut(frames)
+        drawn = [minibatch.start + frame for frame in minibatch.rendered[:: self._stride]]
+        crops = crops.cut(frames, drawn)
         self.clock.lap("data")
         betas = motion.betas if joint else motion.betas.detach()
         of_images, render = self.objective.appearance(
             self.model.avatars, rotations, betas, transl, crops
         )
         if joint:
-            drawn = minibatch.rendered[:: self._stride]
-            radii = [self._radius_px[minibatch.start + frame] for frame in drawn]
+            radii = [self._radius_px[frame] for frame in drawn]
             self.rejected[frames] = self.objective.foreign_keypoints(
                 render, crops, targets.cut(rendered), sum(radii) / len(radii)
             )
@@ -320,11 +320,15 @@ class JointLoop:
         later, and must not have affected the variables until then.
         """
         groups = self._optimizer.param_groups
-        gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
+        moved = [p for group in groups for p in group["params"] if p.grad is not None]
+        # In one piece: a GPU would get four kernels for each of the tensors.
+        flat = torch.cat([parameter.grad.flatten() for parameter in moved])
         # Not the norm: squares of large gradients overflow.
-        finite = torch.stack([gradient.isfinite().all() for gradient in gradients]).all()
-        for gradient in gradients:
-            gradient.masked_fill_(~finite, 0.0)
+        finite = flat.isfinite().all()
+        flat.masked_fill_(~finite, 0.0)
+        sizes = [parameter.numel() for parameter in moved]
+        for parameter, gradient in zip(moved, flat.split(sizes), strict=True):
+            parameter.grad = gradient.view_as(parameter)
         return finite
 
     def _read(self) -> bool:

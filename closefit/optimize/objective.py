@@ -1,5 +1,6 @@
 """The joint objective of motion and appearance (paper Eq. 10)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,15 +59,23 @@ class CroppedFrames:
     masked: Bool[Tensor, " frame"]
     K: Float[Tensor, "frame 3 3"]
 
-    def cut(self, frames: Tensor) -> "CroppedFrames":
-        """The same crops, some frames only, on the device of `frames`."""
-        stored = frames.to(self.images.device)
-        return CroppedFrames(
-            images=self.images[stored].to(frames.device),
-            masks=self.masks[stored].to(frames.device),
-            masked=self.masked[frames],
-            K=self.K[frames],
-        )
+    def cut(
+        self, frames: Int[Tensor, " chosen"], numbers: Sequence[int] | None = None
+    ) -> "CroppedFrames":
+        """The same crops, some frames only, on the device of `frames`.
+
+        Args:
+            frames: Numbers of the frames.
+            numbers: The same in Python, for pixels that stay in files: the host need not wait for
+                `frames`, and the GPU goes on with its queue while the pixels are copied to it.
+        """
+        images, masks = self.images, self.masks
+        if images.device == frames.device:
+            images, masks = images[frames], masks[frames]
+        else:
+            rows = torch.tensor(frames.tolist() if numbers is None else numbers)
+            images, masks = (_uploaded(pixels, rows, frames.device) for pixels in (images, masks))
+        return CroppedFrames(images, masks, masked=self.masked[frames], K=self.K[frames])
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +84,19 @@ class ObservedClip:
 
     targets: KeypointTargets
     crops: CroppedFrames | None
+
+
+def _uploaded(
+    pixels: UInt8[Tensor, "frame *size"], rows: Int[Tensor, " chosen"], device: torch.device
+) -> UInt8[Tensor, "chosen *size"]:
+    """Rows of a tensor on the host, copied to the GPU from pinned memory.
+
+    From other memory the host would wait for the copy. PyTorch keeps the pinned block until the
+    copy is done, and then for the next step.
+    """
+    shape = len(rows), *pixels.shape[1:]
+    pinned = torch.empty(shape, dtype=pixels.dtype, pin_memory=True)
+    return torch.index_select(pixels, 0, rows, out=pinned).to(device, non_blocking=True)
 
 
 class JointObjective:

@@ -1,16 +1,23 @@
 """Where to compute, how many threads, and from which seed."""
 
+import logging
 import os
 import random
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 from closefit.errors import DeviceError
 
+logger = logging.getLogger(__name__)
+
 Device = Literal["cpu", "cuda"]
 
-GPU_FAILURES = ("CUDA error", "CUDA driver", "Found no NVIDIA driver", "No CUDA GPUs")
+GPU_FAILURES = (
+    "CUDA error", "CUDA driver", "CUDA unknown error", "cuDNN error", "NVML_SUCCESS",
+    "Found no NVIDIA driver", "No CUDA GPUs",
+)  # fmt: skip
 """How PyTorch's messages begin when the driver or the device fails."""
 
 
@@ -24,14 +31,36 @@ def choose(requested: Literal["auto", "cpu", "cuda"]) -> Device:
         return "cpu"
     import torch
 
+    obstacle = "PyTorch finds no CUDA device"
     if torch.cuda.is_available():
-        return "cuda"
+        with memory_guard("cuda"):
+            obstacle = too_old()
+        if not obstacle:
+            return "cuda"
+        if requested == "auto":
+            logger.warning("%s; everything runs on the CPU", obstacle)
     if requested == "cuda":
         raise DeviceError(
-            "`--device cuda` was given, but PyTorch finds no CUDA device",
+            f"`--device cuda` was given, but {obstacle}",
             hint="leave out --device to use the CPU; `closefit doctor` shows what is missing",
         )
     return "cpu"
+
+
+def too_old() -> str:
+    """Why PyTorch's kernels do not run on this card, as one clause; empty where they do."""
+    import torch
+
+    capability = torch.cuda.get_device_capability()
+    names = re.findall(r"sm_(\d+)", " ".join(torch.cuda.get_arch_list()))
+    oldest = min(((int(name[:-1]), int(name[-1])) for name in names), default=capability)
+    if capability >= oldest:
+        return ""
+    found, least = (".".join(map(str, pair)) for pair in (capability, oldest))
+    return (
+        f"the GPU is too old for PyTorch {torch.__version__}: compute capability {found}, "
+        f"it needs {least}"
+    )
 
 
 def describe(device: str) -> str:
@@ -39,7 +68,8 @@ def describe(device: str) -> str:
     import torch
 
     if device == "cuda":
-        return f"cuda ({torch.cuda.get_device_name()})"
+        with memory_guard(device):
+            return f"cuda ({torch.cuda.get_device_name()})"
     return f"cpu ({torch.get_num_threads()} threads)"
 
 
@@ -78,7 +108,7 @@ def memory_guard(device: str) -> Iterator[None]:
         raise DeviceError(
             f"`{device}` ran out of memory",
             hint="try --preset draft, a smaller --set optimize.image_size_px=N, or a shorter part "
-            "of the video with --start and --end",
+            "of the video with --start and --end; end other programs that use the memory",
         ) from error
     except RuntimeError as error:
         first_line = str(error).partition("\n")[0]

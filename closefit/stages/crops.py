@@ -21,7 +21,7 @@ MARGIN = 0.08
 
 CHUNK = 64
 MAX_ON_GPU_BYTES = 4 * 2**30
-"""Larger clips stay on disk; each step then waits for its pixels."""
+"""Larger clips stay on disk; each step then reads its pixels there and sends them to the GPU."""
 
 IMAGES, MASKS = "crop_images.npy", "crop_masks.npy"
 

@@ -1,5 +1,6 @@
 """Stage `optimize`: motion and appearance of both people, refined together on the pixels."""
 
+import importlib.util
 import logging
 import os
 import time
@@ -17,7 +18,7 @@ from closefit.appearance.surface import SurfaceTexels, surface_texels
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
 from closefit.errors import FitDivergedError
-from closefit.events import Notice, Step
+from closefit.events import Emit, Notice, Step
 from closefit.fit.confidence import pose_confidence
 from closefit.fit.floor import FloorPlane
 from closefit.fit.objective import MotionObjective, motion_terms
@@ -99,6 +100,8 @@ def _prepare(
 
     torch.manual_seed(job.config.seed)
     avatars = Avatars(texels, config.latent_channels, config.decoder_width).to(job.device)
+    if config.compile:
+        _compile(avatars, job.device, job.emit)
     overlap = np.nan_to_num(box_iou(track.boxes_xyxy[:, :1], track.boxes_xyxy[:, 1:])[:, 0, 0])
     warmup_passes = config.warmup_passes if clip.crops is not None else 0
     plan = plan_minibatches(
@@ -126,6 +129,23 @@ def _prepare(
     if config.check_depth_order and warmup_passes > 0 and direct is not None:
         check = DepthOrderPhase(loop, direct, overlapping_segments(overlap))
     return Phases(loop, check)
+
+
+def _compile(avatars: Avatars, device: str, emit: Emit) -> None:
+    """Replay the avatars' decoder as CUDA graphs instead of launching its kernels one by one.
+
+    It is the part of a step whose shapes never change. The length of a window and the number of
+    rendered frames do, and each would have to be compiled anew (docs/gpu.md).
+    """
+    obstacle = ""
+    if device != "cuda":
+        obstacle = "it is for a GPU"
+    elif importlib.util.find_spec("triton") is None:
+        obstacle = "PyTorch compiles for the GPU with `triton`, which is not installed"
+    if obstacle:
+        emit(Notice(f"`optimize.compile` is ignored: {obstacle}"))
+        return
+    avatars.compile(mode="reduce-overhead", fullgraph=True)
 
 
 def _objective(job: Job, body: Body, texels: SurfaceTexels, set_name: str) -> JointObjective:

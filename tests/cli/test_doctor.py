@@ -98,6 +98,31 @@ class TestCompiler:
         assert f"nvcc 12.8 ({home}/bin/nvcc)" in check("CUDA compiler").found
 
 
+class TestCuda:
+    @pytest.fixture(autouse=True)
+    def _card(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 1))
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "an old card")
+        monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_90"])
+
+    def test_too_old(self) -> None:
+        found = check("CUDA")
+        assert found.state == "missing"
+        assert "an old card; the GPU is too old for PyTorch" in found.found
+        assert "install a PyTorch for this card" in found.fix
+
+    def test_a_driver_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def gone() -> None:
+            raise RuntimeError("CUDA error: unspecified launch failure\nCompile with")
+
+        monkeypatch.setattr(torch.cuda, "get_device_name", gone)
+        found = check("CUDA")
+        assert found.state == "problem"
+        assert found.found == "the GPU does not answer: `CUDA error: unspecified launch failure`"
+        assert "nvidia-smi" in found.fix
+
+
 class TestGsplat:
     def test_shipped_kernels(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         package = install_gsplat(tmp_path / "site", monkeypatch)

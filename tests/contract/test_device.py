@@ -23,6 +23,8 @@ def test_auto_takes_what_is_there(
     monkeypatch: pytest.MonkeyPatch, there: bool, expected: str
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: there)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (8, 0))
+    monkeypatch.setattr("torch.cuda.get_arch_list", lambda: ["sm_80", "sm_90", "compute_120"])
     assert device.choose("auto") == expected
     assert device.choose("cpu") == "cpu"
 
@@ -32,6 +34,35 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(DeviceError, match="finds no CUDA device") as error:
         device.choose("cuda")
     assert "closefit doctor" in error.value.hint
+
+
+def test_a_card_that_is_too_old_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (6, 1))
+    monkeypatch.setattr("torch.cuda.get_arch_list", lambda: ["sm_75", "sm_120", "compute_120"])
+    assert device.choose("auto") == "cpu"
+    (said,) = caplog.messages
+    assert "compute capability 6.1, it needs 7.5; everything runs on the CPU" in said
+    with pytest.raises(DeviceError, match="too old for PyTorch") as error:
+        device.choose("cuda")
+    assert error.value.exit_code == 7
+
+
+@pytest.mark.parametrize("asked", ["get_device_capability", "get_device_name"])
+def test_a_driver_that_does_not_answer_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    def gone(*_: object) -> None:
+        raise RuntimeError("CUDA driver initialization failed, you might not have a GPU.\nMore")
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))
+    monkeypatch.setattr(f"torch.cuda.{asked}", gone)
+    with pytest.raises(DeviceError, match="the GPU stopped working: `CUDA driver init") as error:
+        device.describe(device.choose("auto"))
+    assert "\n" not in error.value.message
 
 
 def test_the_same_seed_gives_the_same_numbers_everywhere() -> None:
@@ -72,7 +103,13 @@ def test_running_out_of_memory_has_a_hint(error: Exception) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["CUDA error: unspecified launch failure\nCompile with", "CUDA driver initialization failed"],
+    [
+        "CUDA error: unspecified launch failure\nCompile with",
+        "CUDA driver initialization failed",
+        "CUDA unknown error - this may be due to an incorrectly set up environment",
+        "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+        "NVML_SUCCESS == r INTERNAL ASSERT FAILED",
+    ],
 )
 def test_a_gpu_that_disappears_is_one_sentence(text: str) -> None:
     def work() -> None:

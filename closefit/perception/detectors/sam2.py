@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from transformers import Sam2VideoModel, Sam2VideoProcessor
 
+from closefit.perception.detectors.memory import Batches
 from closefit.perception.detectors.reprompts import boxes_of, choose_reprompts, disagreeing
 from closefit.perception.detectors.snapshots import from_snapshot
 
@@ -84,7 +85,7 @@ class Sam2Segmenter:
         model: Any = from_snapshot(Sam2VideoModel.from_pretrained, folder)
         self._model = model.to(device, self._precision).eval()
         self._chunk_frames = chunk_frames
-        self.batch_size = 8 if device == "cuda" else 1
+        self._batches = Batches("SAM 2.1 on pictures", 8 if device == "cuda" else 1)
 
     @torch.inference_mode()
     def follow(
@@ -191,21 +192,31 @@ class Sam2Segmenter:
         self, images: Mapping[int, Image], frames: Sequence[int]
     ) -> Iterator[tuple[int, EncodedPicture]]:
         """Encode pictures in the given order, several at once."""
-        for start in range(0, len(frames), self.batch_size):
-            batch = frames[start : start + self.batch_size]
+        start = 0
+        while start < len(frames):
+            batch = frames[start : start + self._batches.size]
             pixels = self._processor(
                 images=[images[frame] for frame in batch],
                 device=self._device,
                 return_tensors="pt",
             )["pixel_values"].to(self._precision)
-            seen = self._model.get_image_features(pixels, return_dict=True)
-            for number, frame in enumerate(batch):
-                one = slice(number, number + 1)
-                features = {
+            parts = self._batches.apply(self._features, pixels)
+            yield from zip(batch, (picture for part in parts for picture in part), strict=True)
+            start += len(batch)
+
+    def _features(self, pixels: Float[Tensor, "picture 3 side side"]) -> list[EncodedPicture]:
+        """Image features of some pictures, each by itself."""
+        seen = self._model.get_image_features(pixels, return_dict=True)
+        return [
+            EncodedPicture(
+                pixels[one],
+                {
                     "vision_feats": [level[:, one] for level in seen.fpn_hidden_states],
                     "vision_pos_embeds": [level[:, one] for level in seen.fpn_position_encoding],
-                }
-                yield frame, EncodedPicture(pixels[one], features)
+                },
+            )
+            for one in (slice(number, number + 1) for number in range(len(pixels)))
+        ]
 
     def _enlarge(
         self, logits: Float[Tensor, "2 row column"], size: tuple[int, int]

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from transformers import VitPoseForPoseEstimation, VitPoseImageProcessor
 
+from closefit.perception.detectors.memory import Batches
 from closefit.perception.detectors.snapshots import from_snapshot
 
 COCO_EXPERT = 0
@@ -46,6 +47,7 @@ class VitPoseEstimator:
         self._mirrored = torch.tensor(MIRRORED, device=device)
         self.feature_size: int = self._model.config.backbone_config.hidden_size
         self.batch_size = 16 if device == "cuda" else 1
+        self._batches = Batches("ViTPose on people", 2 * self.batch_size)
         # The forward pass returns heat maps only; a hook keeps the features.
         self._features: list[Tensor] = []
         self._model.backbone.register_forward_hook(
@@ -71,10 +73,10 @@ class VitPoseEstimator:
         pixels = self._processor(
             images=[images[number] for number in shown], boxes=wanted, return_tensors="pt"
         )["pixel_values"].to(self._device, self._precision)
-        outputs, patches = self._forward(pixels, None)
-        mirrored, _ = self._forward(pixels.flip(-1), self._mirrored)
-        outputs.heatmaps = 0.5 * (outputs.heatmaps.float() + mirrored.heatmaps.float())
-        features = patches.float().mean(dim=1).cpu().numpy().astype(np.float64)
+        seen = self._batches.apply(self._seen_twice, pixels)
+        outputs, features_of = seen[0][0], torch.cat([patches for _, patches in seen])
+        outputs.heatmaps = torch.cat([part.heatmaps for part, _ in seen])
+        features = features_of.cpu().numpy().astype(np.float64)
         people = self._processor.post_process_pose_estimation(outputs, boxes=wanted)
         starts = np.cumsum([len(boxes) for boxes in wanted])[:-1]
         for number, found, feature in zip(shown, people, np.split(features, starts), strict=True):
@@ -83,6 +85,15 @@ class VitPoseEstimator:
             keypoints = np.concatenate([points, scores[..., None]], axis=-1)
             estimates[number] = keypoints.astype(np.float64), feature
         return estimates
+
+    def _seen_twice(
+        self, pixels: Float[Tensor, "person 3 height width"]
+    ) -> tuple[Any, Float[Tensor, "person feature"]]:
+        """Heat maps averaged with those of the mirrored people, and the mean features."""
+        outputs, patches = self._forward(pixels, None)
+        mirrored, _ = self._forward(pixels.flip(-1), self._mirrored)
+        outputs.heatmaps = 0.5 * (outputs.heatmaps.float() + mirrored.heatmaps.float())
+        return outputs, patches.float().mean(dim=1)
 
     def _forward(
         self, pixels: Float[Tensor, "person 3 height width"], mirrored: Tensor | None
@@ -93,6 +104,7 @@ class VitPoseEstimator:
             arguments["dataset_index"] = torch.full(
                 (len(pixels),), COCO_EXPERT, device=self._device
             )
+        self._features.clear()  # an attempt that ran out of memory may have left some
         outputs = self._model(**arguments)
         return outputs, self._features.pop()
 

@@ -132,7 +132,7 @@ class TestOneChunk:
         )
         assert (expected > 0).any(dim=(-1, -2)).float().mean() > 0.5
         assert expected.std(dim=1).max() > 0.1  # frames differ
-        segmenter.batch_size = 5
+        segmenter._batches.size = 5
         found = segmenter._propagate(dict(enumerate(images(frames))), given)
         torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-3)
         masks = follow(segmenter, boxes)
@@ -162,7 +162,7 @@ class TestOneChunk:
     def test_half_precision(self, folder: Path, segmenter: Sam2Segmenter) -> None:
         """As on CUDA, but here: all parts fit together, and give nearly the same."""
         half = Sam2Segmenter(folder, "cpu")
-        half._precision, half.batch_size = torch.bfloat16, 3
+        half._precision, half._batches.size = torch.bfloat16, 3
         half._model.to(torch.bfloat16)
         pictures = dict(enumerate(images(5)))
         given = {0: {2: Prompt(pictures[2], BOXES[0])}}
