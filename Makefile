@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# A process for each core, and one thread in each: tests are small.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -16,14 +18,14 @@ demo: $(VENV)/.ready-to-run ## make a clip of two people, run everything on it, 
 	$(BIN)/closefit demo --out demo
 
 test: $(VENV)/.ready-to-develop ## run all tests
-	$(BIN)/python -m pytest
+	$(TEST)
 
 check: $(VENV)/.ready-to-develop ## lint, format, types, import contracts, then all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(TEST)
 
 format: $(VENV)/.ready-to-develop ## put all code into the project's format
 	$(BIN)/ruff check --fix .

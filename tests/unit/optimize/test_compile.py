@@ -1,7 +1,6 @@
 """The compiled part of a step: the same values and gradients; ignored where it cannot work."""
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 
@@ -45,17 +44,13 @@ torch.testing.assert_close(gradients, true_gradients, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # the C++ compiler takes a minute of CPU time
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
-def test_values_and_gradients_are_those_of_the_plain_decoder(backend: str) -> None:
-    """`inductor` writes C++ here and Triton on a GPU; `aot_eager` only traces.
+def test_values_and_gradients_are_those_of_the_plain_decoder() -> None:
+    """`aot_eager` traces only; `inductor` would compile C++ for a minute here, Triton on a GPU.
 
     In a process of its own: the compiler cannot trace the type checks of the tests.
     """
-    if backend == "inductor" and shutil.which("g++") is None:
-        pytest.skip("there is no g++")
     subprocess.run(
-        [sys.executable, "-c", COMPARISON, WEIGHTS / "closefit_body.npz", backend],
+        [sys.executable, "-c", COMPARISON, WEIGHTS / "closefit_body.npz", "aot_eager"],
         check=True, capture_output=True, text=True, cwd=WEIGHTS.parent,
     )  # fmt: skip
 
