@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from closefit.config import Config
-from closefit.demo import make_clip
+from closefit.demo import DemoClip, make_clip
 from closefit.events import ignore
 from closefit.models import weights
 from closefit.pipeline import runner
@@ -44,10 +44,15 @@ def recording(section: Any, reads: set[str], prefix: str = "") -> Any:
     return copy
 
 
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> DemoClip:
+    return make_clip(tmp_path_factory.mktemp("clip"), frames=8, size=(160, 120))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", EXTREMES)
 def test_a_stage_reads_only_settings_that_it_declares(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...]
+    clip: DemoClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...]
 ) -> None:
     reads: dict[str, set[str]] = {}
 
@@ -58,7 +63,6 @@ def test_a_stage_reads_only_settings_that_it_declares(
 
         return replace(stage, function=function)
 
-    clip = make_clip(tmp_path, frames=8, size=(160, 120))
     camera = tmp_path / "camera.npz"
     with np.load(clip.truth) as truth:
         np.savez(camera, K=truth["K"], R=np.eye(3), t=np.zeros(3))

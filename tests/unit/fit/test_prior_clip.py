@@ -41,6 +41,7 @@ def test_the_times_of_both_rates_invert_each_other(fps: float, frames: int) -> N
     if frames > 1:
         torch.testing.assert_close(times[-1], torch.tensor(frames - 1.0))
         torch.testing.assert_close(where[-1], torch.tensor(len(times) - 1.0))
+    if frames > 2:  # two frames stay two, however short
         assert (len(times) - 1) / FPS == pytest.approx((frames - 1) / fps, abs=0.5 / FPS + 1e-6)
 
 
