@@ -125,7 +125,12 @@ JUMP_JOINTS = 12.0
 # --- Staying near poses that the prior or another tool found ---
 
 PRIOR_KEYPOINTS = 12.0
-"""Weight of keypoints in `init` after the prior, whose poses are weighted 10; measured."""
+"""Weight of imported keypoints in `init` after the prior, whose poses are weighted 10; measured."""
+
+DETECTED_KEYPOINTS = 3.0
+"""The same for the detectors of `track`. Their keypoints are off by twice the expected noise, and
+in the same direction for many frames, which the fit counts as many observations; measured for
+`yolo` and `lite`, assumed for `full`."""
 
 REFERENCE_OUTLIER_SIGMAS = 4.0
 """Expected errors. A joint that keypoints contradict by more leaves the prior's pose; assumed."""

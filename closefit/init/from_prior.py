@@ -44,6 +44,7 @@ class PriorFit:
         steps: Steps of the fit that follows.
         trust: Weight of the prior's poses.
         pose: Weight of the joint limits.
+        keypoints: Weight of the keypoints.
         seed: Seed of the samples.
     """
 
@@ -51,6 +52,7 @@ class PriorFit:
     steps: int = 300
     trust: float = 10.0
     pose: float = 0.1
+    keypoints: float = PRIOR_KEYPOINTS
     seed: int = 0
 
 
@@ -131,7 +133,7 @@ def _fit_near(
     trust = torch.full_like(sigma_rad, settings.trust)
     terms = [
         *motion_terms(
-            body, limits, MotionWeights.with_prior(pose=settings.pose, keypoints=PRIOR_KEYPOINTS)
+            body, limits, MotionWeights.with_prior(pose=settings.pose, keypoints=settings.keypoints)
         ),
         pose_term(expected.rotations, sigma_rad, trust, outlier),
         *more,

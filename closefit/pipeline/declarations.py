@@ -100,10 +100,10 @@ TRACK = Stage(
 INIT = Stage(
     name="init",
     function=_init,
-    revision=2,
+    revision=3,
     record=Motion,
     inputs=("track",),
-    settings=("camera", "init", "body", "seed"),
+    settings=("camera", "init", "track.perception", "track.observations", "body", "seed"),
     models=_body_and_prior(lambda config: config.init.prior),
 )
 OPTIMIZE = Stage(

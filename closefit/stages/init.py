@@ -8,11 +8,13 @@ from jaxtyping import Bool, Float
 
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
+from closefit.config import Config
 from closefit.errors import PeopleError
 from closefit.events import Notice
 from closefit.fit.confidence import pose_confidence
 from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import KeypointTargets, targets_from_track
+from closefit.fit.weights import DETECTED_KEYPOINTS, PRIOR_KEYPOINTS
 from closefit.imports.estimates.matching import find_pair
 from closefit.imports.estimates.reading import read_estimates
 from closefit.init.clip_fit import ClipFit
@@ -42,17 +44,18 @@ def run(job: Job) -> None:
     targets = targets_from_track(track, K, job.config.init.keypoint_confidence, job.device)
     limits = JointLimits.create(job.device, torch.float32)
     settings, on_step = job.config.init, job.progress("init")
+    prior = _prior_settings(job.config, job.device)
     estimates = _given_estimates(job, track, targets, body)
     if estimates is None:
         _check_seen(targets, settings.keypoint_confidence)
     if estimates is not None and settings.prior:
         network, order = load_network(job), "as estimated"
-        fit = fit_pair(body, targets, limits, network, _prior_settings(job), estimates, on_step)
+        fit = fit_pair(body, targets, limits, network, prior, estimates, on_step)
     elif estimates is not None:
         fit, order = fit_from_estimate(body, targets, limits, estimates, settings.steps, on_step)
     elif settings.prior:
         network, order = load_network(job), "as sampled"
-        fit = fit_from_prior(body, targets, limits, network, _prior_settings(job), on_step)
+        fit = fit_from_prior(body, targets, limits, network, prior, on_step)
     else:
         fit, order = fit_best(body, targets, limits, settings.steps, on_step)
     motion = motion_from_fit(body, targets, fit, K, f"depth order: {order}")
@@ -72,14 +75,16 @@ def _check_seen(targets: KeypointTargets, min_confidence: float) -> None:
             )
 
 
-def _prior_settings(job: Job) -> PriorFit:
-    settings = job.config.init
+def _prior_settings(config: Config, device: str) -> PriorFit:
+    settings = config.init
+    imported = config.track.backend(device) == "import"
     return PriorFit(
         samples=settings.prior_samples,
         steps=settings.prior_steps,
         trust=settings.prior_trust,
         pose=settings.prior_pose,
-        seed=job.config.seed,
+        keypoints=PRIOR_KEYPOINTS if imported else DETECTED_KEYPOINTS,
+        seed=config.seed,
     )
 
 
