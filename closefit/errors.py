@@ -133,7 +133,7 @@ class OutputError(ClosefitError):
 
 
 class OutputFolderError(OutputError):
-    """The results folder cannot be created or written to, or belongs to another video."""
+    """The results folder cannot be created or written to, or belongs to something else."""
 
 
 class DiskFullError(OutputError):

@@ -81,6 +81,7 @@ def run(
     """
     info = probe(video)
     workspace = Workspace(out)
+    workspace.check_inputs(_inputs(video, config))
     workspace.create()
     with workspace.locked(), workspace.logging_to_file():
         if not selection.force:
@@ -192,8 +193,17 @@ def preview(video: Path, out: Path, emit: Emit) -> Path:
     from closefit.stages.preview import write_preview
 
     workspace = Workspace(out)
+    workspace.check_inputs([video])
     with workspace.locked(), workspace.logging_to_file(), disk_full_guard(workspace.preview):
         return write_preview(workspace, probe(video), emit)
+
+
+def _inputs(video: Path, config: Config) -> list[Path]:
+    """The files and folders that the user names."""
+    values = settings.flatten(config)
+    named = [values[key] for key in settings.file_settings() if values[key]]
+    lists = [value if isinstance(value, (tuple, list)) else [value] for value in named]
+    return [video, *(Path(path) for paths in lists for path in paths)]
 
 
 def _situation(workspace: Workspace, config: Config, video: Path, content: str) -> Situation:

@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ NUM_PEOPLE = 2
 
 CHOICES = ("track.people", "track.corrections")
 """Settings that belong to a folder rather than to a command: `run` goes on with them."""
+
+FOREIGN_LIMIT = 20
+"""A folder with more files of somebody else is not meant for results."""
 
 logger = logging.getLogger(__name__)
 
@@ -88,13 +91,55 @@ class Workspace:
         ]
         return (self.motion, self.glb, self.contacts, self.overlay, *per_person)
 
+    def check_inputs(self, inputs: Iterable[Path]) -> None:
+        """Refuse inputs that a command would overwrite, whatever their names lead to.
+
+        Raises:
+            OutputFolderError: One of them is a file that closefit writes to this folder.
+        """
+        written = (*self.results, self.preview, self.run_json, self.log)
+        for path in inputs:
+            place = path.resolve()
+            inside = any(place.is_relative_to(f.resolve()) for f in (self.artifacts, self.meshes))
+            if inside or any(_same_file(path, file) for file in written):
+                raise OutputFolderError(
+                    f"`{path}` is an input, but closefit would overwrite it: results go to "
+                    f"`{self.root}`",
+                    hint="choose another folder with --out, or give a copy of the file",
+                )
+
+    def check_place(self) -> None:
+        """Refuse a folder that holds other things than results.
+
+        Raises:
+            OutputFolderError: It is the root of the disk, a home folder, holds many other files, or
+                holds a file that closefit did not write but would overwrite.
+        """
+        root, hint = self.root.resolve(), "choose a folder of its own, for example --out results"
+        if root in (Path(root.anchor), Path("~").expanduser().resolve()):
+            raise OutputFolderError(f"`{self.root}` is not a folder for results", hint=hint)
+        if self.run_json.exists() or not root.is_dir():
+            return
+        taken = [path for path in (*self.results, self.preview, self.meshes) if path.exists()]
+        if taken:
+            name = taken[0].relative_to(self.root)
+            raise OutputFolderError(
+                f"`{self.root}` holds `{name}`, which closefit did not write but would overwrite",
+                hint=hint,
+            )
+        own = {self.artifacts.name, self.log.name}
+        foreign = sum(path.name not in own for path in root.iterdir())
+        if foreign > FOREIGN_LIMIT:
+            raise OutputFolderError(f"`{self.root}` holds {foreign} other files", hint=hint)
+
     def create(self) -> None:
         """Make the folders and check that they can be written to.
 
         Raises:
-            OutputFolderError: They cannot be made or written to.
+            OutputFolderError: They cannot be made or written to, or hold other things.
             DiskFullError: Not even an empty file fits on the disk.
         """
+        self.check_place()
         create_writable(self.root)
         create_writable(self.artifacts)
 
@@ -120,8 +165,11 @@ class Workspace:
             logger.warning("%s: this file system has no locks", self.root)
         try:
             path.write_text(str(os.getpid()), encoding="ascii")
-            for partial in self.root.rglob(f"{TEMPORARY_PREFIX}*"):
-                partial.unlink(missing_ok=True)
+            # Only in folders of this one: below may lie the folder of another run.
+            gaussians = self.gaussians(0).parent
+            for folder in (self.root, self.artifacts, gaussians, *self.meshes.glob("person_*")):
+                for partial in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                    partial.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
@@ -217,6 +265,14 @@ def create_writable(folder: Path) -> None:
             f"cannot write to `{folder}`: {error.strerror}",
             hint="choose a folder that you may write to with --out",
         ) from error
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    """Whether both names lead to one file, through links as well."""
+    try:
+        return path.resolve() == other.resolve() or path.samefile(other)
+    except OSError:
+        return False
 
 
 class _LogFile(logging.FileHandler):
