@@ -98,7 +98,7 @@ def identify(
 
     Raises:
         PeopleError: The clip does not show two people together, or not those who were chosen.
-        CorrectionsError: A correction refers to somebody who was not detected.
+        CorrectionsError: The corrections leave no two people.
     """
     user = user or UserInput()
     require_pair(columns_of(people, owner, (0, 1)) >= 0, fps, user.video)
@@ -257,10 +257,16 @@ def _edit(people: DetectedPeople, corrections: Corrections, shown: Columns) -> _
         if number >= 0:
             placed[place.frame, place.person] = number
             kept.boxes_xyxy[number] = place.pixels
-    for place in corrections.places:
-        if not place.is_box:
-            taken = placed[place.frame]
-            placed[place.frame, place.person] = _at_point(kept, place, taken)
+    points = [place for place in corrections.places if not place.is_box]
+    found = [_at_point(kept, place) for place in points]
+    # Two people may be detected as one, who keeps the number that the user saw.
+    others = [origin[n] != shown[p.frame, p.person] for p, n in zip(points, found, strict=True)]
+    for index in sorted(range(len(points)), key=lambda i: (others[i], points[i].person)):
+        place, number = points[index], found[index]
+        if number < 0 or number in placed[place.frame]:
+            drawn.append(_box_around(people, place, shown))
+        else:
+            placed[place.frame, place.person] = number
     edited = _Edited(kept, origin, placed)
     return _with_drawn(edited, drawn) if drawn else edited
 
@@ -286,21 +292,21 @@ def _fitting(edited: _Edited, boxes: list[PlacedPerson], shown: Columns) -> list
     return fitting
 
 
-def _at_point(people: DetectedPeople, place: PlacedPerson, taken: Int[np.ndarray, "2"]) -> int:
-    """Detection at a point.
-
-    Raises:
-        CorrectionsError: Nobody was detected there, or it is the other person of the pair.
-    """
+def _at_point(people: DetectedPeople, place: PlacedPerson) -> int:
+    """Detection at a point; -1 if nobody was detected there."""
     x, y = place.pixels
     number = detection_at(people, PointInFrame(x, y, place.frame))
-    if number is None or number in taken:
-        who = "nobody was detected" if number is None else "the other person was placed"
-        raise CorrectionsError(
-            f"{who} at the `point` of person {place.person} in frame {place.frame}",
-            hint="give a `box` for this person instead",
-        )
-    return number
+    return -1 if number is None else number
+
+
+def _box_around(people: DetectedPeople, place: PlacedPerson, shown: Columns) -> PlacedPerson:
+    """The person's nearest box in time, moved just enough to hold the point."""
+    frames = np.flatnonzero(shown[:, place.person] >= 0)
+    nearest = frames[np.abs(frames - place.frame).argmin()]
+    box = people.boxes_xyxy[shown[nearest, place.person]]
+    point = np.array(place.pixels)
+    shift = np.minimum(point - box[:2], 0.0) + np.maximum(point - box[2:], 0.0)
+    return replace(place, pixels=tuple(float(side) for side in box + np.tile(shift, 2)))
 
 
 def _with_drawn(edited: _Edited, drawn: list[PlacedPerson]) -> _Edited:

@@ -232,12 +232,28 @@ class TestCorrections:
         ]
         np.testing.assert_array_equal(ways[0].boxes_xyxy, ways[1].boxes_xyxy)
 
-    def test_a_point_on_nobody(self) -> None:
-        place = PlacedPerson(person=1, frame=30, pixels=(5.0, 5.0))
-        with pytest.raises(
-            CorrectionsError, match="nobody was detected at the `point` of person 1"
-        ):
-            solve(see([crossing()]), Corrections(places=(place,)))
+    def test_a_point_where_nobody_was_detected(self) -> None:
+        """Person 1 was missed for eight frames; a point beside person 0 is enough to be there."""
+        mine, other = crossing().boxes_xyxy[27, 1], crossing().boxes_xyxy[27, 0]
+        x = mine[0] + 2.0 if mine[0] < other[0] else mine[2] - 2.0
+        place = PlacedPerson(person=1, frame=27, pixels=(float(x), float(mine[[1, 3]].mean())))
+        found = solve(hidden_crossing(), Corrections(places=(place,)))
+        assert found.seen[26:29, 1].tolist() == [False, True, False]
+        assert found.boxes_xyxy[27, 1, 0] <= x <= found.boxes_xyxy[27, 1, 2]
+        np.testing.assert_allclose(across(found), across(solve(hidden_crossing())), atol=20.0)
+
+    def test_points_of_both_people_on_one_detection(self) -> None:
+        """Where two people are detected as one, both are placed, whatever the order."""
+        boxes = crossing().boxes_xyxy[29]
+        middle = tuple((boxes[0, :2] + boxes[0, 2:]) / 2.0)
+        points = [PlacedPerson(person=person, frame=29, pixels=middle) for person in (0, 1)]
+        ways = [
+            solve(hidden_crossing(), Corrections(places=tuple(order)))
+            for order in (points, points[::-1])
+        ]
+        np.testing.assert_array_equal(ways[0].boxes_xyxy, ways[1].boxes_xyxy)
+        assert ways[0].seen[29].all()
+        assert ways[0].keypoints[29, 0, :, 2].min() > 0.3  # the detection stays with person 0
 
     def test_the_detections_themselves_are_not_changed(self) -> None:
         people = see([crossing()])
