@@ -99,8 +99,8 @@ class Workspace:
         """
         written = (*self.results, self.preview, self.run_json, self.log)
         for path in inputs:
-            place = path.resolve()
-            inside = any(place.is_relative_to(f.resolve()) for f in (self.artifacts, self.meshes))
+            place = _real(path)
+            inside = any(place.is_relative_to(_real(f)) for f in (self.artifacts, self.meshes))
             if inside or any(_same_file(path, file) for file in written):
                 raise OutputFolderError(
                     f"`{path}` is an input, but closefit would overwrite it: results go to "
@@ -115,8 +115,8 @@ class Workspace:
             OutputFolderError: It is the root of the disk, a home folder, holds many other files, or
                 holds a file that closefit did not write but would overwrite.
         """
-        root, hint = self.root.resolve(), "choose a folder of its own, for example --out results"
-        if root in (Path(root.anchor), Path("~").expanduser().resolve()):
+        root, hint = _real(self.root), "choose a folder of its own, for example --out results"
+        if root in (Path(root.anchor), _real(Path(os.path.expanduser("~")))):
             raise OutputFolderError(f"`{self.root}` is not a folder for results", hint=hint)
         if self.run_json.exists() or not root.is_dir():
             return
@@ -139,7 +139,13 @@ class Workspace:
             OutputFolderError: They cannot be made or written to, or hold other things.
             DiskFullError: Not even an empty file fits on the disk.
         """
-        self.check_place()
+        try:
+            self.check_place()
+        except OSError as error:
+            raise OutputFolderError(
+                f"cannot look into `{self.root}`: {error.strerror}",
+                hint="choose a folder that you may read and write with --out",
+            ) from error
         create_writable(self.root)
         create_writable(self.artifacts)
 
@@ -267,10 +273,15 @@ def create_writable(folder: Path) -> None:
         ) from error
 
 
+def _real(path: Path) -> Path:
+    """The path without links; unlike `Path.resolve`, also of links that lead in a circle."""
+    return Path(os.path.realpath(path))
+
+
 def _same_file(path: Path, other: Path) -> bool:
     """Whether both names lead to one file, through links as well."""
     try:
-        return path.resolve() == other.resolve() or path.samefile(other)
+        return _real(path) == _real(other) or path.samefile(other)
     except OSError:
         return False
 

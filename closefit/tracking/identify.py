@@ -260,7 +260,10 @@ def _edit(people: DetectedPeople, corrections: Corrections, shown: Columns) -> _
     points = [place for place in corrections.places if not place.is_box]
     found = [_at_point(kept, place) for place in points]
     # Two people may be detected as one, who keeps the number that the user saw.
-    others = [origin[n] != shown[p.frame, p.person] for p, n in zip(points, found, strict=True)]
+    others = [
+        number < 0 or origin[number] != shown[place.frame, place.person]
+        for place, number in zip(points, found, strict=True)
+    ]
     for index in sorted(range(len(points)), key=lambda i: (others[i], points[i].person)):
         place, number = points[index], found[index]
         if number < 0 or number in placed[place.frame]:

@@ -68,6 +68,14 @@ def test_inputs_beside_the_outputs_are_welcome(out: Path) -> None:
     Workspace(out).check_inputs([out / "clip.mp4", out / "corrections.json", out.parent])
 
 
+def test_links_that_lead_in_a_circle(tmp_path: Path) -> None:
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    Workspace(tmp_path).check_inputs([circle])
+    with pytest.raises(OutputFolderError):
+        Workspace(circle).create()
+
+
 @pytest.mark.parametrize("place", ["/", "~"])
 def test_the_disk_and_a_home_are_not_for_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str

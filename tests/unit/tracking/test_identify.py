@@ -255,6 +255,11 @@ class TestCorrections:
         assert ways[0].seen[29].all()
         assert ways[0].keypoints[29, 0, :, 2].min() > 0.3  # the detection stays with person 0
 
+    def test_a_point_does_not_replace_a_clip_that_is_ignored(self) -> None:
+        place = PlacedPerson(person=1, frame=30, pixels=(300.0, 200.0))
+        with pytest.raises(CorrectionsError, match="take too much away"):
+            solve(see([crossing()]), Corrections(places=(place,), ignored=((0, FRAMES - 1),)))
+
     def test_the_detections_themselves_are_not_changed(self) -> None:
         people = see([crossing()])
         boxes = people.boxes_xyxy.copy()
