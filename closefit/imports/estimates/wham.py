@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from closefit.geometry.camera import intrinsics
-from closefit.imports.checks import entry, numbers
+from closefit.boundary.values import entry, numbers
 from closefit.imports.estimates.tracks import (
     SMPL_PELVIS_M,
     PersonTrack,
