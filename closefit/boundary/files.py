@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, TypeVar
+from typing import Any, BinaryIO, NoReturn
 
 import msgspec
 
@@ -38,8 +38,6 @@ UNREADABLE = (
     *(OverflowError, RecursionError, RuntimeError, SyntaxError, TypeError, ValueError),
 )
 """What libraries raise for a file that is cut short, overwritten or something else."""
-
-T = TypeVar("T")
 
 
 def max_bytes() -> int:
@@ -179,8 +177,8 @@ def parse_toml(text: str) -> dict[str, Any]:
         refuse(f"it is not TOML: {shown(str(error), 200)}")
 
 
-def typed(value: Any, kind: type[T], name: str = "") -> T:
-    """Return nested data as the declared type, whose annotations give kinds and ranges.
+def typed(value: Any, kind: Any) -> Any:
+    """Return nested data as a declared type, whose annotations give kinds and ranges.
 
     Raises:
         RefusedError: A part is missing, of another kind or out of range.
@@ -188,5 +186,5 @@ def typed(value: Any, kind: type[T], name: str = "") -> T:
     try:
         return msgspec.convert(value, kind)
     except (msgspec.ValidationError, RecursionError) as error:
-        problem = str(error).replace("$", name or "the content", 1)
+        problem = str(error).replace("$.", "").replace("$", "the content")
         refuse(f"it does not follow its format: {shown(problem, 200)}")

@@ -80,7 +80,7 @@ def shown(value: object, most: int = 60) -> str:
 
 
 def printable(text: str) -> str:
-    """Return the text with escapes (`\\x1b`) for what a terminal would obey, line feeds aside."""
+    """Return the text with escape codes for what a terminal would obey, line feeds aside."""
     return "".join(
         c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
     )

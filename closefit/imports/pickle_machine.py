@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from closefit.boundary.values import refuse, shown
 from closefit.boundary.files import max_bytes, refuse_size
+from closefit.boundary.values import refuse, shown
 
 MAX_STEPS = 20_000_000
 """Opcodes of one file: results for some ten minutes of video have fewer."""

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from closefit.boundary.values import refuse
 from closefit.boundary.files import UNREADABLE, max_bytes, open_plain, read_bytes, refuse_size
+from closefit.boundary.values import refuse
 from closefit.imports.pickle_machine import Budget, Interpreter
 from closefit.imports.pickled_objects import NAMES
 

@@ -24,9 +24,9 @@ import roma
 import torch
 from jaxtyping import Float
 
+from closefit.boundary.values import RefusedError
 from closefit.errors import InputError
 from closefit.geometry.rotations import matrix_from_6d
-from closefit.boundary.values import RefusedError
 from closefit.imports.pickles import load_pickle
 from closefit.learning.motions.arrays import damaged, read_npz, same_length, take
 from closefit.learning.motions.smpl_family import (
