@@ -104,6 +104,12 @@ class FitDivergedError(ClosefitError):
     exit_code = 8
 
 
+class ResultError(ClosefitError):
+    """A stage's result cannot be right, and was not written: not finite, or no two people."""
+
+    exit_code = 8
+
+
 class PeopleError(ClosefitError):
     """The clip does not show two people together."""
 

@@ -76,8 +76,8 @@ def _motion_fields(frames: int, seed: int) -> dict[str, np.ndarray]:
     return {
         "rotations": np.tile(np.eye(3, dtype=np.float32), (frames, 2, 24, 1, 1)),
         "betas": generator.normal(size=(2, 10)).astype(np.float32),
-        "transl": generator.normal(size=(frames, 2, 3)).astype(np.float32),
-        "joints": generator.normal(size=(frames, 2, 24, 3)).astype(np.float32),
+        "transl": (generator.normal(size=(frames, 2, 3)) + (0, 0, 9)).astype(np.float32),
+        "joints": (generator.uniform(-0.5, 0.5, (frames, 2, 24, 3)) + (0, 0, 9)).astype(np.float32),
         "K": np.tile(np.eye(3), (frames, 1, 1)),
         "valid": np.ones((frames, 2), bool),
         "confidence": np.ones((frames, 2), np.float32),

@@ -141,7 +141,7 @@ def _stored(content: Any, size: int, key: str, kinds: str) -> StoredArray:
     if any(type(length) is not int or length < 0 for length in shape):
         refuse(f"`{key}` has shape {shape}")
     if math.prod(shape) * dtype.itemsize > size:
-        refuse("it is not a readable npz file: it ends within an array")
+        refuse("it is cut short: it ends within an array")
     array = StoredArray(shape, dtype, content)
     if not is_fortran or not size:
         return array
@@ -155,4 +155,4 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        refuse(f"it is not a readable npz file ({type(error).__name__})")
+        refuse(f"it is cut short or no npz file ({type(error).__name__})")
