@@ -8,13 +8,12 @@ available" (for example `features` from a backend that has none).
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from closefit.mask_stack import MaskStack, check, join, split
-
 
 BODY_NAMES = ("closefit", "smpl")
 TRACKED_KEYPOINTS = ("coco17",)
@@ -367,7 +366,7 @@ class PersonEstimates:
     has_camera: bool
 
 
-def _require(fits: bool | np.bool_, problem: str) -> None:
+def _require(fits: Any, problem: str) -> None:
     if not fits:
         raise ValueError(problem)
 

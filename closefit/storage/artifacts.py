@@ -233,7 +233,8 @@ def _check_identity(path: Path, meta: Mapping[str, Any], record_type: type[R]) -
     version = meta.get("version")
     if version != record_type.VERSION:
         raise ArtifactVersionError(
-            f"`{path}` has layout version `{shown(version)}`; this closefit reads {record_type.VERSION}",
+            f"`{path}` has layout version `{shown(version)}`; this closefit reads "
+            f"{record_type.VERSION}",
             hint=_rerun_hint(path),
         )
 

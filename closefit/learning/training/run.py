@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from closefit.body.model import Body
+from closefit.boundary.files import UNREADABLE
 from closefit.errors import ArtifactDamagedError, ConfigError, InputError
 from closefit.events import Emit, Notice, Step, ignore
 from closefit.learning.folders import writing_to
@@ -23,7 +24,7 @@ from closefit.learning.training.windows import WindowSource
 from closefit.models.weights import locate
 from closefit.prior.loading import PriorFacts, load_prior, save_prior
 from closefit.prior.objective import GeometryOf
-from closefit.storage.artifacts import TEMPORARY_PREFIX, UNREADABLE, atomic_write
+from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write
 
 CHECKPOINT_EVERY_S = 120.0
 PRIOR_FILE = "prior.safetensors"
@@ -228,7 +229,7 @@ def _saved(path: Path, key: str) -> dict[str, Any] | None:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         same, trainer = saved["key"] == key, saved["trainer"]
-    except (*UNREADABLE, RuntimeError, TypeError, pickle.UnpicklingError) as error:
+    except (*UNREADABLE, pickle.UnpicklingError) as error:
         raise ArtifactDamagedError(
             f"`{path}` is cut short or something else, so the training cannot go on from it",
             hint=f"delete it to begin again; --start-from {path.parent / PRIOR_FILE} with another "

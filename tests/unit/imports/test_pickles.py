@@ -199,7 +199,7 @@ def test_a_selection_repeated_for_ever_is_limited(tmp_path: Path) -> None:
     select += push("idxs") + b"h\x63ub"
     path = tmp_path / "a.pkl"
     path.write_bytes(b"\x80\x02" + places + b"q\x63" + select * 400 + b".")
-    with pytest.raises(RefusedError, match="its content takes 2 GB"):
+    with pytest.raises(RefusedError, match="its content takes"):
         load_pickle(path)
 
 
