@@ -49,7 +49,6 @@ class GivenSettings(TypedDict, total=False):
 def build_config(
     *,
     recorded: Mapping[str, Any] | None = None,
-    kept: Mapping[str, Any] | None = None,
     config_file: Path | None = None,
     assignments: Iterable[str] = (),
     values: Mapping[str, Any] | None = None,
@@ -61,7 +60,6 @@ def build_config(
     Args:
         recorded: Settings of a started folder (by dotted name); unknown ones are dropped, since
             another version of closefit may have written them.
-        kept: Choices about a started folder, which hold until another one is given.
         config_file: As in `GivenSettings`.
         assignments: As in `GivenSettings`.
         values: As in `GivenSettings`.
@@ -81,7 +79,6 @@ def build_config(
     settings = {key: value for key, value in renamed(recorded or {}).items() if key in known}
     if recorded is None or preset is not None:
         settings.update(_from_preset(preset if preset is not None else Config().preset))
-    settings.update(kept or {})
     settings.update(given)
     config: Config = _construct(Config, settings)
     return config
@@ -168,14 +165,19 @@ def _known_fields(root: Any) -> dict[str, Field[Any]]:
 
 
 def _from_preset(name: Any) -> Settings:
+    """What a preset sets; what only other presets change gets its default."""
     if name not in PRESETS:
         raise ConfigError(
             f"`preset` is `{name}`, but must be one of {_options(PRESETS)}", hint=HELP_HINT
         )
+    default = Config()
     return {
-        f"{section}.{key}": value
-        for section, values in PRESETS[name].items()
-        for key, value in values.items()
+        f"{section}.{key}": PRESETS[name]
+        .get(section, {})
+        .get(key, getattr(getattr(default, section), key))
+        for preset in PRESETS.values()
+        for section, values in preset.items()
+        for key in values
     }
 
 

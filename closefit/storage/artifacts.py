@@ -5,7 +5,6 @@ of file (format, kind, version) and its origin (`Provenance`). The record's anno
 the schema: kinds of numbers, shapes, and axes that several fields share.
 """
 
-import errno
 import json
 import os
 import platform
@@ -27,14 +26,12 @@ from closefit.errors import (
     ArtifactError,
     ArtifactMissingError,
     ArtifactVersionError,
-    DiskFullError,
+    disk_full_guard,
 )
 from closefit.records import DetectedPeople, Motion, Track
 
 FORMAT = "closefit-artifact"
 META_KEY = "__meta__"
-
-FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 UNREADABLE = (
     zipfile.BadZipFile,
@@ -149,20 +146,6 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def disk_full_guard(path: Path) -> Iterator[None]:
-    """Turn the system's "no space left" inside the block into a `DiskFullError` about `path`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL_DISK_ERRNOS:
-            raise
-        raise DiskFullError(
-            f"no space left to write `{path}`",
-            hint="free some space, or choose another folder with --out; finished stages are kept",
-        ) from error
 
 
 def _meta(record: Record, provenance: Provenance) -> dict[str, Any]:

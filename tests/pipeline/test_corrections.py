@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from closefit import video
-from closefit.cli.main import app
+from closefit.cli.app import app
 from closefit.config import Config, TrackConfig
 from closefit.errors import CorrectionsError, FileMissingError
 from closefit.events import Event, StageStarted
