@@ -116,3 +116,4 @@ class Held:
         if self._number:
             _leave(number)
         self._number = number
+        os.write(2, b"stopping after this step; once more stops at once\n")

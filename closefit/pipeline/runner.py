@@ -286,7 +286,7 @@ def _moving_noticed(workspace: Workspace) -> Iterator[None]:
     """Turn an error that comes from a folder that is gone into one that names the reason."""
     try:
         yield
-    except OSError:
+    except Exception:
         workspace.check_unmoved()
         raise
 

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -211,11 +211,11 @@ class Workspace:
     def settings_for(self, video: Path) -> dict[str, Any] | None:
         """Return the settings of the last run, by name; None unless it was on this video."""
         run = self.read_run()
-        settings, owner = run.get("settings"), run.get("video", {}).get("content_sha256")
-        if not settings or not video.is_file() or sha256_of(video) != owner:
-            return None
-        found: dict[str, Any] = settings
-        return found
+        settings: dict[str, Any] = run.get("settings", {})
+        with suppress(OSError):  # `probe` reports a video that cannot be read
+            if settings and sha256_of(video) == run.get("video", {}).get("content_sha256"):
+                return settings
+        return None
 
     def check_unmoved(self) -> None:
         """Notice that the folder is not any more the one that `locked` holds.
