@@ -275,7 +275,7 @@ def _closefit(day: Day, *arguments: str) -> None:
 
 def closefit_here(*arguments: str) -> None:
     """Run closefit in this process; an error is raised, an interruption is not."""
-    from closefit.cli.main import app
+    from closefit.cli.app import app
 
     app(list(arguments), standalone_mode=False)
 

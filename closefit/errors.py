@@ -1,11 +1,18 @@
 """Errors that a user can act on: each has a message, a hint and a documented exit code.
 
 Exit codes: 0 done; 1 a bug in closefit (please report it) or a failed item of a batch; 2 wrong
-usage; 130 interrupted; the others are the `exit_code` of the families below. A message states what
+usage; 129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM; 141 nobody reads the output; the others are
+the `exit_code` of the families below. A message states what
 happened, with the offending value in backticks; the hint states what to do or run next.
 """
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
 from typing import ClassVar
+
+FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class ClosefitError(Exception):
@@ -144,3 +151,17 @@ class OutputFolderError(OutputError):
 
 class DiskFullError(OutputError):
     """The disk that holds the results folder is full."""
+
+
+@contextmanager
+def disk_full_guard(path: str | PathLike[str]) -> Iterator[None]:
+    """Turn the system's "no space left" inside the block into a `DiskFullError` about `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL_DISK_ERRNOS:
+            raise
+        raise DiskFullError(
+            f"no space left to write `{error.filename or path}`",
+            hint="free some space, or choose another folder with --out; finished stages are kept",
+        ) from error

@@ -48,7 +48,6 @@ class GivenSettings(TypedDict, total=False):
 def build_config(
     *,
     recorded: Mapping[str, Any] | None = None,
-    kept: Mapping[str, Any] | None = None,
     config_file: Path | None = None,
     assignments: Iterable[str] = (),
     values: Mapping[str, Any] | None = None,
@@ -60,7 +59,6 @@ def build_config(
     Args:
         recorded: Settings of a started folder (by dotted name); unknown ones are dropped, since
             another version of closefit may have written them.
-        kept: Choices about a started folder, which hold until another one is given.
         config_file: As in `GivenSettings`.
         assignments: As in `GivenSettings`.
         values: As in `GivenSettings`.
@@ -80,7 +78,6 @@ def build_config(
     settings = {key: value for key, value in renamed(recorded or {}).items() if key in known}
     if recorded is None or preset is not None:
         settings.update(_from_preset(preset if preset is not None else Config().preset))
-    settings.update(kept or {})
     settings.update(given)
     config: Config = _construct(Config, settings)
     return config
@@ -167,11 +164,16 @@ def _known_fields(root: Any) -> dict[str, Field[Any]]:
 
 
 def _from_preset(name: Any) -> Settings:
-    known = {"preset": _known_fields(Config)["preset"]}
+    """What a preset sets; what only other presets change gets its default."""
+    chosen = PRESETS[_checked({"preset": _known_fields(Config)["preset"]}, "preset", name)]
+    default = Config()
     return {
-        f"{section}.{key}": value
-        for section, values in PRESETS[_checked(known, "preset", name)].items()
-        for key, value in values.items()
+        f"{section}.{key}": chosen.get(section, {}).get(
+            key, getattr(getattr(default, section), key)
+        )
+        for preset in PRESETS.values()
+        for section, values in preset.items()
+        for key in values
     }
 
 

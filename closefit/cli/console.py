@@ -28,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Exit
 
-from closefit.errors import ClosefitError
+from closefit.errors import ClosefitError, disk_full_guard
 from closefit.events import (
     ALL_FILES,
     Emit,
@@ -40,6 +40,7 @@ from closefit.events import (
     Step,
     Transferred,
 )
+from closefit.interruption import InOrder
 
 PIPED_WIDTH = 160
 """Width of tables that go into a file or another program."""
@@ -268,7 +269,7 @@ def session(verbose: bool, folder: Path) -> Iterator[tuple[Console, Emit]]:
     if verbose:
         logger.addHandler(handler)
     try:
-        with console.progress() as emit:
+        with InOrder(), console.progress() as emit, disk_full_guard(folder):
             yield console, emit
     except ClosefitError:
         if verbose:

@@ -20,6 +20,7 @@ from closefit.errors import ClosefitError
 from closefit.models import weights
 from closefit.models.weights import Model
 from closefit.pipeline import device
+from closefit.system import available_cores
 
 MIN_FREE_GB = 5.0
 GB = 1e9
@@ -79,7 +80,7 @@ def _python() -> Check:
 def _torch() -> Check:
     import torch
 
-    cores = device.available_cores()
+    cores = available_cores()
     return Check(name="torch", state="ok", found=f"{torch.__version__}, {cores} CPU cores")
 
 

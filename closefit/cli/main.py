@@ -1,99 +1,66 @@
-"""The entry point: all commands, and the one place where errors become messages and exit codes.
-
-Nothing heavy is imported before a command runs, so that `--help` is quick.
-"""
+"""The entry point: signals and streams first, then the commands, whose imports take a second."""
 
 import os
-import signal
 import sys
-import traceback
-from typing import Annotated, Any
 
-import typer
-from typer.core import TyperGroup
+from closefit import interruption
+from closefit.system import reader_is_gone
 
-from closefit import __version__
-from closefit.cli.console import Console
-from closefit.cli.demo import demo
-from closefit.cli.doctor import doctor
-from closefit.cli.download_weights import download_weights
-from closefit.cli.evaluate import evaluate
-from closefit.cli.import_smpl import import_smpl
-from closefit.cli.prior import prior_app
-from closefit.cli.run import run
-from closefit.cli.stage import stage
-from closefit.cli.status import status
-from closefit.cli.train_prior import train_prior
-from closefit.errors import ClosefitError
-
-INTERRUPTED = 130
-
-
-class Boundary(TyperGroup):
-    """Turns errors into messages and exit codes."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command; end it with a message if it fails as documented."""
-        try:
-            return super().invoke(ctx)
-        except ClosefitError as error:
-            Console().error(error)
-            raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt as error:
-            Console().line("stopped; run the same command again to continue where it was")
-            raise typer.Exit(INTERRUPTED) from error
-
-
-app = typer.Typer(
-    cls=Boundary,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 2 wrong usage, 3 input, 4 settings, 5 weights, 6 results folder, "
-    "7 device, 8 fit diverged, 9 people, 10 output, 130 interrupted, 1 a bug.",
-)
-for command in (
-    *(run, stage, status, doctor, demo, evaluate),
-    *(download_weights, import_smpl, train_prior),
-):
-    app.command()(command)
-app.add_typer(prior_app, name="prior")
+OUTPUT_UNREAD = 141
+"""Exit code where the reader of a pipe has gone, as shells have it for SIGPIPE."""
 
 
 def main() -> None:
     """Run the `closefit` program."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    interruption.install()
+    _repair_streams()
     # Idle OpenMP threads that spin starve the rasteriser's threads: on 2 busy cores the joint
     # optimisation took three times as long. Has to be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from closefit.cli.app import run_program
+
     try:
-        app()
-    except Exception as error:  # noqa: BLE001 - the outermost handler: nothing passes unexplained
-        Console().bug(error)
-        traceback.print_exception(error)
-        sys.exit(1)
+        code = run_program()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = 1
+    except OSError as error:  # of the flush: stdout is a file on a full disk
+        _silence(1)
+        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+        print("\nhint: free some space, or redirect the output elsewhere", file=sys.stderr)  # noqa: T201
+        code = 10
+    if code == 1 and any(map(reader_is_gone, (1, 2))):
+        _silence(1, 2)
+        code = OUTPUT_UNREAD
+    sys.exit(code)
 
 
-def _print_version(requested: bool) -> bool:
-    if requested:
-        typer.echo(f"closefit {__version__}")
-        raise typer.Exit
-    return requested
+def _repair_streams() -> None:
+    """Put the null device where a stream is closed; characters that it lacks are escaped.
+
+    The next file to be opened would get a closed stream's number, and what is printed.
+    """
+    for number in range(3):
+        if not _is_open(number):
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
-@app.callback()
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
-        ),
-    ] = False,
-) -> None:
-    """From a video of two people in close contact to their 3D motion, contacts and appearance."""
-    del version  # its callback has dealt with it
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
-def _as_interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def _silence(*numbers: int) -> None:
+    """Lead streams nowhere, so that their last bytes cause no error at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in numbers:
+        os.dup2(nowhere, number)

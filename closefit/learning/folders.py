@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from closefit.errors import OutputFolderError
-from closefit.storage.artifacts import TEMPORARY_PREFIX, disk_full_guard
+from closefit.errors import OutputFolderError, disk_full_guard
+from closefit.storage.artifacts import TEMPORARY_PREFIX
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from closefit.events import Emit, Transferred
 from closefit.models.weights import Model, ModelFile
+from closefit.system import NO_LINKS
 
 REPORT_S = 0.1
 """Least time between two reports of progress."""
@@ -100,4 +101,4 @@ class Part:
 
 
 def _open_without_links(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    return os.open(path, flags | NO_LINKS, 0o666)

@@ -18,6 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from closefit.errors import (
+    FULL_DISK_ERRNOS,
     ClosefitError,
     DiskFullError,
     OutputError,
@@ -29,7 +30,6 @@ from closefit.models import sources, weights
 from closefit.models.delivery import Delivery, Patience, StoppedError
 from closefit.models.transfer import TransferError
 from closefit.models.weights import MB, Model, ModelFile
-from closefit.storage.artifacts import FULL_DISK_ERRNOS
 
 PREFIX = ".closefit-download-"
 PARALLEL = 4

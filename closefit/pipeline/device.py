@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from closefit.errors import DeviceError
+from closefit.system import num_threads
 
 logger = logging.getLogger(__name__)
 
@@ -73,11 +74,6 @@ def describe(device: str) -> str:
     return f"cpu ({torch.get_num_threads()} threads)"
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def prepare(seed: int) -> None:
     """Seed every generator and make PyTorch repeat itself bit for bit on this machine.
 
@@ -90,7 +86,7 @@ def prepare(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - third parties draw from the global generator
     torch.manual_seed(seed)
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", available_cores())))
+    torch.set_num_threads(num_threads())
     # Some CUDA operations have no repeatable form: PyTorch warns of those and goes on.
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

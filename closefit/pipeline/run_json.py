@@ -10,7 +10,7 @@ from typing import Any
 
 from closefit import __version__, settings
 from closefit.config import Config
-from closefit.errors import ClosefitError, ConfigError, FitDivergedError, InputError, PeopleError
+from closefit.errors import ClosefitError, FitDivergedError
 from closefit.records import VideoInfo
 from closefit.storage.job import Job
 from closefit.storage.workspace import Workspace
@@ -36,12 +36,14 @@ def outcome_recorded(workspace: Workspace, info: VideoInfo, config: Config) -> I
     try:
         yield
     except BaseException as error:
-        expected = isinstance(error, ClosefitError | KeyboardInterrupt)
+        # SystemExit: nobody reads the progress any more.
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+        expected = interrupted or isinstance(error, ClosefitError)
         logger.error("stopped: %r", error, exc_info=not expected)
-        ending = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        ending = "interrupted" if interrupted else "failed"
         with suppress(ClosefitError, OSError):  # the disk may be full: the first error counts
             outcome = {"status": ending, "error": str(error) or repr(error)}
-            workspace.update_run(_restored(workspace, before, error) | outcome)
+            workspace.update_run(_restored(workspace, before, ending, error) | outcome)
         raise
     workspace.update_run({"status": "done", "finished": _now(), "error": None})
 
@@ -78,13 +80,19 @@ def raise_if_diverged(workspace: Workspace) -> None:
         raise FitDivergedError(diverged["message"], diverged["hint"])
 
 
-def _restored(workspace: Workspace, before: dict[str, Any], error: BaseException) -> dict[str, Any]:
-    """Settings from before a refused run: a mistyped option must not spoil the next command."""
-    refused = isinstance(error, InputError | ConfigError | PeopleError)
-    done = before.get("stages")
-    if not refused or not done or workspace.read_run().get("stages") != done:
+def _restored(
+    workspace: Workspace, before: dict[str, Any], ending: str, error: BaseException
+) -> dict[str, Any]:
+    """Settings from before a failed run: they hold for the next command, and it must not fail too.
+
+    Those of an interrupted run, and of one that diverged at its end, stay. A first run that fails
+    has none to go back to: its own stay once a stage is done.
+    """
+    if ending == "interrupted" or isinstance(error, FitDivergedError):
         return {}
-    return {key: before[key] for key in ("video", "camera", "settings") if key in before}
+    if before.get("settings"):
+        return {key: before[key] for key in ("video", "camera", "settings") if key in before}
+    return {} if workspace.read_run().get("stages") else {"settings": {}}
 
 
 def _camera(info: VideoInfo, config: Config) -> dict[str, Any]:

@@ -2,13 +2,21 @@
 
 import logging
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from closefit import settings
 from closefit.config import Config, StageName
-from closefit.errors import ConfigError, FileMissingError, FitDivergedError, InputError
+from closefit.errors import (
+    ConfigError,
+    FileMissingError,
+    FitDivergedError,
+    InputError,
+    disk_full_guard,
+)
 from closefit.events import Emit, Notice, StageFinished, StageSkipped, StageStarted
 from closefit.models import downloads, weights
 from closefit.pipeline import device, freshness, run_json
@@ -16,7 +24,6 @@ from closefit.pipeline.declarations import STAGES, Stage
 from closefit.pipeline.freshness import FORCED, Reason, Situation
 from closefit.records import DetectedPeople, VideoInfo
 from closefit.settings import GivenSettings
-from closefit.storage.artifacts import disk_full_guard
 from closefit.storage.hashing import sha256_of
 from closefit.storage.job import Job
 from closefit.storage.workspace import Workspace
@@ -83,7 +90,7 @@ def run(
     workspace = Workspace(out)
     workspace.check_inputs(_inputs(video, config))
     workspace.create()
-    with workspace.locked(), workspace.logging_to_file():
+    with workspace.locked(), _moving_noticed(workspace), workspace.logging_to_file():
         if not selection.force:
             workspace.check_video(info.content_sha256)
         situation = _situation(workspace, config, video, info.content_sha256)
@@ -102,18 +109,37 @@ def run_as_given(
 ) -> dict[str, Any]:
     """As `run`, with settings as a user gave them.
 
-    Choices about the people in the folder's video hold until another one is given.
+    A folder's settings hold until others are given.
 
     Raises:
         ClosefitError: Any of the documented failures; finished stages are kept.
     """
-    kept = Workspace(out).choices(of=video if selection.force else None)
-    config = settings.build_config(**given, kept=kept, emit=emit)
-    for name, value in kept.items():
-        if settings.flatten(config)[name] == value:
-            text = f"`{name}` is {value}, as chosen before; `--set {name}=none` takes it back"
-            emit(Notice(text))
+    recorded = Workspace(out).settings_for(video)
+    config = settings.build_config(**given, recorded=recorded, emit=emit)
+    if recorded is not None:
+        _name_differences(settings.renamed(recorded), settings.flatten(config), emit)
     return run(video, out, config, emit, selection)
+
+
+def _name_differences(recorded: Mapping[str, Any], now: Mapping[str, Any], emit: Emit) -> None:
+    """Report which settings differ from the defaults because of the folder, and from the folder."""
+
+    def listed(names: list[str]) -> str:
+        return ", ".join(f"`{name}` {_shown(now[name])}" for name in names)
+
+    default = settings.flatten(Config())
+    same = {name for name, value in now.items() if _shown(recorded.get(name)) == _shown(value)}
+    kept = [name for name in now if name in same and now[name] != default[name]]
+    if kept:
+        emit(Notice(f"settings of this folder: {listed(kept)}"))
+    changed = [name for name in now if name in recorded and name not in same]
+    if changed:
+        emit(Notice(f"changed from the last run in this folder: {listed(changed)}"))
+
+
+def _shown(value: Any) -> str:
+    """A setting as text; a list reads the same from JSON as in the settings."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +255,7 @@ def _bring_up_to_date(
         emit(StageSkipped(stage=stage.name, reason="up to date"))
         return
     workspace, config = situation.workspace, situation.config
+    workspace.check_unmoved()
     if forced and stage.name == "track":  # the detector runs again too
         workspace.artifact(DetectedPeople.KIND).unlink(missing_ok=True)
     _fetch_missing_models(stage, situation, emit)
@@ -252,6 +279,16 @@ def _bring_up_to_date(
         freshness.write_export_manifest(workspace, job.provenance)
     run_json.record_stage(job, seconds, diverged)
     emit(StageFinished(stage=stage.name, path=str(path), seconds=seconds))
+
+
+@contextmanager
+def _moving_noticed(workspace: Workspace) -> Iterator[None]:
+    """Turn an error that comes from a folder that is gone into one that names the reason."""
+    try:
+        yield
+    except Exception:
+        workspace.check_unmoved()
+        raise
 
 
 def _execute(stage: Stage, job: Job) -> FitDivergedError | None:

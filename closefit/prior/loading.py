@@ -59,8 +59,12 @@ def save_prior(path: Path, network: Denoiser, facts: PriorFacts) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     # The library's own writer makes files that only their owner may read.
-    partial.write_bytes(save(tensors, metadata={META_KEY: json.dumps(header, sort_keys=True)}))
-    os.replace(partial, path)
+    content = save(tensors, metadata={META_KEY: json.dumps(header, sort_keys=True)})
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_prior(path: Path, device: torch.device | str = "cpu") -> tuple[Denoiser, PriorFacts]:

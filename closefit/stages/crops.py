@@ -15,6 +15,7 @@ from closefit.optimize.objective import CroppedFrames
 from closefit.records import Track
 from closefit.stages.inputs import clip_pictures
 from closefit.storage.job import Job
+from closefit.system import allocate
 
 MARGIN = 0.08
 """Room around the two boxes, as a share of the larger side."""
@@ -51,12 +52,8 @@ def crop_frames(
     size_wh = (max(8, round((x1 - x0) * scale)), max(8, round((y1 - y0) * scale)))
     num_frames = len(track.time_s)
     shape = (num_frames, size_wh[1], size_wh[0])
-    images = np.lib.format.open_memmap(
-        job.workspace.artifacts / IMAGES, mode="w+", dtype=np.uint8, shape=(*shape, 3)
-    )
-    masks = np.lib.format.open_memmap(
-        job.workspace.artifacts / MASKS, mode="w+", dtype=np.uint8, shape=shape
-    )
+    images = _new_on_disk(job.workspace.artifacts / IMAGES, (*shape, 3))
+    masks = _new_on_disk(job.workspace.artifacts / MASKS, shape)
     on_frame = job.progress("crop frames")
     for index, picture in enumerate(clip_pictures(job.video, track, size_wh, region)):
         images[index] = picture
@@ -73,6 +70,17 @@ def crop_frames(
         masked=torch.from_numpy(masks.reshape(num_frames, -1).any(1)).to(job.device),
         K=intrinsics.to(job.device),
     )
+
+
+def _new_on_disk(
+    path: Path, shape: tuple[int, ...]
+) -> UInt8[np.ndarray, "frame height width *channel"]:
+    """Make a memory-mapped array in a file that has its room on the disk."""
+    pixels: UInt8[np.ndarray, "frame height width *channel"] = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.uint8, shape=shape
+    )
+    allocate(path)
+    return pixels
 
 
 def _shrink(

@@ -1,8 +1,8 @@
 """Stage `optimize`: motion and appearance of both people, refined together on the pixels."""
 
 import importlib.util
+import io
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from closefit.fit.targets import KeypointTargets, targets_from_track
 from closefit.fit.variables import MotionVariables, variables_from_motion
 from closefit.fit.weights import MotionWeights
 from closefit.geometry.penetration import PenetrationProxy
+from closefit.interruption import Held
 from closefit.models.weights import LPIPS, find, locate
 from closefit.optimize.depth_order import DepthOrderPhase, overlapping_segments
 from closefit.optimize.loop import JointLoop, JointModel, kept_share
@@ -37,6 +38,7 @@ from closefit.optimize.schedule import plan_minibatches
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.crops import crop_frames, remove_crops
 from closefit.stages.inputs import load_body, load_network
+from closefit.storage.artifacts import atomic_write
 from closefit.storage.job import Job
 from closefit.tracking.detections import box_iou
 
@@ -57,16 +59,20 @@ def run(job: Job) -> None:
     body = load_body(job)
     targets = targets_from_track(track, start.K, job.config.init.keypoint_confidence, job.device)
     config = job.config.optimize
-    crops = crop_frames(job, track, start.K, config.image_size_px) if config.appearance else None
-    texels = surface_texels(body, config.map_size)
-    phases = _prepare(job, body, texels, track, start, ObservedClip(targets, crops))
-    _resume(job, phases)
-    _run_phases(job, phases)
+    try:
+        size_px = config.image_size_px
+        crops = crop_frames(job, track, start.K, size_px) if config.appearance else None
+        texels = surface_texels(body, config.map_size)
+        phases = _prepare(job, body, texels, track, start, ObservedClip(targets, crops))
+        _resume(job, phases)
+        with Held() as signal:
+            _run_phases(job, phases, signal)
+            record = _record(phases, body, texels, start, targets)
+            job.save(record)
+            job.workspace.optimize_checkpoint.unlink(missing_ok=True)
+    finally:
+        remove_crops(job.workspace.artifacts)
     loop = phases.loop
-    record = _record(phases, body, texels, start, targets)
-    job.save(record)
-    job.workspace.optimize_checkpoint.unlink(missing_ok=True)
-    remove_crops(job.workspace.artifacts)
     job.profile.update(loop.clock.profile())
     job.report(
         {
@@ -188,24 +194,29 @@ def _perceptual(job: Job) -> PerceptualLoss | None:
     return PerceptualLoss(locate(LPIPS, job.config.weights_dir), job.device)
 
 
-def _run_phases(job: Job, phases: Phases) -> None:
-    """Do the remaining steps; save a checkpoint now and then."""
+def _run_phases(job: Job, phases: Phases, signal: Held) -> None:
+    """Do the remaining steps; save a checkpoint now and then, and when a signal ends the run."""
     loop, saved = phases.loop, time.monotonic()
     while not loop.finished:
         terms = phases.advance()
         job.emit(Step("optimize", loop.state.step, loop.num_steps, terms))
-        if time.monotonic() - saved > CHECKPOINT_EVERY_S and not loop.finished:
+        due = signal.came or time.monotonic() - saved > CHECKPOINT_EVERY_S
+        if due and not loop.finished:
             _save_checkpoint(job.workspace.optimize_checkpoint, job.fingerprint, phases)
             saved = time.monotonic()
+        if signal.came and not loop.finished:
+            job.emit(Notice(f"saved at step {loop.state.step} of {loop.num_steps}"))
+            signal.take_effect()
     if loop.diverged:
         loop.use_best()
 
 
 def _save_checkpoint(path: Path, fingerprint: str, phases: Phases) -> None:
-    partial = path.with_name(f".{path.name}.partial")
+    content = io.BytesIO()  # torch hides why it cannot write to a file
     key = (CHECKPOINT_FORMAT, fingerprint)
-    torch.save({"key": key, "phases": phases.state_dict()}, partial)
-    os.replace(partial, path)
+    torch.save({"key": key, "phases": phases.state_dict()}, content)
+    with atomic_write(path) as file:
+        file.write(content.getbuffer())
 
 
 def _resume(job: Job, phases: Phases) -> None:

@@ -5,7 +5,6 @@ of file (format, kind, version) and its origin (`Provenance`). The record's anno
 the schema: kinds of numbers, shapes, and axes that several fields share.
 """
 
-import errno
 import json
 import os
 import platform
@@ -25,20 +24,20 @@ from closefit.boundary.arrays import Npz
 from closefit.boundary.files import parse_json, typed
 from closefit.boundary.values import RefusedError, named, shown
 from closefit.errors import (
+    FULL_DISK_ERRNOS,
     ArtifactDamagedError,
     ArtifactError,
     ArtifactMissingError,
     ArtifactVersionError,
-    DiskFullError,
     OutputFolderError,
     ResultError,
+    disk_full_guard,
 )
 from closefit.records import DetectedPeople, Motion, Track
 
 FORMAT = "closefit-artifact"
 META_KEY = "__meta__"
 
-FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 TEMPORARY_PREFIX = ".closefit-partial-"
 
@@ -172,20 +171,6 @@ def _replace(temporary: Path, path: Path) -> None:
             raise
         raise OutputFolderError(
             f"cannot write `{path}`: {error.strerror}", hint="move away what is there"
-        ) from error
-
-
-@contextmanager
-def disk_full_guard(path: Path) -> Iterator[None]:
-    """Turn the system's "no space left" inside the block into a `DiskFullError` about `path`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL_DISK_ERRNOS:
-            raise
-        raise DiskFullError(
-            f"no space left to write `{path}`",
-            hint="free some space, or choose another folder with --out; finished stages are kept",
         ) from error
 
 

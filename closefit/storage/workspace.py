@@ -4,21 +4,23 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from closefit.errors import ArtifactMissingError, DiskFullError, OutputFolderError
-from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write, disk_full_guard
+from closefit.errors import (
+    ArtifactMissingError,
+    DiskFullError,
+    OutputFolderError,
+    disk_full_guard,
+)
+from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write
 from closefit.storage.hashing import sha256_of
 
 NUM_PEOPLE = 2
-
-CHOICES = ("track.people", "track.corrections")
-"""Settings that belong to a folder rather than to a command: `run` goes on with them."""
 
 FOREIGN_LIMIT = 20
 """A folder with more files of somebody else is not meant for results."""
@@ -206,17 +208,30 @@ class Workspace:
             )
         return run
 
-    def choices(self, of: Path | None = None) -> dict[str, str]:
-        """Return what a user has decided about this folder's people, by name of the setting.
-
-        Args:
-            of: Only if this is the folder's video.
-        """
+    def settings_for(self, video: Path) -> dict[str, Any] | None:
+        """Return the settings of the last run, by name; None unless it was on this video."""
         run = self.read_run()
-        settings, owner = run.get("settings", {}), run.get("video", {}).get("content_sha256")
-        if of is not None and not (of.is_file() and sha256_of(of) == owner):
-            return {}
-        return {name: settings[name] for name in CHOICES if settings.get(name) is not None}
+        settings: dict[str, Any] = run.get("settings", {})
+        with suppress(OSError):  # `probe` reports a video that cannot be read
+            if settings and sha256_of(video) == run.get("video", {}).get("content_sha256"):
+                return settings
+        return None
+
+    def check_unmoved(self) -> None:
+        """Notice that the folder is not any more the one that `locked` holds.
+
+        Raises:
+            OutputFolderError: It was moved, removed or replaced.
+        """
+        try:
+            owner = (self.artifacts / ".lock").read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError):
+            owner = ""
+        if owner != str(os.getpid()):
+            raise OutputFolderError(
+                f"`{self.root}` was moved or removed while closefit was writing to it",
+                hint="run the same command again, with --out and the folder's new place",
+            )
 
     def check_video(self, content_sha256: str) -> None:
         """Refuse a folder that holds the results of another video.

@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from closefit.cli.main import app
+from closefit.cli.app import app
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 from closefit import __version__
-from closefit.cli.main import app
+from closefit.cli.app import app
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -50,7 +50,7 @@ def load(folder: Path) -> dict[str, np.ndarray]:
 def free(prior: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from typer.testing import CliRunner
 
-    from closefit.cli.main import app
+    from closefit.cli.app import app
 
     out = tmp_path_factory.mktemp("free") / "samples"
     arguments = ["prior", "sample", "--out", out, "--count", 2, "--frames", 18, "--prior", prior]

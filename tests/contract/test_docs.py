@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from closefit.cli.main import app
+from closefit.cli.app import app
 from closefit.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]

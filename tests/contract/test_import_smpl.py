@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from closefit.body.keypoints import KEYPOINT_SETS, KeypointRegressor
 from closefit.body.model import Body
 from closefit.body.skeleton import PARENTS
-from closefit.cli.main import app
+from closefit.cli.app import app
 from closefit.errors import FileMissingError, OutputError, WeightsDamagedError
 from closefit.imports.smpl import import_smpl
 from closefit.imports.smpl_check import TOLERANCE_M, deviation_from_smplx

@@ -10,7 +10,7 @@ import roma
 import torch
 from typer.testing import CliRunner
 
-from closefit.cli.main import app
+from closefit.cli.app import app
 from closefit.evaluation.runs import evaluate_run
 from closefit.fit.reprojection import KeypointProjector
 from closefit.geometry.rotations import matrix_to_6d

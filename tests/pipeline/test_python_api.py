@@ -17,7 +17,7 @@ from typer.main import get_command
 
 import closefit
 from closefit.body.model import Body
-from closefit.cli.main import app
+from closefit.cli.app import app
 from closefit.demo import make_clip
 from closefit.errors import ArtifactDamagedError, ArtifactMissingError, ConfigError
 from closefit.exporters.scene import scene_from_camera

@@ -418,14 +418,3 @@ def test_each_stage_draws_the_same_numbers_alone_as_in_a_whole_run(run: Run, out
     first = np.load(out / "artifacts" / "optimize.npz")["transl"]
     run(selection=Selection(only="optimize", force=True))
     np.testing.assert_array_equal(np.load(out / "artifacts" / "optimize.npz")["transl"], first)
-
-
-def test_choices_are_of_one_video(run: Run, stub_clip: Path, out: Path, tmp_path: Path) -> None:
-    """What was decided about the people of a clip does not apply to those of another."""
-    run("track.people=B,A")
-    other = tmp_path / "other.mp4"
-    other.write_bytes(b"another video")
-    folder = Workspace(out)
-    assert folder.choices() == folder.choices(of=stub_clip) == {"track.people": "B,A"}
-    assert folder.choices(of=other) == folder.choices(of=tmp_path / "none.mp4") == {}
-    assert Workspace(tmp_path / "new").choices() == {}

@@ -14,6 +14,7 @@ from torch import Tensor
 from closefit.appearance.raster.conventions import DILATION_PX2, MAX_ALPHA, NEAR_M
 from closefit.appearance.raster.gaussians import Gaussians, Render
 from closefit.appearance.raster.toolchain import Toolchain, build_folder, compiled_library
+from closefit.system import available_cores
 
 logger = logging.getLogger(__name__)
 
@@ -63,13 +64,13 @@ def build_time() -> str:
 
 
 def _jobs() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return int(os.environ.get("MAX_JOBS") or cores or 1)
+    wanted = os.environ.get("MAX_JOBS", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) else available_cores()
 
 
 def _load() -> str:
     """Import or compile the kernels; returns what went wrong, if anything."""
-    os.environ.setdefault("MAX_JOBS", str(_jobs()))  # gsplat starts ten compilers otherwise
+    os.environ["MAX_JOBS"] = str(_jobs())  # gsplat starts ten compilers otherwise
     try:
         from gsplat.cuda._backend import _C
     except (RuntimeError, OSError, ImportError) as error:

@@ -1,6 +1,7 @@
 """`closefit train-prior`: from shards to a checkpoint, in a folder that a killed run continues."""
 
 import dataclasses
+import io
 import json
 import logging
 import pickle
@@ -16,6 +17,7 @@ from closefit.body.model import Body
 from closefit.boundary.files import UNREADABLE
 from closefit.errors import ArtifactDamagedError, ConfigError, InputError
 from closefit.events import Emit, Notice, Step, ignore
+from closefit.interruption import Held
 from closefit.learning.folders import writing_to
 from closefit.learning.motions.shards import MotionShards
 from closefit.learning.training.loop import Trainer, TrainingConfig
@@ -95,7 +97,8 @@ def train(
         if trainer.step:
             text += f", from step {trainer.step}"
         emit(Notice(text))
-    _loop(trainer, checks, body, out, facts, key, emit if trainer.is_first else ignore)
+    with Held() as signal:
+        _loop(trainer, checks, body, out, facts, key, emit if trainer.is_first else ignore, signal)
     return out / PRIOR_FILE if trainer.is_first else None
 
 
@@ -125,8 +128,9 @@ def _loop(
     facts: PriorFacts,
     key: str,
     emit: Emit,
+    signal: Held,
 ) -> None:
-    """Train to the end; validate and save on the way."""
+    """Train to the end; validate and save on the way, and save when a signal ends it."""
     config, first = trainer.config, trainer.is_first
     saved = time.monotonic()
     sums: dict[str, float] = {}
@@ -149,9 +153,12 @@ def _loop(
             scores = ", ".join(f"{k} {v:.1f}" for k, v in entry.items() if k.endswith("_mm"))
             emit(Notice(f"step {step}: {scores}"))
             save_prior(out / PRIOR_FILE, network, dataclasses.replace(facts, steps=step))
-        if first and (validated or time.monotonic() - saved > CHECKPOINT_EVERY_S):
+        due = validated or signal.came or time.monotonic() - saved > CHECKPOINT_EVERY_S
+        if first and due:
             _save(out / STATE_FILE, {"key": key, "trainer": trainer.state_dict()})
             saved = time.monotonic()
+        if signal.came:
+            signal.take_effect()
     if first and not (out / PRIOR_FILE).is_file():
         save_prior(
             out / PRIOR_FILE, trainer.average, dataclasses.replace(facts, steps=config.steps)
@@ -245,8 +252,10 @@ def _saved(path: Path, key: str) -> dict[str, Any] | None:
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:
+    state = io.BytesIO()  # torch hides why it cannot write to a file
+    torch.save(content, state)
     with atomic_write(path) as file:
-        torch.save(content, file)
+        file.write(state.getbuffer())
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -72,7 +72,7 @@ def test_places_scale_with_the_picture(path: Path) -> None:
         ({"ignore": [[9, 5]]}, "ends at frame 5, before it begins at 9"),
         ({"ignore": [7]}, r"is 7 instead of \[first frame, last frame\]"),
         ({"drop": [{"person": 2, "frame": 1}]}, "names person 2; there are 0 and 1"),
-        ({"drop": [{"person": "A", "frame": 1}]}, 'names person A'),
+        ({"drop": [{"person": "A", "frame": 1}]}, "names person A"),
         ({"drop": [{"person": 0}]}, "`drop` 0 in .* lacks `frame`"),
         ({"drop": [{"person": 0, "fame": 1}]}, "unknown key `fame`; the nearest is `frame`"),
         ({"drop": [3]}, "is a number instead of an object with `person`, `frame`"),

@@ -268,7 +268,9 @@ def test_chi3d_of_one_person_is_refused(
     path = write_chi3d(tmp_path / "s02" / "smplx" / "Hug 2.json", make_motion(frames=3))
     content = {key: value[:1] for key, value in json.loads(path.read_text()).items()}
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"`global_orient` has shape .* instead of \(2, any, 1, 3, 3\)"):
+    with pytest.raises(
+        InputError, match=r"`global_orient` has shape .* instead of \(2, any, 1, 3, 3\)"
+    ):
         read_motion(path, body)
 
 

@@ -1,0 +1,94 @@
+"""All commands, and the one place where errors become messages and exit codes.
+
+Nothing heavy is imported before a command runs, so that `--help` is quick.
+"""
+
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from closefit import __version__
+from closefit.cli.console import Console
+from closefit.cli.demo import demo
+from closefit.cli.doctor import doctor
+from closefit.cli.download_weights import download_weights
+from closefit.cli.evaluate import evaluate
+from closefit.cli.import_smpl import import_smpl
+from closefit.cli.prior import prior_app
+from closefit.cli.run import run
+from closefit.cli.stage import stage
+from closefit.cli.status import status
+from closefit.cli.train_prior import train_prior
+from closefit.errors import ClosefitError, disk_full_guard
+from closefit.interruption import InOrder
+
+INTERRUPTED = 130
+
+
+class Boundary(TyperGroup):
+    """Turns errors into messages and exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; end it with a message if it fails as documented."""
+        try:
+            with InOrder(), disk_full_guard("the output"):
+                return super().invoke(ctx)
+        except ClosefitError as error:
+            Console().error(error)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            Console().line("stopped; what is finished is kept, and the same command continues it")
+            raise typer.Exit(getattr(error, "exit_code", INTERRUPTED)) from error
+
+
+app = typer.Typer(
+    cls=Boundary,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 2 wrong usage, 3 input, 4 settings, 5 weights, 6 results folder, "
+    "7 device, 8 fit diverged, 9 people, 10 output, 129, 130, 143 stopped by SIGHUP, Ctrl-C, "
+    "SIGTERM, 141 output not read, 1 a bug.",
+)
+for command in (
+    *(run, stage, status, doctor, demo, evaluate),
+    *(download_weights, import_smpl, train_prior),
+):
+    app.command()(command)
+app.add_typer(prior_app, name="prior")
+
+
+def run_program() -> int:
+    """Run the command that the arguments name; returns the exit code."""
+    try:
+        app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception as error:  # noqa: BLE001 - the outermost handler: nothing passes unexplained
+        Console().bug(error)
+        traceback.print_exception(error)
+        return 1
+    return 0
+
+
+def _print_version(requested: bool) -> bool:
+    if requested:
+        typer.echo(f"closefit {__version__}")
+        raise typer.Exit
+    return requested
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """From a video of two people in close contact to their 3D motion, contacts and appearance."""
+    del version  # its callback has dealt with it
