@@ -8,10 +8,11 @@ available" (for example `features` from a backend that has none).
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
+from msgspec import Meta
 
 from closefit.mask_stack import MaskStack, check, join, split
 
@@ -32,12 +33,12 @@ class VideoInfo:
     """Facts of a video after its rotation metadata is applied."""
 
     path: str
-    width: int
-    height: int
-    fps: float
-    num_frames: int
-    duration_s: float
-    rotation_deg: int
+    width: Annotated[int, Meta(ge=1, le=1 << 16)]
+    height: Annotated[int, Meta(ge=1, le=1 << 16)]
+    fps: Annotated[float, Meta(gt=0.0, le=1e6)]
+    num_frames: Annotated[int, Meta(ge=1, le=1 << 32)]
+    duration_s: Annotated[float, Meta(ge=0.0, le=1e9)]
+    rotation_deg: Annotated[int, Meta(ge=0, lt=360)]
     variable_frame_rate: bool
     content_sha256: str
 

@@ -166,11 +166,9 @@ def _known_fields(root: Any) -> dict[str, Field[Any]]:
 def _from_preset(name: Any) -> Settings:
     """What a preset sets; what only other presets change gets its default."""
     chosen = PRESETS[_checked({"preset": _known_fields(Config)["preset"]}, "preset", name)]
-    default = Config()
+    default = flatten(Config())
     return {
-        f"{section}.{key}": chosen.get(section, {}).get(
-            key, getattr(getattr(default, section), key)
-        )
+        f"{section}.{key}": chosen.get(section, {}).get(key, default[f"{section}.{key}"])
         for preset in PRESETS.values()
         for section, values in preset.items()
         for key in values

@@ -1,6 +1,5 @@
 """Draws events, tables and errors; everything but data goes to stderr."""
 
-import json
 import logging
 import os
 import sys
@@ -28,6 +27,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Exit
 
+from closefit.boundary.files import to_json
 from closefit.errors import ClosefitError, disk_full_guard
 from closefit.events import (
     ALL_FILES,
@@ -131,7 +131,7 @@ class Console:
 
     def data(self, content: Any) -> None:
         """Write `content` as JSON to stdout."""
-        sys.stdout.write(json.dumps(content, indent=2) + "\n")
+        sys.stdout.write(to_json(content, indent=2) + "\n")
 
 
 class _Amount(MofNCompleteColumn):

@@ -1,22 +1,26 @@
 """The results folder: names of its files, who may write to it, its log and its `run.json`."""
 
-import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from filelock import FileLock, Timeout
 
+from closefit.boundary.files import read_json, to_json, typed
+from closefit.boundary.ranges import Seconds
+from closefit.boundary.values import refusals_as
 from closefit.errors import (
+    ArtifactDamagedError,
     ArtifactMissingError,
     DiskFullError,
     OutputFolderError,
     disk_full_guard,
 )
+from closefit.records import VideoInfo
 from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write
 from closefit.storage.hashing import sha256_of
 
@@ -26,6 +30,37 @@ FOREIGN_LIMIT = 20
 """A folder with more files of somebody else is not meant for results."""
 
 logger = logging.getLogger(__name__)
+
+
+MAX_RUN_BYTES = 1 << 26
+
+
+class Diverged(TypedDict):
+    """Why a fit has no trustworthy result, and what to do."""
+
+    message: str
+    hint: str
+
+
+class Timed(TypedDict):
+    """A finished stage."""
+
+    seconds: Seconds
+
+
+class StageFacts(Timed, total=False):
+    """A finished stage, and whether its fit diverged."""
+
+    diverged: Diverged
+
+
+class RunFacts(TypedDict, total=False):
+    """The entries of `run.json` that closefit reads again; others are for people."""
+
+    video: VideoInfo
+    settings: dict[str, Any]
+    stages: dict[str, StageFacts]
+    quality: dict[str, dict[str, Any]]
 
 
 class _Inside:
@@ -183,12 +218,20 @@ class Workspace:
             lock.release()
 
     def read_run(self) -> dict[str, Any]:
-        """Return `run.json`; empty where it is missing or unreadable."""
-        try:
-            run = json.loads(self.run_json.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        """Return `run.json`; empty where there is none.
+
+        Raises:
+            ArtifactDamagedError: It cannot be read, or is not as closefit writes it.
+        """
+        if not os.path.lexists(self.run_json):
             return {}
-        return run if isinstance(run, dict) else {}
+        hint = (
+            f"move it away (`mv {self.run_json} {self.run_json}.damaged`) and run again: finished "
+        )
+        with refusals_as(ArtifactDamagedError, self.run_json, hint + "stages are kept"):
+            run: dict[str, Any] = read_json(self.run_json, MAX_RUN_BYTES)
+            typed(run, RunFacts)
+        return run
 
     def update_run(self, changes: Mapping[str, Any]) -> None:
         """Replace top-level entries of `run.json`, all or nothing."""
@@ -311,4 +354,4 @@ class _LogFile(logging.FileHandler):
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` as indented JSON, all or nothing."""
     with atomic_write(path) as file:
-        file.write((json.dumps(content, indent=2) + "\n").encode())
+        file.write((to_json(content, indent=2) + "\n").encode())

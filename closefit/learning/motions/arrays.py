@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from closefit.boundary.arrays import Npz
 from closefit.boundary.values import entry, numbers, refusals_as, refuse
 from closefit.errors import InputError
 
@@ -16,7 +17,7 @@ Shape = tuple[int | None, ...]
 
 
 def take(
-    arrays: Mapping[str, Any], name: str, shapes: Sequence[Shape], origin: Path | str
+    arrays: Mapping[str, Any] | Npz, name: str, shapes: Sequence[Shape], origin: Path | str
 ) -> np.ndarray:
     """Return the array `name`, of one of `shapes`, as float64.
 
@@ -49,7 +50,7 @@ def same_length(arrays: Mapping[str, np.ndarray], origin: Path | str) -> int:
     return next(iter(lengths.values()))
 
 
-def rate(arrays: Mapping[str, Any], name: str, origin: Path | str) -> float:
+def rate(arrays: Mapping[str, Any] | Npz, name: str, origin: Path | str) -> float:
     """Return a number of frames a second.
 
     Raises:

@@ -133,7 +133,7 @@ def read_interx(folder: Path) -> SmplMotion:
     return _two_people(people, INTERX_PEOPLE, "smplx", "y", 120.0, folder.name, folder)
 
 
-def _person(arrays: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
+def _person(arrays: Mapping[str, Any] | Npz, path: Path) -> dict[str, np.ndarray]:
     """Take one person's arrays: root orientation, 21 body rotations, translation."""
     columns = [(None, BODY_JOINTS, 3), (None, 3 * BODY_JOINTS)]
     return {

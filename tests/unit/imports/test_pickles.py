@@ -18,10 +18,9 @@ import pytest
 import torch
 
 from closefit.boundary import values
-from closefit.boundary.files import input_limit
-from closefit.imports import pickle_machine, pickles
+from closefit.boundary.files import input_limit, read_bytes
 from closefit.boundary.values import RefusedError, numbers
-from closefit.boundary.files import read_bytes
+from closefit.imports import pickle_machine, pickles
 from closefit.imports.pickled_objects import NAMES
 from closefit.imports.pickles import load_pickle, load_torch
 
