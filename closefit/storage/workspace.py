@@ -225,10 +225,8 @@ class Workspace:
         """
         if not os.path.lexists(self.run_json):
             return {}
-        hint = (
-            f"move it away (`mv {self.run_json} {self.run_json}.damaged`) and run again: finished "
-        )
-        with refusals_as(ArtifactDamagedError, self.run_json, hint + "stages are kept"):
+        hint = f"`mv {self.run_json} {self.run_json}.damaged`, then run again: finished stages stay"
+        with refusals_as(ArtifactDamagedError, self.run_json, hint):
             run: dict[str, Any] = read_json(self.run_json, MAX_RUN_BYTES)
             typed(run, RunFacts)
         return run

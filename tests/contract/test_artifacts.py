@@ -102,7 +102,7 @@ def test_the_error_of_a_missing_artifact_names_its_stage(path: Path) -> None:
 def test_an_artifact_cut_short_is_refused(written: Path, keep: float) -> None:
     content = written.read_bytes()
     written.write_bytes(content[: int(len(content) * keep)])
-    with pytest.raises(ArtifactDamagedError, match="damaged, or no npz|cut short"):
+    with pytest.raises(ArtifactDamagedError, match=r"damaged, or no npz|cut short"):
         artifacts.read(written, Motion)
 
 
