@@ -234,7 +234,11 @@ def _absolute(value: Any, *, several: bool) -> Any:
         value = [] if value is None else [value]
     if isinstance(value, list | tuple):
         return tuple(_absolute(entry, several=False) for entry in value)
-    return os.path.abspath(os.path.expanduser(value)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if "\0" in value:
+        raise ConfigError(f"`{shown(value)}` is no name of a file", hint=HELP_HINT)
+    return os.path.abspath(os.path.expanduser(value))
 
 
 def _unknown_key(known: Iterable[str], key: str) -> ConfigError:

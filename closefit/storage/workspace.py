@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from closefit.boundary.files import read_json, to_json, typed
 from closefit.boundary.ranges import Seconds
-from closefit.boundary.values import refusals_as
+from closefit.boundary.values import printable, refusals_as
 from closefit.errors import (
     ArtifactDamagedError,
     ArtifactMissingError,
@@ -155,6 +155,7 @@ class Workspace:
         root, hint = _real(self.root), "choose a folder of its own, for example --out results"
         if root in (Path(root.anchor), _real(Path(os.path.expanduser("~")))):
             raise OutputFolderError(f"`{self.root}` is not a folder for results", hint=hint)
+        self._check_links()
         if self.run_json.exists() or not root.is_dir():
             return
         taken = [path for path in (*self.results, self.preview, self.meshes) if path.exists()]
@@ -168,6 +169,20 @@ class Workspace:
         foreign = sum(path.name not in own for path in root.iterdir())
         if foreign > FOREIGN_LIMIT:
             raise OutputFolderError(f"`{self.root}` holds {foreign} other files", hint=hint)
+
+    def _check_links(self) -> None:
+        """Refuse links where closefit writes in place: they could lead to any file of the user.
+
+        Raises:
+            OutputFolderError: There is one.
+        """
+        folders = (self.artifacts, self.meshes, self.gaussians(0).parent)
+        for path in (*folders, *self.meshes.glob("person_*"), self.log, self.artifacts / ".lock"):
+            if path.is_symlink():
+                raise OutputFolderError(
+                    f"`{path}` is a link, through which closefit does not write",
+                    hint=f"remove the link, or copy what you need of `{self.root}` elsewhere",
+                )
 
     def create(self) -> None:
         """Make the folders and check that they can be written to.
@@ -193,6 +208,7 @@ class Workspace:
         Raises:
             OutputFolderError: Another process holds it.
         """
+        self._check_links()
         path = self.artifacts / ".lock"
         # The system drops this lock when its process ends, however it ends.
         lock = FileLock(path, blocking=False, fallback_to_soft=False)
@@ -293,7 +309,7 @@ class Workspace:
         """Append everything that closefit logs to the folder's log file."""
         with disk_full_guard(self.log):
             handler = _LogFile(self.log, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(Printable("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         handler.setLevel(logging.INFO)
         package_logger = logging.getLogger("closefit")
         level = package_logger.level
@@ -340,6 +356,14 @@ def _same_file(path: Path, other: Path) -> bool:
         return _real(path) == _real(other) or path.samefile(other)
     except OSError:
         return False
+
+
+class Printable(logging.Formatter):
+    """Escapes what a terminal would obey when somebody reads the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, or several where there is a traceback."""
+        return printable(super().format(record))
 
 
 class _LogFile(logging.FileHandler):
