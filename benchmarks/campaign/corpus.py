@@ -202,8 +202,11 @@ def _texts(folder: Path) -> None:
 
 
 def _results(folder: Path) -> None:
-    """A finished results folder."""
+    """A finished results folder; and compiled kernels, which a case cannot store."""
     program = (sys.executable, "-c", "from closefit.cli.main import main; main()")
     given = ("run", folder / "large.mp4", "--observations", folder / "large.npz", *SETTINGS)
     command = [*program, *map(str, given), "--out", str(folder / "done")]
+    subprocess.run(command, check=True, capture_output=True)
+    sample = ("prior", "sample", "--count", "1", "--frames", "16", "--prior")
+    command = [*program, *sample, str(folder / "prior.safetensors"), "--out", str(folder / "sample")]
     subprocess.run(command, check=True, capture_output=True)
