@@ -6,8 +6,11 @@ A field marked `neutral` cannot change a result, so it stays out of the stages' 
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from msgspec import Meta
+
+from closefit.boundary.ranges import Count, CountOrNone, Rate, Seconds, Seed, Share, Weight
 from closefit.errors import ConfigError
 
 StageName = Literal["track", "init", "optimize", "export"]
@@ -33,15 +36,6 @@ def _file() -> Any:
 def _files() -> Any:
     """Declare a field that names any number of files or folders; their content counts."""
     return field(default=(), metadata={"file": True})
-
-
-def _check_range(section: Any, name: str, low: float | int, high: float | int) -> None:
-    value = getattr(section, name)
-    if not low <= value <= high:
-        raise ConfigError(
-            f"`{name}` is `{value}`, but must lie between {low} and {high}",
-            hint="run `closefit run --help` to see the options and their ranges",
-        )
 
 
 @dataclass(frozen=True)
@@ -93,15 +87,9 @@ DEFAULT_FOV_DEG = 55.0
 class CameraConfig:
     """The pinhole camera: from a file, else a focal length, else a diagonal field of view."""
 
-    fov_deg: float = DEFAULT_FOV_DEG
-    focal_px: float | None = None
+    fov_deg: Annotated[float, Meta(ge=5.0, le=150.0)] = DEFAULT_FOV_DEG
+    focal_px: Annotated[float, Meta(ge=10.0, le=1e6)] | None = None
     file: str | None = _file()
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        _check_range(self, "fov_deg", 5.0, 150.0)
-        if self.focal_px is not None:
-            _check_range(self, "focal_px", 10.0, 1e6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,22 +98,19 @@ class TrackConfig:
 
     perception: Perception = "auto"
     observations: tuple[str, ...] = _files()
-    start_s: float = 0.0
-    end_s: float | None = None
-    work_height_px: int = 720
-    detection_confidence: float = 0.25
+    start_s: Seconds = 0.0
+    end_s: Seconds | None = None
+    work_height_px: Annotated[int, Meta(ge=64, le=4320)] = 720
+    detection_confidence: Annotated[float, Meta(ge=0.01, le=0.99)] = 0.25
     sam2: Sam2 = "tiny"
     vitpose: VitPose = "base-simple"
     blazepose: BlazePoseSize = "full"
-    max_gap_s: float = 0.5
+    max_gap_s: Annotated[float, Meta(ge=0.0, le=60.0)] = 0.5
     people: str | None = None
     corrections: str | None = _file()
 
     def __post_init__(self) -> None:
-        """Check ranges."""
-        _check_range(self, "work_height_px", 64, 4320)
-        _check_range(self, "detection_confidence", 0.01, 0.99)
-        _check_range(self, "start_s", 0.0, 1e7)
+        """Check settings that depend on each other."""
         if self.end_s is not None and self.end_s <= self.start_s:
             raise ConfigError(
                 f"`--end {self.end_s}` is not after `--start {self.start_s}`",
@@ -166,19 +151,13 @@ class InitConfig:
 
     prior: bool = True
     prior_file: str | None = _file()
-    prior_samples: int = 8
-    prior_steps: int = 300
-    prior_trust: float = 10.0
-    prior_pose: float = 0.1
+    prior_samples: Annotated[int, Meta(ge=1, le=1000)] = 8
+    prior_steps: Count = 300
+    prior_trust: Annotated[float, Meta(ge=0.0, le=1e4)] = 10.0
+    prior_pose: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.1
     init_from: str | None = _file()
-    steps: int = 400
-    keypoint_confidence: float = 0.3
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        _check_range(self, "steps", 1, 100_000)
-        _check_range(self, "prior_steps", 1, 100_000)
-        _check_range(self, "prior_samples", 1, 1000)
+    steps: Count = 400
+    keypoint_confidence: Share = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,48 +167,39 @@ class OptimizeConfig:
     motion: Literal["direct", "prior"] = "direct"
     appearance: bool = True
     check_depth_order: bool = True
-    physics: float = 0.5
-    passes: int = 120
-    warmup_passes: int = 6
-    window_frames: int = 64
-    frames_per_step: int = 16
-    image_size_px: int = 256
-    map_size: int = 128
-    latent_channels: int = 16
-    decoder_width: int = 16
-    lr_motion: float = 3e-3
-    lr_prior: float = 2e-5
-    lr_appearance: float = 3e-3
-    lr_latent: float = 3e-3
+    physics: Share = 0.5
+    passes: CountOrNone = 120
+    warmup_passes: CountOrNone = 6
+    window_frames: Annotated[int, Meta(ge=8, le=4096)] = 64
+    frames_per_step: Annotated[int, Meta(ge=1, le=4096)] = 16
+    image_size_px: Annotated[int, Meta(ge=32, le=2048)] = 256
+    # What the decoder's levels and groups of channels divide by.
+    map_size: Annotated[int, Meta(ge=32, le=1024, multiple_of=4)] = 128
+    latent_channels: Annotated[int, Meta(ge=1, le=256)] = 16
+    decoder_width: Annotated[int, Meta(ge=4, le=256, multiple_of=4)] = 16
+    lr_motion: Rate = 3e-3
+    lr_prior: Rate = 2e-5
+    lr_appearance: Rate = 3e-3
+    lr_latent: Rate = 3e-3
     # Weights against the motion terms, which are log likelihoods per frame.
-    weight_appearance: float = 9000.0
-    weight_rgb: float = 0.8
-    weight_ssim: float = 0.2
-    weight_lpips: float = 0.2
-    weight_silhouette: float = 1.0
-    silhouette_outside: float = 2.0
-    weight_offset: float = 10.0
-    weight_scale: float = 1.0
-    weight_identity: float = 0.01
-    weight_penetration: float = 6e3
-    weight_contact: float = 2e3
-    weight_anchor_pose: float = 0.1
-    weight_stay_near_init: float = 60.0
-    weight_prior_keypoints: float = 4.0
-    weight_anchor_place: float = 1.0
-    weight_anchor_shape: float = 0.1
-    identity_radius: float = 0.025
+    weight_appearance: Weight = 9000.0
+    weight_rgb: Weight = 0.8
+    weight_ssim: Weight = 0.2
+    weight_lpips: Weight = 0.2
+    weight_silhouette: Weight = 1.0
+    silhouette_outside: Weight = 2.0
+    weight_offset: Weight = 10.0
+    weight_scale: Weight = 1.0
+    weight_identity: Weight = 0.01
+    weight_penetration: Weight = 6e3
+    weight_contact: Weight = 2e3
+    weight_anchor_pose: Weight = 0.1
+    weight_stay_near_init: Weight = 60.0
+    weight_prior_keypoints: Weight = 4.0
+    weight_anchor_place: Weight = 1.0
+    weight_anchor_shape: Weight = 0.1
+    identity_radius: Annotated[float, Meta(ge=0.0, le=0.25)] = 0.025
     compile: bool = _neutral(False)
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        _check_range(self, "physics", 0.0, 1.0)
-        _check_range(self, "passes", 0, 100_000)
-        _check_range(self, "warmup_passes", 0, 100_000)
-        _check_range(self, "window_frames", 8, 4096)
-        _check_range(self, "image_size_px", 32, 2048)
-        _check_range(self, "map_size", 32, 1024)
-        _check_range(self, "frames_per_step", 1, 4096)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,12 +207,8 @@ class ExportConfig:
     """Files for people and programs."""
 
     overlay: bool = True
-    panel_height_px: int = 480
+    panel_height_px: Annotated[int, Meta(ge=64, le=2160)] = 480
     meshes: MeshFormat | None = None
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        _check_range(self, "panel_height_px", 64, 2160)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,11 +216,12 @@ class Config:
     """All settings of a run."""
 
     preset: Preset = "default"
-    seed: int = 0
+    seed: Seed = 0
     body: Literal["auto", "closefit", "smpl"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = _neutral("auto")
     weights_dir: str | None = _neutral(None)
     offline: bool = _neutral(False)
+    max_input_gb: Annotated[float, Meta(ge=0.001, le=1000.0)] = _neutral(2.0)
     camera: CameraConfig = CameraConfig()
     track: TrackConfig = TrackConfig()
     init: InitConfig = InitConfig()

@@ -7,6 +7,7 @@ happened, with the offending value in backticks; the hint states what to do or r
 """
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -111,6 +112,12 @@ class FitDivergedError(ClosefitError):
     exit_code = 8
 
 
+class ResultError(ClosefitError):
+    """A stage's result cannot be right, and was not written: not finite, or no two people."""
+
+    exit_code = 8
+
+
 class PeopleError(ClosefitError):
     """The clip does not show two people together."""
 
@@ -158,4 +165,22 @@ def disk_full_guard(path: str | PathLike[str]) -> Iterator[None]:
         raise DiskFullError(
             f"no space left to write `{error.filename or path}`",
             hint="free some space, or choose another folder with --out; finished stages are kept",
+        ) from error
+
+
+@contextmanager
+def file_guard(folder: str | PathLike[str]) -> Iterator[None]:
+    """Turn errors of the system about a file into errors for the user; `folder` is written to."""
+    try:
+        with disk_full_guard(folder):
+            yield
+    except OSError as error:
+        if error.filename is None or not isinstance(error.filename, str | bytes | PathLike):
+            raise
+        name = os.fsdecode(error.filename)
+        written = os.path.abspath(name).startswith(os.path.abspath(folder) + os.sep)
+        short = name if len(name) < 300 else f"{name[:100]}...{name[-20:]}"
+        raise (OutputFolderError if written else InputError)(
+            f"`{short}` cannot be used: {error.strerror}",
+            hint="check its name, its kind and its rights, and the disk",
         ) from error

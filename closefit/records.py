@@ -7,13 +7,25 @@ at the top left corner of the image and pixel centres lie at +0.5. An axis of si
 available" (for example `features` from a backend that has none).
 """
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
+from msgspec import Meta
 
 from closefit.mask_stack import MaskStack, check, join, split
+
+BODY_NAMES = ("closefit", "smpl")
+TRACKED_KEYPOINTS = ("coco17",)
+
+MAX_SIDE_PX = 1 << 16
+
+MAX_SKEW = 1e-3
+"""A rotation times its transpose may differ this much from the identity."""
+
+REACH_M = (0.1, 3.0)
+"""Distance from the pelvis to the farthest joint of any person, from infants to giants."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +33,12 @@ class VideoInfo:
     """Facts of a video after its rotation metadata is applied."""
 
     path: str
-    width: int
-    height: int
-    fps: float
-    num_frames: int
-    duration_s: float
-    rotation_deg: int
+    width: Annotated[int, Meta(ge=1, le=1 << 16)]
+    height: Annotated[int, Meta(ge=1, le=1 << 16)]
+    fps: Annotated[float, Meta(gt=0.0, le=1e6)]
+    num_frames: Annotated[int, Meta(ge=1, le=1 << 32)]
+    duration_s: Annotated[float, Meta(ge=0.0, le=1e9)]
+    rotation_deg: Annotated[int, Meta(ge=0, lt=360)]
     variable_frame_rate: bool
     content_sha256: str
 
@@ -98,12 +110,22 @@ class DetectedPeople:
             mask_ends=mask_ends,
         )
 
-    def check_masks(self) -> None:
-        """Check that every mask can be read.
+    def check(self) -> None:
+        """Check the values.
 
         Raises:
-            ValueError: One cannot.
+            ValueError: One cannot be right.
         """
+        _require_finite(self, "time_s", "size_wh", "boxes_xyxy", "scores", "keypoints")
+        possible = (self.size_wh > 0).all() and (self.size_wh <= MAX_SIDE_PX).all()
+        _require(possible, "it has an impossible picture size")
+        _require((self.mask_corners <= MAX_SIDE_PX).all(), "a mask has an impossible box")
+        _require((np.diff(self.time_s) > 0).all(), "its times do not increase")
+        in_order = (np.diff(self.frame) >= 0).all()
+        _require(
+            in_order and (self.frame >= 0).all() and (self.frame < self.num_frames).all(),
+            "it has detections outside of its frames",
+        )
         sides = self.mask_corners[:, 2:] - self.mask_corners[:, :2]
         if (self.mask_corners < 0).any() or (sides < 0).any():
             raise ValueError("a mask has an impossible box")
@@ -170,12 +192,22 @@ class Track:
     def _mask_size(self) -> tuple[int, int]:
         return int(self.mask_size_wh[0]), int(self.mask_size_wh[1])
 
-    def check_masks(self) -> None:
-        """Check that every mask can be read.
+    def check(self) -> None:
+        """Check the values.
 
         Raises:
-            ValueError: One cannot.
+            ValueError: One cannot be right.
         """
+        _require_finite(self, "time_s", "fps", "keypoints", "landmarks_3d_m", "features")
+        _require_finite(self, "identity_confidence")
+        _require(self.fps > 0 and (np.diff(self.time_s) > 0).all(), "its times do not increase")
+        sizes = np.stack([self.size_wh, self.mask_size_wh])
+        possible = (sizes > 0).all() and (sizes <= MAX_SIDE_PX).all()
+        _require(possible, "it has an impossible picture size")
+        _require(str(self.keypoint_set) in TRACKED_KEYPOINTS, "it has an unknown keypoint set")
+        _require(not np.isinf(self.boxes_xyxy).any(), "`boxes_xyxy` has an infinite value")
+        known = np.isfinite(self.boxes_xyxy).all(axis=-1)
+        _require(known[self.seen].all() and known.any(), "it has people without a box")
         self.union_masks.check()
         self.person_masks.check()
 
@@ -212,6 +244,33 @@ class Motion:
     floor: Float[np.ndarray, "4"]
     notes: np.ndarray
 
+    def check(self) -> None:
+        """Check that the values can be those of two people before a camera.
+
+        Raises:
+            ValueError: They cannot.
+        """
+        _require_finite(
+            *(self, "rotations", "betas", "transl", "joints", "K", "confidence", "floor")
+        )
+        _require(str(self.body_name) in BODY_NAMES, "it is for an unknown body")
+        skew = self.rotations @ self.rotations.swapaxes(-1, -2) - np.eye(3)
+        is_rotation = np.abs(skew).max(initial=0.0) < MAX_SKEW
+        _require(
+            is_rotation and (np.linalg.det(self.rotations) > 0).all(),
+            "`rotations` holds matrices that are not rotations",
+        )
+        _require((self.K[:, (0, 1), (0, 1)] > 0).all(), "`K` has a focal length of 0 or less")
+        seen = self.joints[self.valid]
+        _require((seen[..., 2] > 0).all(), "a person is behind the camera")
+        reach = np.linalg.norm(seen - seen[:, :1], axis=-1).max(initial=0.0, axis=-1)
+        low, high = REACH_M
+        _require(
+            ((reach > low) & (reach < high)).all(),
+            f"a person's joints reach {reach.min(initial=np.inf):.2g} to "
+            f"{reach.max(initial=0.0):.2g} m from the pelvis",
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizedMotion(Motion):
@@ -247,6 +306,17 @@ class OptimizedMotion(Motion):
     curve_names: np.ndarray
     curves: Float[np.ndarray, "step term"]
     kept_keypoints: Float[np.ndarray, ""]
+
+    def check(self) -> None:
+        """Check the motion, and that the Gaussians can be drawn.
+
+        Raises:
+            ValueError: A value cannot be right.
+        """
+        super().check()
+        _require_finite(self, *(f.name for f in fields(self) if f.name.startswith("gaussian_")))
+        _require((self.gaussian_face >= 0).all(), "a Gaussian sits on no face")
+        _require((self.gaussian_scale_m > 0).all(), "a Gaussian has no size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,3 +365,14 @@ class PersonEstimates:
     K: Float[np.ndarray, "3 3"]
     tool: str
     has_camera: bool
+
+
+def _require(fits: Any, problem: str) -> None:
+    if not fits:
+        raise ValueError(problem)
+
+
+def _require_finite(record: object, *names: str) -> None:
+    for name in names:
+        finite = np.isfinite(getattr(record, name)).all()
+        _require(finite, f"`{name}` has a value that is not a number")

@@ -5,18 +5,15 @@ record of a started folder, the preset, `--config FILE`, `--set key=value`, name
 """
 
 import difflib
-import sys
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypedDict, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, Union, get_args, get_origin
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+from closefit.boundary.files import parse_toml, read_text, typed
+from closefit.boundary.values import RefusedError, refusals_as, shown
 from closefit.config import PRESETS, Config
 from closefit.errors import ConfigError, FileMissingError
 from closefit.events import Emit, Notice, ignore
@@ -27,7 +24,9 @@ Settings = dict[str, Any]
 RENAMED = {"optimize.weight_prior_pose": "optimize.weight_stay_near_init"}
 """Earlier names of settings, which files, flags and recorded runs may still use."""
 
-HELP_HINT = "`closefit run --help` explains the settings and how to give them"
+MAX_SETTINGS_BYTES = 1 << 20
+
+HELP_HINT = "docs/settings.md lists the settings and what they allow"
 
 
 class GivenSettings(TypedDict, total=False):
@@ -166,15 +165,10 @@ def _known_fields(root: Any) -> dict[str, Field[Any]]:
 
 def _from_preset(name: Any) -> Settings:
     """What a preset sets; what only other presets change gets its default."""
-    if name not in PRESETS:
-        raise ConfigError(
-            f"`preset` is `{name}`, but must be one of {_options(PRESETS)}", hint=HELP_HINT
-        )
-    default = Config()
+    chosen = PRESETS[_checked({"preset": _known_fields(Config)["preset"]}, "preset", name)]
+    default = flatten(Config())
     return {
-        f"{section}.{key}": PRESETS[name]
-        .get(section, {})
-        .get(key, getattr(getattr(default, section), key))
+        f"{section}.{key}": chosen.get(section, {}).get(key, default[f"{section}.{key}"])
         for preset in PRESETS.values()
         for section, values in preset.items()
         for key in values
@@ -182,14 +176,12 @@ def _from_preset(name: Any) -> Settings:
 
 
 def _from_toml(path: Path) -> Settings:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not os.path.lexists(path):
         raise FileMissingError(
             f"there is no settings file `{path}`", hint="check the path given with --config"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"`{path}` is not a TOML file: {error}", hint=HELP_HINT) from error
+        )
+    with refusals_as(ConfigError, path, HELP_HINT):
+        content = parse_toml(read_text(path, MAX_SETTINGS_BYTES))
     flat: Settings = {}
     for key, value in content.items():
         if isinstance(value, dict):
@@ -203,7 +195,7 @@ def _from_assignment(text: str) -> tuple[str, Any]:
     key, separator, value = text.partition("=")
     if not separator:
         raise ConfigError(
-            f"`--set {text}` is not of the form key=value",
+            f"`--set {shown(text)}` is not of the form key=value",
             hint="write for example --set optimize.passes=20",
         )
     return key.strip(), _parse_value(value.strip())
@@ -214,49 +206,26 @@ def _parse_value(text: str) -> Any:
     if text.lower() == "none":
         return None
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}")["value"]
+    except RefusedError:
         return text
 
 
 def _checked(known: Mapping[str, Field[Any]], key: str, value: Any) -> Any:
-    """Return `value` in the type of setting `key`."""
+    """Return `value` in the type and range of setting `key`."""
     if key not in known:
         raise _unknown_key(known, key)
     annotation = known[key].type
     if known[key].metadata.get("file", False):
         value = _absolute(value, several=get_origin(annotation) is tuple)
-    for option in _alternatives(annotation):
-        if get_origin(option) is Literal:
-            if value in get_args(option):
-                return value
-        elif option is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        elif get_origin(option) is tuple:
-            entries = _entries(option, value)
-            if entries is not None:
-                return entries
-        elif type(value) is option:
-            return value
-    raise ConfigError(
-        f"`{key}` is `{value}` ({_type_name(type(value))}), but must be {_expected(annotation)}",
-        hint=HELP_HINT,
-    )
-
-
-def _entries(option: Any, value: Any) -> tuple[Any, ...] | None:
-    """Return a list as the tuple that `option` declares, or None where it does not fit."""
-    if not isinstance(value, list | tuple):
-        return None
-    kinds = get_args(option)
-    if kinds[-1] is Ellipsis:
-        kinds = kinds[:1] * len(value)
-    if len(kinds) != len(value):
-        return None
-    numbers = [float(v) if k is float and type(v) is int else v
-               for k, v in zip(kinds, value, strict=True)]  # fmt: skip
-    fits = all(type(v) is k for k, v in zip(kinds, numbers, strict=True))
-    return tuple(numbers) if fits else None
+    try:
+        return typed(value, annotation)
+    except RefusedError as refused:
+        raise ConfigError(
+            f"`{key}` is `{shown(value)}` ({_type_name(type(value))}), but must be "
+            f"{allowed(annotation)}",
+            hint=HELP_HINT,
+        ) from refused
 
 
 def _absolute(value: Any, *, several: bool) -> Any:
@@ -265,37 +234,53 @@ def _absolute(value: Any, *, several: bool) -> Any:
         value = [] if value is None else [value]
     if isinstance(value, list | tuple):
         return tuple(_absolute(entry, several=False) for entry in value)
-    return str(Path(value).expanduser().absolute()) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if "\0" in value:
+        raise ConfigError(f"`{shown(value)}` is no name of a file", hint=HELP_HINT)
+    return os.path.abspath(os.path.expanduser(value))
 
 
 def _unknown_key(known: Iterable[str], key: str) -> ConfigError:
     names = list(known)
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
+    near = difflib.get_close_matches(key[:100], names, n=1, cutoff=0.0)
     # A right name in the wrong section is nearer than what merely looks alike.
     same_leaf = [name for name in names if name.split(".")[-1] == key.split(".")[-1]]
     return ConfigError(
-        f"there is no setting `{key}`", hint=f"the nearest setting is `{(same_leaf or near)[0]}`"
+        f"there is no setting `{shown(key)}`",
+        hint=f"the nearest setting is `{(same_leaf or near)[0]}`",
     )
 
 
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
+def table() -> str:
+    """Every setting, its default and the values that are allowed, as a table in Markdown."""
+    defaults = flatten(Config())
+    rows = [
+        f"| `{key}` | {_default(defaults[key])} | {allowed(field.type).replace('`', '')} |"
+        for key, field in _known_fields(Config).items()
+    ]
+    return "\n".join(["| Setting | Default | Allowed |", "| --- | --- | --- |", *rows, ""])
+
+
+def _default(value: Any) -> str:
+    return "none" if value in (None, ()) else f"`{str(value).lower()}`"
+
+
+def allowed(annotation: Any) -> str:
+    """Describe the values that an annotation allows."""
     if get_origin(annotation) in (Union, UnionType):
-        return get_args(annotation)
-    return (annotation,)
-
-
-def _expected(annotation: Any) -> str:
-    words = []
-    for option in _alternatives(annotation):
-        if get_origin(option) is Literal:
-            words.append(f"one of {_options(get_args(option))}")
-        elif get_origin(option) is tuple:
-            kinds = get_args(option)
-            count = "" if kinds[-1] is Ellipsis else f"{len(kinds)} "
-            words.append(f"a list of {count}{'texts' if kinds[0] is str else 'numbers'}")
-        else:
-            words.append(_type_name(option))
-    return " or ".join(words)
+        return " or ".join(map(allowed, get_args(annotation)))
+    if get_origin(annotation) is Literal:
+        return f"one of {_options(get_args(annotation))}"
+    if get_origin(annotation) is tuple:
+        kinds = get_args(annotation)
+        count = "" if kinds[-1] is Ellipsis else f"{len(kinds)} "
+        return f"a list of {count}{'texts' if kinds[0] is str else 'numbers'}"
+    if get_origin(annotation) is Annotated:
+        kind, meta = get_args(annotation)
+        step = f" that {meta.multiple_of} divides" if meta.multiple_of else ""
+        return f"{_type_name(kind)}{step} from {meta.ge:.10g} to {meta.le:.10g}"
+    return _type_name(annotation)
 
 
 def _type_name(kind: Any) -> str:

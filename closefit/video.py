@@ -45,6 +45,13 @@ MISSING_SHARE = 0.02
 STAMP_SLACK_S = 5e-4
 """Formats round time stamps to a millisecond."""
 
+CONTAINERS = (
+    "mov,matroska,webm,avi,asf,flv,mpeg,mpegts,mpegtsraw,mpegvideo,m4v,h264,hevc,av1,obu,ivf,ogg,mxf,"
+    "dv,nut,gif,apng,rm,wtv,mjpeg,swf,yuv4mpegpipe,nsv,bink,roq,vc1,png_pipe,jpeg_pipe,webp_pipe,"
+    "bmp_pipe,tiff_pipe,wav,mp3,flac,aac,ac3,aiff,amr,caf,w64"
+)
+"""What ffmpeg may take a file for. Playlists (concat, HLS, DASH) would open other files."""
+
 NO_STAMP = -(2**63)
 FALLBACK_RATE = 25.0
 
@@ -158,11 +165,26 @@ def frames(
         f"scale={width}:{height}:flags=area",
     ]
     arguments = [
-        *(*options, "-i", _url(info.path), "-map", "0:V:0", "-vf", ",".join(filters)),
+        *(*options, *_input(info.path), "-map", "0:V:0", "-vf", ",".join(filters)),
         *("-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"),
     ]
+    _check_unchanged(info)
     with _decoder(arguments) as stream:
         yield from _pictures(info, stream, (height, width, 3), times)
+    _check_unchanged(info)
+
+
+def _check_unchanged(info: VideoInfo) -> None:
+    """Notice that a video was replaced or is still being written.
+
+    Raises:
+        NotAVideoError: It is not the one that was probed.
+    """
+    if sha256_of(Path(info.path)) != info.content_sha256:
+        raise NotAVideoError(
+            f"`{info.path}` has changed since closefit began to read it",
+            hint="run the same command again once the file is complete",
+        )
 
 
 def write(path: Path, images: Iterable[Image], fps: float) -> None:
@@ -281,7 +303,7 @@ def _demuxed(name: str) -> _Demuxed:
 def _demux(path: Path, size: int, mtime_ns: int) -> _Demuxed:
     """Read the time stamps of all shown frames; remembered while the file does not change."""
     del size, mtime_ns  # they distinguish the states of a file in the cache
-    arguments = ["-i", _url(path), "-map", "0:V:0", "-c", "copy", "-copyts", "-f", "framecrc", "-"]
+    arguments = [*_input(path), "-map", "0:V:0", "-c", "copy", "-copyts", "-f", "framecrc", "-"]
     done = _run(arguments, verbosity="warning")
     messages = done.stderr.decode(errors="replace")
     lines = done.stdout.decode().splitlines()
@@ -314,7 +336,7 @@ def _require_file(path: Path) -> None:
 
 def _describe(path: Path) -> str:
     """Return ffmpeg's description of a file that has a video stream."""
-    text = _run(["-i", _url(path)], verbosity="info").stderr.decode(errors="replace")
+    text = _run(_input(path), verbosity="info").stderr.decode(errors="replace")
     if re.search(r"Stream #\d+:\d+.*: Video: (?!.*\(attached pic\))", text):
         return text
     if "Stream #" in text:
@@ -332,7 +354,7 @@ def _describe(path: Path) -> str:
 
 def _upright_size(path: Path) -> tuple[int, int]:
     """Decode one frame; width and height after rotation, with square pixels."""
-    done = _run(["-i", _url(path), "-map", "0:V:0", "-frames:v", "1", "-f", "framecrc", "-"])
+    done = _run([*_input(path), "-map", "0:V:0", "-frames:v", "1", "-f", "framecrc", "-"])
     text = done.stdout.decode()
     size = re.search(r"^#dimensions 0: (\d+)x(\d+)", text, re.MULTILINE)
     if size is None or not re.search(r"^0,", text, re.MULTILINE):
@@ -382,6 +404,11 @@ def _run(arguments: Sequence[str], verbosity: str = "error") -> subprocess.Compl
 
 def _command(arguments: Sequence[str], verbosity: str = "error") -> list[str]:
     return [ffmpeg_program(), "-hide_banner", "-nostdin", "-v", verbosity, *arguments]
+
+
+def _input(path: Path | str) -> list[str]:
+    """Name a file that ffmpeg reads: only as a container of video or sound, never as a playlist."""
+    return ["-format_whitelist", CONTAINERS, "-protocol_whitelist", "file", "-i", _url(path)]
 
 
 def _url(path: Path | str) -> str:

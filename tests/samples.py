@@ -72,12 +72,12 @@ def make_optimized_motion(frames: int = 5, seed: int = 0, gaussians: int = 7) ->
 
 
 def _motion_fields(frames: int, seed: int) -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(seed)
+    generator, before = np.random.default_rng(seed), np.array([0.0, 0.0, 9.0])
     return {
         "rotations": np.tile(np.eye(3, dtype=np.float32), (frames, 2, 24, 1, 1)),
         "betas": generator.normal(size=(2, 10)).astype(np.float32),
-        "transl": generator.normal(size=(frames, 2, 3)).astype(np.float32),
-        "joints": generator.normal(size=(frames, 2, 24, 3)).astype(np.float32),
+        "transl": (before + generator.normal(size=(frames, 2, 3))).astype(np.float32),
+        "joints": (before + generator.uniform(-0.5, 0.5, (frames, 2, 24, 3))).astype(np.float32),
         "K": np.tile(np.eye(3), (frames, 1, 1)),
         "valid": np.ones((frames, 2), bool),
         "confidence": np.ones((frames, 2), np.float32),

@@ -4,8 +4,7 @@ Both have SMPL's key names. The free body stores joint positions and their shape
 stores a regressor from vertices to joints, which is folded into the same two arrays here.
 """
 
-import zipfile
-import zlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from closefit.body.skeleton import NUM_JOINTS, PARENTS
+from closefit.boundary.arrays import Npz
+from closefit.boundary.values import RefusedError
 from closefit.errors import WeightsDamagedError, WeightsMissingError
 
 Array = Shaped[np.ndarray, "..."]
@@ -40,10 +41,6 @@ FACE_LANDMARKS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 """Order of `face_vertices`, which is COCO's order of the face points."""
 
 
-_UNREADABLE = (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
-"""What numpy raises for an `.npz` that is cut short or is another kind of file."""
-
-
 @dataclass(frozen=True)
 class BodyArrays:
     """What a body file holds, in the shapes and types of `Body`."""
@@ -65,11 +62,13 @@ def read_body_arrays(path: Path) -> BodyArrays:
         name = "smpl" if "J_regressor" in raw else "closefit"
         tensors = _tensors(raw)
         landmarks = _landmarks(raw, name)
+        problem = _problem(tensors, raw)
     except KeyError as error:
         raise _not_a_body(path, f"it has no `{error.args[0]}`") from error
-    except ValueError as error:
+    except (ValueError, IndexError, TypeError, OverflowError) as error:
         raise _not_a_body(path, "its arrays do not fit together") from error
-    problem = _problem(tensors, raw)
+    if problem is None and not all(0 <= v < len(tensors["v_template"]) for v in landmarks.values()):
+        problem = "its landmarks name vertices that do not exist"
     if problem is not None:
         raise _not_a_body(path, problem)
     return BodyArrays(name=name, tensors=tensors, landmarks=landmarks)
@@ -77,17 +76,16 @@ def read_body_arrays(path: Path) -> BodyArrays:
 
 def _read_npz(path: Path) -> dict[str, Array]:
     """Return all arrays of an `.npz`, refusing pickles."""
-    try:
-        # Opened here: given a path, numpy leaves the file open when it is no zip.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except FileNotFoundError as error:
+    if not os.path.lexists(path):
         raise WeightsMissingError(
             f"no body model at `{path}`",
             hint="run `closefit download-weights`, or `closefit import-smpl FILE` to use SMPL",
-        ) from error
-    except (*_UNREADABLE, OSError) as error:
-        raise _not_a_body(path, "it is damaged or not an .npz file") from error
+        )
+    try:
+        archive = Npz(path, kinds="biufU")
+        return {key: archive[key] for key in archive}
+    except RefusedError as refused:
+        raise _not_a_body(path, refused.problem) from refused
 
 
 def _not_a_body(path: Path, reason: str) -> WeightsDamagedError:
@@ -152,10 +150,17 @@ def _problem(tensors: Mapping[str, Array], raw: Mapping[str, Array]) -> str | No
             return f"`{key}` has shape {tensors[key].shape} instead of {shape}"
         if key in tensors and not np.isfinite(tensors[key]).all():
             return f"`{key}` has values that are not numbers"
-    if tensors["faces"].ndim != 2 or tensors["faces"].max() >= vertices:
+    faces, faces_uv = tensors["faces"], tensors["faces_uv"]
+    if faces.ndim != 2 or faces.shape[1] != 3 or not _within(faces, vertices):
         return "its faces name vertices that do not exist"
+    if tensors["uv"].shape[1:] != (2,) or not _within(faces_uv, len(tensors["uv"])):
+        return "its texture coordinates do not fit its faces"
     parents = raw["kintree_table"][0] if "kintree_table" in raw else raw.get("parents", PARENTS)
     # The root's parent is stored as -1, 0 or 2**32 - 1, depending on the file's origin.
     if tuple(int(parent) for parent in parents[1:]) != PARENTS[1:]:
         return "its skeleton is not SMPL's"
     return None
+
+
+def _within(places: Array, count: int) -> bool:
+    return bool((places >= 0).all() and (places < count).all())

@@ -21,7 +21,7 @@ from closefit.cli.run import run
 from closefit.cli.stage import stage
 from closefit.cli.status import status
 from closefit.cli.train_prior import train_prior
-from closefit.errors import ClosefitError, disk_full_guard
+from closefit.errors import ClosefitError, file_guard
 from closefit.interruption import InOrder
 
 INTERRUPTED = 130
@@ -33,7 +33,7 @@ class Boundary(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; end it with a message if it fails as documented."""
         try:
-            with InOrder(), disk_full_guard("the output"):
+            with InOrder(), file_guard("the output"):
                 return super().invoke(ctx)
         except ClosefitError as error:
             Console().error(error)

@@ -1,6 +1,5 @@
 """Draws events, tables and errors; everything but data goes to stderr."""
 
-import json
 import logging
 import os
 import sys
@@ -28,7 +27,9 @@ from rich.table import Table
 from rich.text import Text
 from typer import Exit
 
-from closefit.errors import ClosefitError, disk_full_guard
+from closefit.boundary.files import to_json
+from closefit.boundary.values import printable
+from closefit.errors import ClosefitError, file_guard
 from closefit.events import (
     ALL_FILES,
     Emit,
@@ -41,6 +42,7 @@ from closefit.events import (
     Transferred,
 )
 from closefit.interruption import InOrder
+from closefit.storage.workspace import Printable
 
 PIPED_WIDTH = 160
 """Width of tables that go into a file or another program."""
@@ -86,13 +88,13 @@ class Console:
 
     def line(self, text: str, style: str = "") -> None:
         """Write one line to stderr."""
-        self._err.print(Text(text, style=style))
+        self._err.print(Text(printable(text), style=style))
 
     def error(self, error: ClosefitError) -> None:
         """Write an error and its hint to stderr."""
         self._failure(error.message)
         self._err.print()
-        self._err.print(Text.assemble(("hint:", "bold cyan"), " ", error.hint))
+        self._err.print(Text.assemble(("hint:", "bold cyan"), " ", printable(error.hint)))
 
     def bug(self, error: Exception, log: Path | None = None) -> None:
         """Report a failure of closefit itself in one line, and the file that has the details."""
@@ -101,7 +103,7 @@ class Console:
             self.line(f"\nhint: please report this bug with `{log}`, which has the details")
 
     def _failure(self, message: str) -> None:
-        self._err.print(Text.assemble(("error:", "bold red"), " ", message))
+        self._err.print(Text.assemble(("error:", "bold red"), " ", printable(message)))
 
     def run_finished(self, out: Path, run_facts: dict[str, Any], as_json: bool) -> None:
         """Report a finished run: `run.json` on stdout, or one line on stderr."""
@@ -117,21 +119,21 @@ class Console:
             numeric = index > 0 and all(_is_number(row[index]) for row in rows)
             table.add_column(title, justify="right" if numeric else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+            table.add_row(*(Text(printable(cell)) for cell in row))
         self._out.print(table)
 
     def check(self, name: str, state: str, found: str, fix: str) -> None:
         """Write the state of a part of the machine to stdout, and how to fix it."""
         style = {"ok": "green", "missing": "yellow"}.get(state, "bold red")
         self._out.print(
-            Text.assemble(f"{name:<20} ", (f"{state:<8}", style), found), soft_wrap=True
+            Text.assemble(f"{name:<20} ", (f"{state:<8}", style), printable(found)), soft_wrap=True
         )
         if state != "ok":
-            self._out.print(Text(f"{'':<29}-> {fix}"), soft_wrap=True)
+            self._out.print(Text(printable(f"{'':<29}-> {fix}")), soft_wrap=True)
 
     def data(self, content: Any) -> None:
         """Write `content` as JSON to stdout."""
-        sys.stdout.write(json.dumps(content, indent=2) + "\n")
+        sys.stdout.write(to_json(content, indent=2) + "\n")
 
 
 class _Amount(MofNCompleteColumn):
@@ -255,7 +257,7 @@ class _Bars(_Lines):
 
     def _task(self, name: str, total: int | None, description: str, **facts: bool) -> TaskID:
         if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(description, total=total, **facts)
+            self._tasks[name] = self._bars.add_task(printable(description), total=total, **facts)
         return self._tasks[name]
 
 
@@ -264,12 +266,12 @@ def session(verbose: bool, folder: Path) -> Iterator[tuple[Console, Emit]]:
     """Show progress, errors and on request the log of a command that works on `folder`."""
     console, log = Console(), folder / "log.txt"
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(Printable("%(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("closefit")
     if verbose:
         logger.addHandler(handler)
     try:
-        with InOrder(), console.progress() as emit, disk_full_guard(folder):
+        with InOrder(), console.progress() as emit, file_guard(folder):
             yield console, emit
     except ClosefitError:
         if verbose:

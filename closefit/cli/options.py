@@ -32,7 +32,11 @@ WeightsDir = Annotated[
 Device = Annotated[
     str | None, typer.Option("--device", metavar="auto|cuda|cpu", help="Where to compute.")
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
+MAX_SEED = 2**32 - 1
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of everything random."),
+]
 
 
 def _option(flag: str, description: str, metavar: str | None = None, kind: Any = str) -> Any:
@@ -76,7 +80,13 @@ SETTING_OPTIONS: dict[str, Any] = {
         bool | None,
         typer.Option("--offline", envvar="CLOSEFIT_OFFLINE", help="Never download anything."),
     ],
-    "seed": Seed,
+    "seed": _option("--seed", "Seed of everything random.", kind=int),
+    "max_input_gb": _option(
+        "--max-input-size",
+        "Largest input file, once unpacked, that is read into memory; default: 2.",
+        "GB",
+        float,
+    ),
     "camera.fov_deg": _option("--fov", "Diagonal field of view.", "DEG", float),
     "camera.focal_px": _option("--focal", "Focal length; wins over --fov.", "PX", float),
     "camera.file": _option("--camera", "An .npz with K, wins over --focal.", "FILE"),

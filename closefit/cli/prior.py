@@ -39,7 +39,13 @@ def prepare(
         typer.Option("--unit", metavar="M", help="Metres per unit of BVH files, if unusual."),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="Of pairs of single people and of generated motion.")
+        int,
+        typer.Option(
+            "--seed",
+            min=0,
+            max=options.MAX_SEED,
+            help="Of pairs of single people and of generated motion.",
+        ),
     ] = 0,
     weights: options.WeightsDir = None,
     as_json: options.Json = False,
@@ -91,7 +97,9 @@ def sample(
         Path | None,
         typer.Option("--prior", metavar="FILE", help="Checkpoint; default: the one that ships."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same motions.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=options.MAX_SEED, help="Same seed, same motions.")
+    ] = 0,
     weights: options.WeightsDir = None,
     as_json: options.Json = False,
 ) -> None:

@@ -7,7 +7,6 @@ The truth is an `.npz` in camera coordinates (OpenCV axes, metres) with K (3,3),
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +19,8 @@ from torch import Tensor
 from closefit.body import Body
 from closefit.body.keypoints import KeypointRegressor
 from closefit.body.skeleton import EVALUATION_JOINTS
+from closefit.boundary.arrays import Npz
+from closefit.boundary.values import entry, numbers, refusals_as, whole_numbers
 from closefit.errors import ArtifactMissingError, FileMissingError, ObservationsError
 from closefit.evaluation import metrics
 from closefit.exporters.contacts import Contacts, find_contacts, join
@@ -29,7 +30,6 @@ from closefit.geometry.touching import CONTACT_M
 from closefit.models import weights
 from closefit.records import Motion, OptimizedMotion
 from closefit.storage import artifacts
-from closefit.storage.artifacts import UNREADABLE
 
 JointSet = Literal["smpl", "lsp"]
 
@@ -174,19 +174,20 @@ def read_truth(path: Path) -> Truth:
     hint = "give the `truth.npz` of this clip; `closefit demo` writes one beside its video"
     if not path.exists():
         raise FileMissingError(f"no truth file at `{path}`", hint=hint)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            raw = {f.name: archive[f.name] for f in fields(Truth) if f.name in archive.files}
-    except (*UNREADABLE, TypeError) as error:  # TypeError: a bare array, not an archive
-        raise ObservationsError(f"`{path}` is damaged or not an .npz file", hint=hint) from error
-    for name, shape in _truth_shapes(raw).items():
-        if name not in raw:
-            raise ObservationsError(f"`{path}` has no array `{name}`", hint=hint)
-        if raw[name].shape != shape or raw[name].dtype.kind not in "fiub":
-            found = f"`{name}` of `{path}` is {raw[name].dtype} of shape {raw[name].shape}"
-            raise ObservationsError(f"{found}, not numbers of shape {shape}", hint=hint)
-    raw |= {"order": raw["order"].astype(np.int64), "contact": raw["contact"].astype(bool)}
-    return Truth(**raw)
+    with refusals_as(ObservationsError, path, hint):
+        arrays = Npz(path)
+        frames = len(np.atleast_1d(entry(arrays, "transl")))
+        shapes = {
+            "K": (3, 3),
+            "rotations": (frames, 2, 24, 3, 3),
+            "betas": (2, 10),
+            "transl": (frames, 2, 3),
+            "joints3d": (frames, 2, 24, 3),
+        }
+        floats = {name: numbers(entry(arrays, name), name, *shapes[name]) for name in shapes}
+        order = whole_numbers(entry(arrays, "order"), "order", frames, low=-1, high=1)
+        contact = whole_numbers(arrays["contact"] * 1, "contact", frames, low=0, high=1)
+    return Truth(**floats, order=order, contact=contact.astype(bool))
 
 
 def evaluate_motion(
@@ -331,20 +332,6 @@ def _check_body(target: PosedPair, truth: Truth) -> None:
             f"the truth's joints are up to `{mismatch:.3f}` m away from those of its posed body",
             hint="give the body that the truth was made with: `--truth-body FILE`",
         )
-
-
-def _truth_shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    """Return the shape that each array of a truth must have; `transl` sets the number of frames."""
-    frames = len(np.atleast_1d(arrays.get("transl", 0)))
-    return {
-        "K": (3, 3),
-        "rotations": (frames, 2, 24, 3, 3),
-        "betas": (2, 10),
-        "transl": (frames, 2, 3),
-        "joints3d": (frames, 2, 24, 3),
-        "order": (frames,),
-        "contact": (frames,),
-    }
 
 
 def _tensor(array: Float[np.ndarray, "*shape"]) -> Float[Tensor, "*shape"]:

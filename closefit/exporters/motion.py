@@ -11,10 +11,12 @@ from jaxtyping import Bool, Float, Int
 from closefit.body.keypoints import KeypointRegressor
 from closefit.body.model import Body
 from closefit.body.skeleton import JOINT_NAMES
+from closefit.boundary.arrays import Npz
+from closefit.boundary.values import refusals_as
 from closefit.errors import ArtifactDamagedError
 from closefit.geometry.camera import project
 from closefit.records import Motion
-from closefit.storage.artifacts import UNREADABLE, atomic_write
+from closefit.storage.artifacts import atomic_write
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,12 +115,10 @@ def read_motion(path: Path) -> ExportedMotion:
         ArtifactDamagedError: It is damaged, or of another kind.
     """
     names = {field.name for field in fields(ExportedMotion)}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return ExportedMotion(**{name: file[name] for name in names & set(file.files)})
-    except (*UNREADABLE, AttributeError, TypeError) as error:
-        hint = f"run `closefit stage export {path.parent}` to write it again"
-        raise ArtifactDamagedError(f"`{path}` cannot be read", hint) from error
+    hint = f"run `closefit stage export {path.parent}` to write it again"
+    with refusals_as(ArtifactDamagedError, path, hint):
+        file = Npz(path, kinds="biufU")
+        return ExportedMotion(**{name: file[name] for name in names if name in file})
 
 
 def reprojected_keypoints(

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from closefit.imports.checks import refuse, shown
-from closefit.imports.files import MAX_BYTES
+from closefit.boundary.files import max_bytes, refuse_size
+from closefit.boundary.values import refuse, shown
 
 MAX_STEPS = 20_000_000
 """Opcodes of one file: results for some ten minutes of video have fewer."""
@@ -55,7 +55,7 @@ class Budget:
     """What a whole file, with the pickles inside it, may still use."""
 
     steps: int = MAX_STEPS
-    bytes: int = MAX_BYTES
+    bytes: int = field(default_factory=max_bytes)
 
     def spend(self, count: int) -> None:
         """Account for memory beyond the content of the file.
@@ -65,7 +65,7 @@ class Budget:
         """
         self.bytes -= count
         if self.bytes < 0:
-            refuse(f"its content takes more than {MAX_BYTES} bytes of memory")
+            refuse_size("its content", max_bytes() - self.bytes)
 
 
 class Interpreter:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from closefit.imports.checks import refuse
+from closefit.boundary.values import refuse
 from closefit.imports.pickle_machine import Interpreter, Name, Unbuilt
 
 Array = np.ndarray

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from closefit.imports.checks import refuse
-from closefit.imports.files import MAX_BYTES, UNREADABLE, read_bytes
+from closefit.boundary.files import UNREADABLE, max_bytes, open_plain, read_bytes, refuse_size
+from closefit.boundary.values import refuse
 from closefit.imports.pickle_machine import Budget, Interpreter
 from closefit.imports.pickled_objects import NAMES
 
@@ -37,7 +37,7 @@ def load_torch(path: Path) -> Any:
         RefusedError: It is damaged, too large, or holds anything but tensors and containers.
     """
     budget = Budget()
-    with _refused_if_damaged(), zipfile.ZipFile(path) as archive:
+    with _refused_if_damaged(), open_plain(path) as file, zipfile.ZipFile(file) as archive:
         (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
 
         def read(name: str) -> bytes:
@@ -77,6 +77,6 @@ def _decompressed(content: bytes) -> bytes:
         if not piece and not waiting and start >= len(content):
             raise EOFError
         result += piece
-        if len(result) > MAX_BYTES:
-            refuse(f"it holds more than {MAX_BYTES} bytes once it is decompressed")
+        if len(result) > max_bytes():
+            refuse_size("its content, once it is decompressed,", len(result))
     return bytes(result)

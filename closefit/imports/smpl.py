@@ -12,9 +12,9 @@ import numpy as np
 from closefit.body.files import NUM_BETAS, Array
 from closefit.body.skeleton import NUM_JOINTS, PARENTS
 from closefit.body.unwrap import unwrap
+from closefit.boundary.arrays import Npz
+from closefit.boundary.values import RefusedError, entry, numbers, refuse, whole_numbers
 from closefit.errors import FileMissingError, OutputError, WeightsDamagedError
-from closefit.imports.checks import RefusedError, entry, numbers, refuse, whole_numbers
-from closefit.imports.files import Npz
 from closefit.imports.pickles import load_pickle
 
 NUM_VERTICES = 6890

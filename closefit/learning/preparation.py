@@ -32,6 +32,10 @@ SEED_STRIDE = 1_000_003
 """Between the seeds of two batches: batches of near seeds do not meet."""
 
 
+MOST_HOURS = 10_000.0
+LARGEST_UNIT_M = 1000.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What training data is made of.
@@ -62,12 +66,12 @@ class Recipe:
                     f"a tempo is `{tempo:g}`, but must lie between {SLOWEST} and {FASTEST:g}",
                     hint="2 is twice as fast, 0.5 half as fast: --retime 0.8,1.25",
                 )
-        if not self.generated_hours >= 0.0:
+        if not 0.0 <= self.generated_hours <= MOST_HOURS:
             raise ConfigError(
                 f"`{self.generated_hours:g}` hours cannot be generated",
                 hint="for example --generate 2",
             )
-        if self.unit_m is not None and not self.unit_m > 0.0:
+        if self.unit_m is not None and not 0.0 < self.unit_m <= LARGEST_UNIT_M:
             raise ConfigError(
                 f"a unit of `{self.unit_m:g}` m is none", hint="centimetres are --unit 0.01"
             )

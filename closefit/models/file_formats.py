@@ -1,12 +1,15 @@
 """Checks the structure of files that have no published hash, without running code from them."""
 
-import json
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from closefit.boundary.files import read_json
+from closefit.boundary.values import RefusedError
+
 HEAD_BYTES = 512
+MAX_JSON_BYTES = 1 << 26
 
 
 def format_problem(path: Path) -> str | None:
@@ -50,9 +53,9 @@ def _numpy_problem(path: Path) -> str | None:
 
 def _json_problem(path: Path) -> str | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        return f"it is not JSON: {error}"
+        content = read_json(path, MAX_JSON_BYTES)
+    except RefusedError as refused:
+        return refused.problem
     return None if isinstance(content, dict) else "it holds no settings"
 
 

@@ -1,6 +1,5 @@
 """The Python interface: `closefit.run` and `closefit.load` (docs/python.md)."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+from closefit.boundary.files import read_json
+from closefit.boundary.values import refusals_as
 from closefit.config import Perception, Preset, StageName
 from closefit.errors import ArtifactDamagedError, ArtifactMissingError
 from closefit.events import Emit, ignore
@@ -46,11 +47,9 @@ class Result:
             ArtifactError: It was not exported yet, or is damaged.
         """
         path = self.path("contacts.json")
-        try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            hint = f"run `closefit stage export {self.folder}`"
-            raise ArtifactDamagedError(f"`{path}` is damaged", hint) from error
+        hint = f"run `closefit stage export {self.folder}`"
+        with refusals_as(ArtifactDamagedError, path, hint):
+            content: dict[str, Any] = read_json(path)
         return content
 
     @property

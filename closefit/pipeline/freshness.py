@@ -8,12 +8,15 @@ and the content of the video. Paths, device and verbosity are left out.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from closefit import settings
+from closefit.boundary.files import read_json, typed
+from closefit.boundary.values import refusals_as, shown
 from closefit.config import Config
 from closefit.errors import (
     ArtifactDamagedError,
@@ -30,6 +33,8 @@ from closefit.storage import artifacts
 from closefit.storage.artifacts import Provenance
 from closefit.storage.hashing import sha256_of, sha256_of_folder
 from closefit.storage.workspace import Workspace, write_json
+
+MAX_MANIFEST_BYTES = 1 << 28
 
 EXPORT_VERSION = 1
 """Version of the layout of the exported files and of their list."""
@@ -53,6 +58,15 @@ class Reason:
 
 
 FORCED = Reason("forced")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportManifest:
+    """Which result files the last `export` wrote, with their sizes, and from what."""
+
+    version: int
+    files: dict[str, int]
+    provenance: Provenance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +163,8 @@ def write_export_manifest(workspace: Workspace, provenance: Provenance) -> None:
         for path in (*workspace.results, *sorted(workspace.meshes.rglob("*.*")))
         if path.is_file()
     }
-    content = {"version": EXPORT_VERSION, "files": files, "provenance": asdict(provenance)}
-    write_json(workspace.export_manifest, content)
+    manifest = ExportManifest(version=EXPORT_VERSION, files=files, provenance=provenance)
+    write_json(workspace.export_manifest, asdict(manifest))
 
 
 def _recorded(stage: Stage, workspace: Workspace) -> Provenance:
@@ -165,21 +179,17 @@ def _recorded(stage: Stage, workspace: Workspace) -> Provenance:
 def _recorded_export(workspace: Workspace) -> Provenance:
     path = workspace.export_manifest
     hint = f"run `closefit stage export {workspace.root}`"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version, files = content["version"], content["files"]
-        provenance = Provenance(**content["provenance"])
-    except FileNotFoundError as error:
-        raise ArtifactMissingError(f"there is no `{path}`", hint=hint) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactDamagedError(f"`{path}` is not a list of exported files", hint) from error
-    if version != EXPORT_VERSION:
-        raise ArtifactVersionError(f"`{path}` has version `{version}`", hint=hint)
-    for name, size in files.items():
+    if not os.path.lexists(path):
+        raise ArtifactMissingError(f"there is no `{path}`", hint=hint)
+    with refusals_as(ArtifactDamagedError, path, hint):
+        manifest: ExportManifest = typed(read_json(path, MAX_MANIFEST_BYTES), ExportManifest)
+    if manifest.version != EXPORT_VERSION:
+        raise ArtifactVersionError(f"`{path}` has version `{manifest.version}`", hint=hint)
+    for name, size in manifest.files.items():
         file = workspace.root / name
-        if not file.is_file() or file.stat().st_size != size:
-            raise ArtifactDamagedError(f"`{name}` is missing or was changed", hint=hint)
-    return provenance
+        if not os.path.isfile(file) or file.stat().st_size != size:
+            raise ArtifactDamagedError(f"`{shown(name)}` is missing or was changed", hint=hint)
+    return manifest.provenance
 
 
 def _fingerprint_of(stage: Stage, workspace: Workspace) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from closefit import settings
+from closefit.boundary.files import input_limit
 from closefit.config import Config, StageName
 from closefit.errors import (
     ConfigError,
@@ -90,7 +91,12 @@ def run(
     workspace = Workspace(out)
     workspace.check_inputs(_inputs(video, config))
     workspace.create()
-    with workspace.locked(), _moving_noticed(workspace), workspace.logging_to_file():
+    with (
+        workspace.locked(),
+        _moving_noticed(workspace),
+        workspace.logging_to_file(),
+        input_limit(config.max_input_gb),
+    ):
         if not selection.force:
             workspace.check_video(info.content_sha256)
         situation = _situation(workspace, config, video, info.content_sha256)

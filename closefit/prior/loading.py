@@ -5,12 +5,15 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors
 import torch
+from msgspec import Meta
 from safetensors.torch import save
 
+from closefit.boundary.files import UNREADABLE, parse_json, typed
+from closefit.boundary.values import RefusedError, refuse, shown
 from closefit.errors import WeightsDamagedError, WeightsMissingError
 from closefit.prior.network import WINDOW, Denoiser, NetworkConfig
 from closefit.prior.state import STATE_SIZE
@@ -18,6 +21,7 @@ from closefit.prior.state import STATE_SIZE
 FORMAT = "closefit-prior"
 VERSION = 1
 META_KEY = "closefit"
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 HINT = (
     "run `closefit download-weights`, train one with `closefit train-prior`, or leave the prior "
     "out with `--set init.prior=false`"
@@ -39,7 +43,7 @@ class PriorFacts:
     network: NetworkConfig
     body: str
     features: str = "none"
-    steps: int = 0
+    steps: Annotated[int, Meta(ge=0, le=10**12)] = 0
     data: str = ""
 
 
@@ -78,38 +82,43 @@ def load_prior(path: Path, device: torch.device | str = "cpu") -> tuple[Denoiser
         raise WeightsMissingError(f"there is no prior checkpoint `{path}`", hint=HINT)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(META_KEY, "null"))
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
+            facts = _facts(parse_json((file.metadata() or {}).get(META_KEY, "null")))
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            _check_shapes(found, facts.network)
+            tensors = {name: file.get_tensor(name) for name in found}
+    except RefusedError as refused:
+        raise _unusable(path, refused.problem) from refused
+    except (safetensors.SafetensorError, *UNREADABLE) as error:
         raise _unusable(path, "it is damaged or not a safetensors file") from error
-    facts = _facts(path, header)
-    network = Denoiser(facts.network)
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if expected != found:
-        wrong = sorted(set(expected.items()) ^ set(found.items()))[0][0]
-        raise _unusable(
-            path, f"its `{wrong}` has shape {found.get(wrong)}, expected {expected.get(wrong)}"
-        )
-    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+    if any(t.dtype not in FLOATS or not t.isfinite().all() for t in tensors.values()):
         raise _unusable(path, "it holds values that are not numbers")
-    network.load_state_dict(tensors)
+    if not (tensors["state_std"] > 0).all():
+        raise _unusable(path, "its `state_std` is not positive")
+    network = Denoiser(facts.network)
+    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return network.to(device).eval().requires_grad_(False), facts
 
 
-def _facts(path: Path, header: Any) -> PriorFacts:
+def _facts(header: Any) -> PriorFacts:
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise _unusable(path, "it is not a prior of closefit")
+        refuse("it is not a prior of closefit")
     for name, expected in (("version", VERSION), ("window", WINDOW), ("state", STATE_SIZE)):
         if header.get(name) != expected:
-            raise _unusable(path, f"its {name} is `{header.get(name)}`, expected `{expected}`")
-    names = {f.name for f in dataclasses.fields(PriorFacts)}
-    try:
-        values = {key: value for key, value in header.items() if key in names}
-        values["network"] = NetworkConfig(**values["network"])
-        return PriorFacts(**values)
-    except (KeyError, TypeError) as error:
-        raise _unusable(path, f"its header does not fit: {error}") from error
+            refuse(f"its {name} is `{shown(header.get(name))}`, expected `{expected}`")
+    facts: PriorFacts = typed(header, PriorFacts)
+    if facts.network.width % facts.network.heads:
+        refuse(f"its width {facts.network.width} does not divide by {facts.network.heads} heads")
+    return facts
+
+
+def _check_shapes(found: dict[str, tuple[int, ...]], config: NetworkConfig) -> None:
+    """Compare the file with the network that it describes, before that takes any memory."""
+    with torch.device("meta"):
+        state = Denoiser(config).state_dict()
+    expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            refuse(f"its `{name}` has shape {found.get(name)}, expected {expected.get(name)}")
 
 
 def _unusable(path: Path, reason: str) -> WeightsDamagedError:

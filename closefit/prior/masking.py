@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from closefit.boundary.ranges import Share
+
 
 @dataclass(frozen=True, kw_only=True)
 class MaskingConfig:
@@ -20,12 +22,12 @@ class MaskingConfig:
         state_probability: Windows whose input state is hidden along with the observation.
     """
 
-    span_probability: float = 0.5
-    span_share: float = 0.5
-    person_probability: float = 0.15
-    nobody_probability: float = 0.02
-    part_probability: float = 0.35
-    state_probability: float = 0.5
+    span_probability: Share = 0.5
+    span_share: Share = 0.5
+    person_probability: Share = 0.15
+    nobody_probability: Share = 0.02
+    part_probability: Share = 0.35
+    state_probability: Share = 0.5
 
 
 def hidden_frames(

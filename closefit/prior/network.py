@@ -7,12 +7,15 @@ in the input swaps them in the output.
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Int
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
+from closefit.boundary.ranges import Share
 from closefit.geometry.constants import constant, indices
 from closefit.prior.conditions import NUM_KEYPOINTS, Conditions
 from closefit.prior.diffusion import ALPHA_BAR, NUM_TIMESTEPS
@@ -34,12 +37,12 @@ VIEW_SIZE = 2
 class NetworkConfig:
     """Size of the network; the defaults are the paper's (release: 5.8 M parameters)."""
 
-    width: int = 256
-    blocks: int = 4
-    heads: int = 8
-    feed_forward: int = 512
-    dropout: float = 0.1
-    feature_size: int = 0
+    width: Annotated[int, Meta(ge=2, le=4096, multiple_of=2)] = 256
+    blocks: Annotated[int, Meta(ge=1, le=64)] = 4
+    heads: Annotated[int, Meta(ge=1, le=64)] = 8
+    feed_forward: Annotated[int, Meta(ge=1, le=16384)] = 512
+    dropout: Share = 0.1
+    feature_size: Annotated[int, Meta(ge=0, le=16384)] = 0
 
 
 class Denoiser(nn.Module):

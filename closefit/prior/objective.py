@@ -10,6 +10,7 @@ from closefit.body.keypoints import KeypointRegressor
 from closefit.body.model import Body
 from closefit.body.pose import PairPose
 from closefit.body.skeleton import EVALUATION_JOINTS, JOINT_INDEX
+from closefit.boundary.ranges import Weight
 from closefit.geometry.robust import robust_square
 from closefit.prior.conditions import KEYPOINT_SET
 
@@ -27,13 +28,13 @@ CLOSE_M = 1.0
 class LossWeights:
     """Weights of the terms; the paper publishes none. Lengths in metres, rotations as matrices."""
 
-    state: float = 1.0
-    reprojection: float = 20.0
-    pose: float = 1.0
-    shape: float = 0.01
-    joint: float = 20.0
-    velocity: float = 0.2
-    interaction: float = 10.0
+    state: Weight = 1.0
+    reprojection: Weight = 20.0
+    pose: Weight = 1.0
+    shape: Weight = 0.01
+    joint: Weight = 20.0
+    velocity: Weight = 0.2
+    interaction: Weight = 10.0
 
 
 @dataclass(frozen=True, eq=False)

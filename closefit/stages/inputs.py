@@ -1,5 +1,6 @@
 """Inputs of several stages besides artifacts: body, prior, camera and pictures."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,17 +9,26 @@ import numpy as np
 from jaxtyping import Float
 
 from closefit.body.model import Body
-from closefit.config import CameraConfig
+from closefit.boundary.arrays import Npz
+from closefit.boundary.values import entry, numbers, refusals_as, refuse
+from closefit.config import DEFAULT_FOV_DEG, CameraConfig
 from closefit.errors import FileMissingError, InputError
 from closefit.events import Notice
 from closefit.geometry.camera import focal_from_fov, intrinsics
 from closefit.models.weights import BODIES, PRIOR, body_model, locate
 from closefit.prior.loading import load_prior
 from closefit.prior.network import Denoiser
-from closefit.records import Track, VideoInfo
-from closefit.storage.artifacts import UNREADABLE
+from closefit.records import MAX_SKEW, Track, VideoInfo
 from closefit.storage.job import Job
 from closefit.video import STAMP_SLACK_S, Image, frames
+
+CAMERA_HINT = "write an npz with `K` of shape (3, 3) or (frames, 3, 3), in pixels of the video"
+
+MAX_OFF_CENTRE = 0.2
+"""Distance of the principal point from the middle of the picture, as a share of the side."""
+
+MAX_FOCAL_RATIO, MAX_STEP = 2.0, 1.1
+"""Of the two focal lengths of a frame, and of one between frames."""
 
 
 def load_body(job: Job) -> Body:
@@ -69,39 +79,65 @@ def read_camera(camera: CameraConfig, size_wh: tuple[int, int], num_frames: int)
         InputError: The camera file is missing or does not follow its documented format.
     """
     if camera.file is not None:
-        return _read_camera_file(Path(camera.file), num_frames)
+        return _read_camera_file(Path(camera.file), size_wh, num_frames)
     focal_px = camera.focal_px or focal_from_fov(*size_wh, camera.fov_deg)
     K = intrinsics(*size_wh, focal_px).astype(np.float32)
     return Camera(np.tile(K, (num_frames, 1, 1)))
 
 
-def _read_camera_file(path: Path, num_frames: int) -> Camera:
-    hint = "write an npz with `K` of shape (3, 3) or (frames, 3, 3), in pixels"
-    if not path.is_file():
-        raise FileMissingError(f"there is no camera file `{path}`", hint)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in ("K", "R", "t") if key in file.files}
-    except (*UNREADABLE, TypeError) as error:  # TypeError: a bare array, not an archive
-        raise InputError(f"the camera file `{path}` is not a readable npz", hint) from error
-    K, poses = arrays.pop("K", None), {}
-    if K is None or K.shape not in {(3, 3), (num_frames, 3, 3)} or not np.isfinite(K).all():
-        found = "nothing" if K is None else f"shape {K.shape}"
-        raise InputError(
-            f"`K` of the camera file `{path}` is {found}, but the clip has {num_frames} frames",
-            hint,
-        )
-    for key, pose in arrays.items():
-        shape = (3, 3) if key == "R" else (3,)
-        if pose.shape not in {shape, (num_frames, *shape)}:
-            raise InputError(f"`{key}` of the camera file `{path}` has shape {pose.shape}", hint)
-        if pose.ndim > len(shape) and np.ptp(pose, axis=0).max() > 1e-6:
-            raise InputError(
-                f"the camera file `{path}` describes a moving camera (`{key}` changes)",
-                "use a clip from a camera that stands still; moving cameras are not supported",
-            )
-        poses[key] = np.broadcast_to(pose, (num_frames, *shape))
-    return Camera(np.broadcast_to(K.astype(np.float32), (num_frames, 3, 3)).copy(), poses)
+def _read_camera_file(path: Path, size_wh: tuple[int, int], num_frames: int) -> Camera:
+    if not os.path.lexists(path):
+        raise FileMissingError(f"there is no camera file `{path}`", hint=CAMERA_HINT)
+    usual = intrinsics(*size_wh, focal_from_fov(*size_wh, DEFAULT_FOV_DEG)).round().astype(int)
+    hint = f"{CAMERA_HINT}; for this {size_wh[0]}x{size_wh[1]} video for example {usual.tolist()}"
+    with refusals_as(InputError, path, hint):
+        arrays = Npz(path)
+        K = _one_or_each(entry(arrays, "K"), "K", (3, 3), num_frames)
+        _check_intrinsics(K, size_wh)
+        poses = {
+            key: _one_or_each(arrays[key], key, shape, num_frames)
+            for key, shape in (("R", (3, 3)), ("t", (3,)))
+            if key in arrays
+        }
+        for key, pose in poses.items():
+            if np.ptp(pose, axis=0).max() > 1e-6:
+                refuse(
+                    f"it describes a moving camera (`{key}` changes)",
+                    "use a clip from a camera that stands still; moving cameras are not supported",
+                )
+        if "R" in poses and np.abs(poses["R"][0] @ poses["R"][0].T - np.eye(3)).max() > MAX_SKEW:
+            refuse("its `R` is not a rotation")
+    return Camera(K.astype(np.float32), poses)
+
+
+def _one_or_each(
+    value: object, name: str, shape: tuple[int, ...], num_frames: int
+) -> Float[np.ndarray, "frame ..."]:
+    """An array of one frame, or of each."""
+    several = getattr(value, "ndim", 0) > len(shape)
+    found = numbers(value, name, *((num_frames, *shape) if several else shape))
+    return np.broadcast_to(found, (num_frames, *shape)).copy()
+
+
+def _check_intrinsics(K: Float[np.ndarray, "frame 3 3"], size_wh: tuple[int, int]) -> None:
+    """Refuse intrinsics that no camera of this video has: in millimetres, of another size."""
+    shown_K = f"`K` is {K[0].round(3).tolist()}, "
+    is_upper = (K[:, 1, 0] == 0).all() and (K[:, 2] == (0, 0, 1)).all()
+    if not is_upper or (np.abs(K[:, 0, 1]) > 0.1 * np.abs(K[:, 0, 0])).any():
+        refuse(shown_K + "which is not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
+    focal, (low, high) = K[:, (0, 1), (0, 1)], (focal_from_fov(*size_wh, f) for f in (150.0, 1.0))
+    if not ((focal >= low) & (focal <= high)).all():
+        refuse(shown_K + f"but its focal lengths have to be from {low:.0f} to {high:.0f} pixels")
+    if not ((K[:, :2, 2] > 0) & (K[:, :2, 2] < size_wh)).all():
+        refuse(shown_K + f"whose centre lies outside the {size_wh[0]}x{size_wh[1]} pixels")
+    away = np.abs(K[:, :2, 2] / size_wh - 0.5).max()
+    if away > MAX_OFF_CENTRE:
+        refuse(shown_K + f"whose centre is far from that of {size_wh[0]}x{size_wh[1]} pixels")
+    if (focal.max(axis=1) / focal.min(axis=1)).max() > MAX_FOCAL_RATIO:
+        refuse(shown_K + "but its focal lengths differ too much from each other")
+    step = np.abs(np.diff(np.log(focal), axis=0)).max(initial=0.0)
+    if step > np.log(MAX_STEP):
+        refuse(f"`K` changes its focal length {np.exp(step):.2g} times from one frame to the next")
 
 
 def clip_pictures(

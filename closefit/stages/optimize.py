@@ -1,11 +1,11 @@
 """Stage `optimize`: motion and appearance of both people, refined together on the pixels."""
 
 import importlib.util
-import io
 import logging
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from closefit.appearance.perceptual import PerceptualLoss
 from closefit.appearance.surface import SurfaceTexels, surface_texels
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
-from closefit.errors import FitDivergedError
+from closefit.errors import ArtifactDamagedError, FitDivergedError
 from closefit.events import Emit, Notice, Step
 from closefit.fit.confidence import pose_confidence
 from closefit.fit.floor import FloorPlane
@@ -38,12 +38,12 @@ from closefit.optimize.schedule import plan_minibatches
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.crops import crop_frames, remove_crops
 from closefit.stages.inputs import load_body, load_network
-from closefit.storage.artifacts import atomic_write
+from closefit.storage import checkpoints
 from closefit.storage.job import Job
 from closefit.tracking.detections import box_iou
 
 CHECKPOINT_EVERY_S = 45.0
-CHECKPOINT_FORMAT = 2
+CHECKPOINT_FORMAT = 3
 """Raised when what a checkpoint holds changes; others are ignored."""
 
 logger = logging.getLogger(__name__)
@@ -63,8 +63,8 @@ def run(job: Job) -> None:
         size_px = config.image_size_px
         crops = crop_frames(job, track, start.K, size_px) if config.appearance else None
         texels = surface_texels(body, config.map_size)
-        phases = _prepare(job, body, texels, track, start, ObservedClip(targets, crops))
-        _resume(job, phases)
+        clip = ObservedClip(targets, crops)
+        phases = _resumed(job, lambda: _prepare(job, body, texels, track, start, clip))
         with Held() as signal:
             _run_phases(job, phases, signal)
             record = _record(phases, body, texels, start, targets)
@@ -212,28 +212,27 @@ def _run_phases(job: Job, phases: Phases, signal: Held) -> None:
 
 
 def _save_checkpoint(path: Path, fingerprint: str, phases: Phases) -> None:
-    content = io.BytesIO()  # torch hides why it cannot write to a file
-    key = (CHECKPOINT_FORMAT, fingerprint)
-    torch.save({"key": key, "phases": phases.state_dict()}, content)
-    with atomic_write(path) as file:
-        file.write(content.getbuffer())
+    checkpoints.save(path, (CHECKPOINT_FORMAT, fingerprint), phases.state_dict())
 
 
-def _resume(job: Job, phases: Phases) -> None:
-    """Continue from a checkpoint of exactly this fit, if there is one."""
-    path = job.workspace.optimize_checkpoint
-    if not path.is_file():
-        return
+def _resumed(job: Job, prepare: Callable[[], Phases]) -> Phases:
+    """Continue from a checkpoint of exactly this fit, if there is one; set aside a damaged one."""
+    phases, path = prepare(), job.workspace.optimize_checkpoint
+    if not os.path.lexists(path):
+        return phases
     try:
-        saved: dict[str, Any] = torch.load(path, map_location=job.device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        logger.warning("the checkpoint cannot be read and is ignored: %s", error)
-        return
-    if saved.get("key") != (CHECKPOINT_FORMAT, job.fingerprint):
-        return
-    phases.load_state_dict(saved["phases"])
-    loop = phases.loop
-    job.emit(Notice(f"continues at step {loop.state.step} of {loop.num_steps}"))
+        key, state = checkpoints.load(path, job.device)
+        if key != (CHECKPOINT_FORMAT, job.fingerprint):
+            return phases
+        phases.load_state_dict(state)
+    except (ArtifactDamagedError, *checkpoints.BAD_STATE) as error:
+        logger.warning("%s: %r", path, error)
+        kept = checkpoints.set_aside(path)
+        text = f"the checkpoint is damaged; it is kept as `{kept}`, and the fit starts anew"
+        job.emit(Notice(text, warning=True))
+        return prepare()
+    job.emit(Notice(f"continues at step {phases.loop.state.step} of {phases.loop.num_steps}"))
+    return phases
 
 
 def _record(

@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
@@ -21,11 +20,17 @@ import numpy as np
 from jaxtyping import AbstractArray, jaxtyped
 
 from closefit import __version__
+from closefit.boundary.arrays import Npz
+from closefit.boundary.files import parse_json, typed
+from closefit.boundary.values import RefusedError, named, shown
 from closefit.errors import (
+    FULL_DISK_ERRNOS,
     ArtifactDamagedError,
     ArtifactError,
     ArtifactMissingError,
     ArtifactVersionError,
+    OutputFolderError,
+    ResultError,
     disk_full_guard,
 )
 from closefit.records import DetectedPeople, Motion, Track
@@ -33,16 +38,6 @@ from closefit.records import DetectedPeople, Motion, Track
 FORMAT = "closefit-artifact"
 META_KEY = "__meta__"
 
-UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    ValueError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-)
-"""What numpy and zipfile raise for a file that is cut short, overwritten or something else."""
 
 TEMPORARY_PREFIX = ".closefit-partial-"
 
@@ -80,8 +75,18 @@ def write(path: Path, record: Record, provenance: Provenance) -> None:
     """Write `record` to `path`, all or nothing.
 
     Raises:
-        DiskFullError: The disk is full; the previous content of `path` is untouched.
+        ResultError: Its values cannot be right; `path` is untouched, as in the other cases.
+        DiskFullError: The disk is full.
+        OutputFolderError: It cannot be written.
     """
+    try:
+        record.check()
+    except ValueError as error:
+        raise ResultError(
+            f"the result of `{provenance.stage}` cannot be right, and was not written: {error}",
+            hint="look at the input and the settings, `--camera` and `--set` above all; without "
+            "them, report this",
+        ) from error
     arrays = {f.name: np.asarray(getattr(record, f.name), order="C") for f in fields(record)}
     arrays[META_KEY] = np.array(json.dumps(_meta(record, provenance), sort_keys=True))
     with (
@@ -106,11 +111,10 @@ def read(path: Path, record_type: type[R]) -> R:
     _check_identity(path, meta, record_type)
     _check_schema(path, arrays, record_type)
     record = record_type(**arrays)
-    if isinstance(record, DetectedPeople | Track):
-        try:
-            record.check_masks()
-        except ValueError as error:
-            raise _damaged(path, "its masks cannot be read") from error
+    try:
+        record.check()
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
     return record
 
 
@@ -122,11 +126,20 @@ def read_provenance(path: Path, record_type: type[R]) -> Provenance:
     """
     meta, _ = _load(path, only_meta=True)
     _check_identity(path, meta, record_type)
-    known = {f.name for f in fields(Provenance)}
+    return provenance_of(path, meta)
+
+
+def provenance_of(path: Path, content: Any) -> Provenance:
+    """Return the origin in the metadata of a file.
+
+    Raises:
+        ArtifactDamagedError: It is missing or malformed.
+    """
     try:
-        return Provenance(**{key: value for key, value in meta.items() if key in known})
-    except TypeError as error:
-        raise _damaged(path, "its origin is missing") from error
+        found: Provenance = typed(content, Provenance)
+    except RefusedError as refused:
+        raise _damaged(path, f"its origin is missing: {refused.problem}") from refused
+    return found
 
 
 @contextmanager
@@ -139,13 +152,26 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
     with disk_full_guard(path):
         try:
-            with open(temporary, "wb") as file:
+            temporary.unlink(missing_ok=True)
+            with open(temporary, "xb") as file:  # never through a link that somebody has put there
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            _replace(temporary, path)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in FULL_DISK_ERRNOS:
+            raise
+        raise OutputFolderError(
+            f"cannot write `{path}`: {error.strerror}", hint="move away what is there"
+        ) from error
 
 
 def _meta(record: Record, provenance: Provenance) -> dict[str, Any]:
@@ -169,18 +195,16 @@ def library_versions() -> dict[str, str]:
 
 
 def _load(path: Path, only_meta: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = [META_KEY] if only_meta else archive.files
-            arrays = {name: archive[name] for name in names}
-            meta = json.loads(str(arrays.pop(META_KEY)))
-    except FileNotFoundError as error:
+    if not os.path.lexists(path):
         raise ArtifactMissingError(
             f"there is no `{path}`", hint=f"run `closefit stage {path.stem} {path.parent.parent}`"
-        ) from error
-    except (*UNREADABLE, AttributeError, TypeError) as error:
-        # AttributeError, TypeError: numpy read a single array, which is no archive.
-        raise _damaged(path, "it is cut short or not an artifact") from error
+        )
+    try:
+        archive = Npz(path, kinds="biufU")
+        meta = parse_json(str(archive[META_KEY]))
+        arrays = {} if only_meta else {n: archive[n] for n in archive if n != META_KEY}
+    except RefusedError as refused:
+        raise _damaged(path, refused.problem) from refused
     if not isinstance(meta, dict):
         raise _damaged(path, "its description is missing")
     return meta, arrays
@@ -190,11 +214,12 @@ def _check_identity(path: Path, meta: Mapping[str, Any], record_type: type[R]) -
     if meta.get("format") != FORMAT:
         raise _damaged(path, "it is not an artifact of closefit")
     if meta.get("kind") != record_type.KIND:
-        raise _damaged(path, f"it holds `{meta.get('kind')}`, not `{record_type.KIND}`")
+        raise _damaged(path, f"it holds `{shown(meta.get('kind'))}`, not `{record_type.KIND}`")
     version = meta.get("version")
     if version != record_type.VERSION:
         raise ArtifactVersionError(
-            f"`{path}` has layout version `{version}`; this closefit reads {record_type.VERSION}",
+            f"`{path}` has layout version `{shown(version)}`; this closefit reads "
+            f"{record_type.VERSION}",
             hint=_rerun_hint(path),
         )
 
@@ -203,9 +228,9 @@ def _check_schema(path: Path, arrays: Mapping[str, np.ndarray], record_type: typ
     annotations: dict[str, Any] = {f.name: f.type for f in fields(record_type)}
     missing, extra = annotations.keys() - arrays.keys(), arrays.keys() - annotations.keys()
     if missing:
-        raise _damaged(path, f"it lacks {_names(missing)}")
+        raise _damaged(path, f"it lacks {named(sorted(missing))}")
     if extra:
-        raise _damaged(path, f"it has unexpected {_names(extra)}")
+        raise _damaged(path, f"it has unexpected {named(sorted(extra))}")
     with jaxtyped("context"):  # within it, an axis name means one size for all fields
         for name, annotation in annotations.items():
             array = arrays[name]
@@ -221,10 +246,6 @@ def _schema(annotation: Any) -> str:
         return "text"
     kind = annotation.__name__.split("[")[0]
     return f"{kind} `{annotation.dim_str}` with the axes of the other fields"
-
-
-def _names(names: Any) -> str:
-    return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 def _damaged(path: Path, reason: str) -> ArtifactError:

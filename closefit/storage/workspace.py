@@ -1,22 +1,26 @@
 """The results folder: names of its files, who may write to it, its log and its `run.json`."""
 
-import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from filelock import FileLock, Timeout
 
+from closefit.boundary.files import read_json, to_json, typed
+from closefit.boundary.ranges import Seconds
+from closefit.boundary.values import printable, refusals_as
 from closefit.errors import (
+    ArtifactDamagedError,
     ArtifactMissingError,
     DiskFullError,
     OutputFolderError,
     disk_full_guard,
 )
+from closefit.records import VideoInfo
 from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write
 from closefit.storage.hashing import sha256_of
 
@@ -26,6 +30,37 @@ FOREIGN_LIMIT = 20
 """A folder with more files of somebody else is not meant for results."""
 
 logger = logging.getLogger(__name__)
+
+
+MAX_RUN_BYTES = 1 << 26
+
+
+class Diverged(TypedDict):
+    """Why a fit has no trustworthy result, and what to do."""
+
+    message: str
+    hint: str
+
+
+class Timed(TypedDict):
+    """A finished stage."""
+
+    seconds: Seconds
+
+
+class StageFacts(Timed, total=False):
+    """A finished stage, and whether its fit diverged."""
+
+    diverged: Diverged
+
+
+class RunFacts(TypedDict, total=False):
+    """The entries of `run.json` that closefit reads again; others are for people."""
+
+    video: VideoInfo
+    settings: dict[str, Any]
+    stages: dict[str, StageFacts]
+    quality: dict[str, dict[str, Any]]
 
 
 class _Inside:
@@ -120,6 +155,7 @@ class Workspace:
         root, hint = _real(self.root), "choose a folder of its own, for example --out results"
         if root in (Path(root.anchor), _real(Path(os.path.expanduser("~")))):
             raise OutputFolderError(f"`{self.root}` is not a folder for results", hint=hint)
+        self._check_links()
         if self.run_json.exists() or not root.is_dir():
             return
         taken = [path for path in (*self.results, self.preview, self.meshes) if path.exists()]
@@ -133,6 +169,20 @@ class Workspace:
         foreign = sum(path.name not in own for path in root.iterdir())
         if foreign > FOREIGN_LIMIT:
             raise OutputFolderError(f"`{self.root}` holds {foreign} other files", hint=hint)
+
+    def _check_links(self) -> None:
+        """Refuse links where closefit writes in place: they could lead to any file of the user.
+
+        Raises:
+            OutputFolderError: There is one.
+        """
+        folders = (self.artifacts, self.meshes, self.gaussians(0).parent)
+        for path in (*folders, *self.meshes.glob("person_*"), self.log, self.artifacts / ".lock"):
+            if path.is_symlink():
+                raise OutputFolderError(
+                    f"`{path}` is a link, through which closefit does not write",
+                    hint=f"remove the link, or copy what you need of `{self.root}` elsewhere",
+                )
 
     def create(self) -> None:
         """Make the folders and check that they can be written to.
@@ -158,6 +208,7 @@ class Workspace:
         Raises:
             OutputFolderError: Another process holds it.
         """
+        self._check_links()
         path = self.artifacts / ".lock"
         # The system drops this lock when its process ends, however it ends.
         lock = FileLock(path, blocking=False, fallback_to_soft=False)
@@ -183,12 +234,18 @@ class Workspace:
             lock.release()
 
     def read_run(self) -> dict[str, Any]:
-        """Return `run.json`; empty where it is missing or unreadable."""
-        try:
-            run = json.loads(self.run_json.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        """Return `run.json`; empty where there is none.
+
+        Raises:
+            ArtifactDamagedError: It cannot be read, or is not as closefit writes it.
+        """
+        if not os.path.lexists(self.run_json):
             return {}
-        return run if isinstance(run, dict) else {}
+        hint = f"`mv {self.run_json} {self.run_json}.damaged`, then run again: finished stages stay"
+        with refusals_as(ArtifactDamagedError, self.run_json, hint):
+            run: dict[str, Any] = read_json(self.run_json, MAX_RUN_BYTES)
+            typed(run, RunFacts)
+        return run
 
     def update_run(self, changes: Mapping[str, Any]) -> None:
         """Replace top-level entries of `run.json`, all or nothing."""
@@ -252,7 +309,7 @@ class Workspace:
         """Append everything that closefit logs to the folder's log file."""
         with disk_full_guard(self.log):
             handler = _LogFile(self.log, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(Printable("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         handler.setLevel(logging.INFO)
         package_logger = logging.getLogger("closefit")
         level = package_logger.level
@@ -301,6 +358,14 @@ def _same_file(path: Path, other: Path) -> bool:
         return False
 
 
+class Printable(logging.Formatter):
+    """Escapes what a terminal would obey when somebody reads the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, or several where there is a traceback."""
+        return printable(super().format(record))
+
+
 class _LogFile(logging.FileHandler):
     """A log that ends silently when the disk is full: the run itself reports that."""
 
@@ -311,4 +376,4 @@ class _LogFile(logging.FileHandler):
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` as indented JSON, all or nothing."""
     with atomic_write(path) as file:
-        file.write((json.dumps(content, indent=2) + "\n").encode())
+        file.write((to_json(content, indent=2) + "\n").encode())

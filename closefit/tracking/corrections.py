@@ -15,7 +15,7 @@ Pixels are those of the upright source video. Person 0 and 1 are those of the re
 """
 
 import difflib
-import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,10 +25,13 @@ from typing import Any, NoReturn
 import numpy as np
 from jaxtyping import Bool
 
+from closefit.boundary.files import read_json
+from closefit.boundary.values import refusals_as, shown
 from closefit.errors import CorrectionsError, FileMissingError
 
 NAME = "corrections.json"
 PEOPLE = (0, 1)
+MAX_BYTES = 1 << 24
 HINT = "docs/tracking.md describes the file, with an example"
 
 Range = tuple[int, int]
@@ -183,29 +186,13 @@ class _Reader:
         return [(f"`{part}` {number}", entry) for number, entry in enumerate(entries)]
 
     def _json(self) -> Any:
-        try:
-            text = self._path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError as error:
+        if not os.path.lexists(self._path):
             raise FileMissingError(
                 f"there is no file of corrections `{self._path}`",
                 hint="check the path after --corrections",
-            ) from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise CorrectionsError(f"`{self._path}` is not a readable text file", HINT) from error
-        try:
-            return json.loads(text, object_pairs_hook=self._object)
-        except json.JSONDecodeError as error:
-            raise CorrectionsError(
-                f"`{self._path}` is not JSON: {error.msg} in line {error.lineno}, "
-                f"column {error.colno}",
-                HINT,
-            ) from error
-
-    def _object(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-        for key, count in Counter(key for key, _ in pairs).items():
-            if count > 1:
-                self._refuse(f"`{key}`", "is given twice in one object")
-        return dict(pairs)
+            )
+        with refusals_as(CorrectionsError, self._path, HINT):
+            return read_json(self._path, MAX_BYTES)
 
     def _place(self, key: str, where: str, entry: Any) -> PlacedPerson:
         self._check_object(where, entry, ("person", "frame", key))
@@ -216,13 +203,13 @@ class _Reader:
             or not all(_is_number(value) for value in pixels)
         ):
             names = "left, top, right, bottom" if sides == 4 else "x, y"
-            self._refuse(where, f"has `{key}` {json.dumps(pixels)} instead of [{names}]")
+            self._refuse(where, f"has `{key}` {shown(pixels)} instead of [{names}]")
         width, height = self._size_wh
-        limits = (width, height) * (sides // 2)
+        limits, found = (width, height) * (sides // 2), shown(pixels)
         if not all(0 <= value <= limit for value, limit in zip(pixels, limits, strict=True)):
-            self._refuse(where, f"lies outside the image of {width}x{height} pixels: {pixels}")
+            self._refuse(where, f"lies outside the image of {width}x{height} pixels: {found}")
         if sides == 4 and not (pixels[0] < pixels[2] and pixels[1] < pixels[3]):
-            self._refuse(where, f"has `xyxy` {pixels}, which is not (left, top, right, bottom)")
+            self._refuse(where, f"has `xyxy` {found}, which is not (left, top, right, bottom)")
         return PlacedPerson(
             person=self._person(where, entry["person"]),
             frame=self._frame(where, entry["frame"]),
@@ -237,7 +224,7 @@ class _Reader:
 
     def _range(self, where: str, value: Any) -> Range:
         if not isinstance(value, list) or len(value) != 2:
-            self._refuse(where, f"is {json.dumps(value)} instead of [first frame, last frame]")
+            self._refuse(where, f"is {shown(value)} instead of [first frame, last frame]")
         first, last = (self._frame(where, frame) for frame in value)
         if first > last:
             self._refuse(where, f"ends at frame {last}, before it begins at {first}")
@@ -245,18 +232,18 @@ class _Reader:
 
     def _frame(self, where: str, value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            self._refuse(where, f"names frame {json.dumps(value)} instead of a whole number")
+            self._refuse(where, f"names frame {shown(value)} instead of a whole number")
         if not 0 <= value < self._num_frames:
             self._refuse(
                 where,
-                f"names frame {value}, but the clip has {self._num_frames} frames "
+                f"names frame {shown(value)}, but the clip has {self._num_frames} frames "
                 f"(0-{self._num_frames - 1})",
             )
         return int(value)
 
     def _person(self, where: str, value: Any) -> int:
         if isinstance(value, bool) or value not in PEOPLE:
-            self._refuse(where, f"names person {json.dumps(value)}; there are 0 and 1")
+            self._refuse(where, f"names person {shown(value)}; there are 0 and 1")
         return int(value)
 
     def _check_object(
@@ -268,8 +255,9 @@ class _Reader:
             self._refuse(where, f"is {_kind(entry)} instead of an object with {keys}")
         for key in entry:
             if key not in known:
-                nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-                self._refuse(where, f"has an unknown key `{key}`; the nearest is `{nearest}`")
+                nearest = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.0)[0]
+                unknown = shown(key)
+                self._refuse(where, f"has an unknown key `{unknown}`; the nearest is `{nearest}`")
         for key in known if required is None else required:
             if key not in entry:
                 self._refuse(where, f"lacks `{key}`")

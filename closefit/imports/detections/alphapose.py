@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from closefit.imports.checks import refuse, shown
+from closefit.boundary.values import refuse, shown
 from closefit.imports.detections import json_people
 from closefit.imports.detections.frame_range import FrameRange, number_in
 from closefit.imports.detections.imported import Imported

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from closefit.imports.checks import number, numbers, refuse, whole_number, whole_numbers
+from closefit.boundary.arrays import Npz, StoredArray
+from closefit.boundary.values import number, numbers, refuse, whole_number, whole_numbers
 from closefit.imports.detections.frame_range import FrameRange
 from closefit.imports.detections.imported import Imported
 from closefit.imports.detections.listed import Listed, finish
-from closefit.imports.files import Npz, StoredArray
 from closefit.mask_stack import MaskStack, deflate
 
 MASKS = "union_masks"

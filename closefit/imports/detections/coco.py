@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from closefit.imports.checks import number, numbers, refuse, shown, whole_number
+from closefit.boundary.values import number, numbers, refuse, shown, whole_number
 from closefit.imports.detections import json_people, rle
 from closefit.imports.detections.frame_range import FrameRange, number_in, require_gapless
 from closefit.imports.detections.imported import Imported

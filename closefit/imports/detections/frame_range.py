@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from closefit.imports.checks import RefusedError, refuse, shown
+from closefit.boundary.values import RefusedError, refuse, shown
 from closefit.records import VideoInfo
 
 FRAME_SLACK = 1

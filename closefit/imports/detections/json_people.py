@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from closefit.imports.checks import numbers, refuse, whole_number
+from closefit.boundary.values import numbers, refuse, whole_number
 from closefit.imports.detections.listed import boxes_from_xywh
 
 Entry = Mapping[str, Any]

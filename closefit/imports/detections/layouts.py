@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from closefit.body.keypoints import COCO17, KEYPOINT_SETS
-from closefit.imports.checks import refuse
+from closefit.boundary.values import refuse
 
 NUM_KEYPOINTS = len(COCO17.names)
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from closefit.body.keypoints import COCO17
-from closefit.imports.checks import refuse
+from closefit.boundary.values import refuse
 from closefit.imports.detections.frame_range import FrameRange
 from closefit.imports.detections.imported import Imported
 from closefit.imports.detections.layouts import to_coco17

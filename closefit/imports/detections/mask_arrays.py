@@ -12,12 +12,12 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from closefit.imports.checks import number, refuse, whole_numbers
+from closefit.boundary.arrays import Npz, StoredArray
+from closefit.boundary.values import number, refuse, whole_numbers
 from closefit.imports.detections.frame_range import FrameRange
 from closefit.imports.detections.imported import Imported, only_silhouettes
 from closefit.imports.detections.listed import MAX_PEOPLE, from_masks
 from closefit.imports.detections.pictures import resized
-from closefit.imports.files import Npz, StoredArray
 from closefit.mask_stack import MaskStack, deflate
 from closefit.tracking.mask_crops import MaskCrop
 

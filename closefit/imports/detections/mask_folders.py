@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from closefit.imports.checks import refuse
+from closefit.boundary.values import refuse
 from closefit.imports.detections.frame_range import (
     FrameRange,
     natural_order,

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from closefit.imports.checks import refuse, whole_numbers, within
+from closefit.boundary.files import read_text
+from closefit.boundary.values import refuse, whole_numbers, within
 from closefit.imports.detections.frame_range import COUNT_HINT, FrameRange
 from closefit.imports.detections.imported import Imported
 from closefit.imports.detections.listed import Listed, boxes_from_xywh, finish
-from closefit.imports.files import read_text
 
 MIN_COLUMNS, CONFIDENCE, CLASS, TRUTH_COLUMNS = 6, 6, 7, 9
 PERSON = 1

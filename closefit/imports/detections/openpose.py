@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from closefit.imports.checks import refuse, within
+from closefit.boundary.files import read_json
+from closefit.boundary.values import refuse, within
 from closefit.imports.detections import json_people
 from closefit.imports.detections.frame_range import FrameRange, numbered, require_gapless
 from closefit.imports.detections.imported import Imported
 from closefit.imports.detections.json_people import Entry
 from closefit.imports.detections.listed import Listed, finish
-from closefit.imports.files import read_json
 
 POINTS, PERSON = "pose_keypoints_2d", "person_id"
 

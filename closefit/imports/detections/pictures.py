@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from PIL import Image
 
-from closefit.imports.checks import refuse, within
+from closefit.boundary.values import refuse, within
 from closefit.imports.detections.frame_range import FrameRange
 
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")

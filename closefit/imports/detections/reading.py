@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
 
+from closefit.boundary.arrays import Npz
+from closefit.boundary.files import read_json
+from closefit.boundary.values import refusals_as, refuse
 from closefit.errors import FileMissingError, ObservationsError
-from closefit.imports.checks import refusals_as, refuse
 from closefit.imports.detections import (
     alphapose,
     arrays,
@@ -19,7 +21,6 @@ from closefit.imports.detections.combining import combine
 from closefit.imports.detections.frame_range import FrameRange
 from closefit.imports.detections.imported import Imported
 from closefit.imports.detections.json_people import entries_of
-from closefit.imports.files import Npz, read_json
 
 HINT = "`docs/importing.md` describes the formats that can be imported, with an example of each"
 

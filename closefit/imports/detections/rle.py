@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from closefit.imports.checks import refuse, shown, whole_numbers
+from closefit.boundary.values import refuse, shown, whole_numbers
 
 
 def size_of(encoded: Any) -> tuple[int, int]:

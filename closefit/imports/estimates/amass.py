@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from closefit.boundary.values import entry, number
 from closefit.geometry.rotations import interpolate_rotations
-from closefit.imports.checks import entry, number
 from closefit.imports.estimates.tracks import PersonTrack, from_axis_angle, on_one_axis
 from closefit.records import PersonEstimates, VideoInfo
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from closefit.imports.checks import entry, numbers
+from closefit.boundary.values import entry, numbers
 from closefit.imports.estimates.tracks import (
     SHARED_JOINTS,
     SMPLX_PELVIS_M,

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from closefit.imports.checks import entry, named, numbers, refuse, whole_number
+from closefit.boundary.values import entry, named, numbers, refuse, whole_number
 from closefit.imports.estimates.tracks import (
     MAX_FRAME,
     SMPL_PELVIS_M,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from closefit.imports.checks import entry, number, numbers, refuse
+from closefit.boundary.values import entry, number, numbers, refuse
 from closefit.imports.estimates.tracks import (
     SHARED_JOINTS,
     SMPLX_PELVIS_M,

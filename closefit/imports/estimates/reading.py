@@ -6,12 +6,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from closefit.boundary.arrays import Npz
+from closefit.boundary.values import RefusedError, named, refusals_as
 from closefit.errors import InputError
-from closefit.imports.checks import RefusedError, named, refusals_as
 from closefit.imports.estimates import amass, gvhmr, phalp, prompthmr, wham
 from closefit.imports.estimates.files import result_files
 from closefit.imports.estimates.tracks import side_by_side
-from closefit.imports.files import Npz
 from closefit.imports.pickles import load_pickle, load_torch
 from closefit.records import PersonEstimates, VideoInfo
 

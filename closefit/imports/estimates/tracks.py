@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float, Int
 
 from closefit.body.skeleton import NUM_JOINTS
+from closefit.boundary.values import numbers, refuse, whole_numbers
 from closefit.geometry.camera import intrinsics
-from closefit.imports.checks import numbers, refuse, whole_numbers
 from closefit.records import PersonEstimates, VideoInfo
 
 SHARED_JOINTS = 22

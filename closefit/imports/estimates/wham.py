@@ -15,8 +15,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from closefit.boundary.values import entry, numbers
 from closefit.geometry.camera import intrinsics
-from closefit.imports.checks import entry, numbers
 from closefit.imports.estimates.tracks import (
     SMPL_PELVIS_M,
     PersonTrack,

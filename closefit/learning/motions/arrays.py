@@ -1,75 +1,37 @@
 """Arrays of motion files, checked as they are taken out."""
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from closefit.boundary.arrays import Npz
+from closefit.boundary.values import entry, numbers, refusals_as, refuse
 from closefit.errors import InputError
-from closefit.storage.artifacts import UNREADABLE
+
+MAX_FPS = 100_000.0
 
 Shape = tuple[int | None, ...]
 """Sizes of axes; None stands for any size, the same one for all such first axes of a file."""
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read all arrays of an `.npz`; objects, which AMASS has for text, are left out.
-
-    Raises:
-        InputError: The file is damaged.
-    """
-    arrays: dict[str, np.ndarray] = {}
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            for name in archive.files:
-                if not _is_object(archive, name):
-                    arrays[name] = archive[name]
-    except (*UNREADABLE, AttributeError, TypeError) as error:
-        raise damaged(path) from error
-    return arrays
-
-
-def _is_object(archive: Any, name: str) -> bool:
-    """Whether an entry would have to be unpickled."""
-    archived: zipfile.ZipFile = archive.zip
-    with archived.open(name + ".npy") as entry:
-        version = np.lib.format.read_magic(entry)
-        read = np.lib.format.read_array_header_1_0
-        if version != (1, 0):
-            read = np.lib.format.read_array_header_2_0
-        return bool(read(entry)[2].hasobject)
-
-
 def take(
-    arrays: Mapping[str, Any], name: str, shapes: Sequence[Shape], origin: Path | str
+    arrays: Mapping[str, Any] | Npz, name: str, shapes: Sequence[Shape], origin: Path | str
 ) -> np.ndarray:
     """Return the array `name`, of one of `shapes`, as float64.
 
     Raises:
-        InputError: It is missing, of another shape, or holds no numbers.
+        InputError: It is missing, of another shape, or holds no finite numbers.
     """
-    if name not in arrays:
-        raise InputError(
-            f"`{origin}` lacks `{name}`", hint=f"it has {', '.join(sorted(map(str, arrays)))}"
-        )
-    try:
-        array = np.asarray(arrays[name], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"`{name}` in `{origin}` does not hold numbers", hint="see docs/motions.md"
-        ) from error
-    for shape in shapes:
-        if len(shape) == array.ndim and all(
-            size in (None, found) for size, found in zip(shape, array.shape, strict=True)
-        ):
-            return array
-    expected = " or ".join(f"({', '.join(map(_axis, shape))})" for shape in shapes)
-    raise InputError(
-        f"`{name}` in `{origin}` has shape {array.shape}; expected {expected}",
-        hint="see docs/motions.md for the layout",
-    )
+    with refusals_as(InputError, Path(origin), "see docs/motions.md for the layout"):
+        value = entry(arrays, name)
+        found = getattr(value, "shape", None)
+        fitting = [shape for shape in shapes if found is None or _fits(found, shape)]
+        if not fitting:
+            expected = " or ".join(f"({', '.join(map(_axis, shape))})" for shape in shapes)
+            refuse(f"`{name}` has shape {found}; expected {expected}")
+        return numbers(value, name, *fitting[0])
 
 
 def same_length(arrays: Mapping[str, np.ndarray], origin: Path | str) -> int:
@@ -88,10 +50,23 @@ def same_length(arrays: Mapping[str, np.ndarray], origin: Path | str) -> int:
     return next(iter(lengths.values()))
 
 
-def damaged(path: Path) -> InputError:
-    """Error about a file that cannot be read at all."""
-    return InputError(
-        f"cannot read `{path}`: it is cut short or something else", hint="fetch the file again"
+def rate(arrays: Mapping[str, Any] | Npz, name: str, origin: Path | str) -> float:
+    """Return a number of frames a second.
+
+    Raises:
+        InputError: It is missing, or cannot be one.
+    """
+    fps = float(take(arrays, name, [()], origin))
+    if not 0.0 < fps <= MAX_FPS:
+        raise InputError(
+            f"`{name}` in `{origin}` is {fps:g}", hint="write the true number of frames a second"
+        )
+    return fps
+
+
+def _fits(found: tuple[int, ...], shape: Shape) -> bool:
+    return len(found) == len(shape) and all(
+        want in (None, size) for want, size in zip(shape, found, strict=True)
     )
 
 

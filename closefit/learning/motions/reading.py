@@ -1,6 +1,7 @@
 """Finding motion in files and folders, recognised by its layout, and reading it."""
 
 import re
+import shutil
 import tarfile
 import tempfile
 import zipfile
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from closefit.body import Body
-from closefit.errors import FileMissingError, InputError
+from closefit.boundary.files import UNREADABLE
+from closefit.errors import DiskFullError, FileMissingError, InputError
 from closefit.learning.motions import smpl_files
 from closefit.learning.motions.acclaim import read_amc
 from closefit.learning.motions.bvh import read_bvh
@@ -31,6 +33,8 @@ OWN_NAME = re.compile(r"^(.*person_)0(.*)$")
 
 ONE_PERSON: Final = (".amc", ".bvh", ".npz")
 """Files of one person; two that belong together are recognised by their names."""
+
+SPARE_BYTES = 1 << 30
 
 ARCHIVES: Final = (".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tgz", ".zip")
 
@@ -85,15 +89,35 @@ def opened(path: Path) -> Iterator[Path]:
         try:
             if path.suffix.lower() == ".zip":
                 with zipfile.ZipFile(path) as archive:
+                    _require_room(
+                        path, sum(entry.file_size for entry in archive.infolist()), folder
+                    )
                     archive.extractall(folder)
             else:
+                size = 0
                 with tarfile.open(path) as archived:
-                    archived.extractall(folder, filter="data")
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+                    for member in archived:
+                        size += member.size
+                        _require_room(path, size, folder)
+                        archived.extract(member, folder, filter="data")
+        except (tarfile.TarError, *UNREADABLE) as error:
             raise InputError(
                 f"cannot unpack `{path}`: {error}", hint="unpack it yourself and name the folder"
             ) from error
         yield Path(folder)
+
+
+def _require_room(archive: Path, size: int, folder: str) -> None:
+    """Refuse an archive that would fill the disk: a few megabytes can hold terabytes of zeros.
+
+    Raises:
+        DiskFullError: It holds more than is free.
+    """
+    if size > shutil.disk_usage(folder).free - SPARE_BYTES:
+        raise DiskFullError(
+            f"`{archive}` holds {size / 1e9:.1f} GB or more, for which there is no room",
+            hint="let TMPDIR name a folder on another disk, or unpack a part of it yourself",
+        )
 
 
 def find_motions(

@@ -6,6 +6,7 @@ and `stops` (rows of each clip), `betas`, `names` and `__meta__` (format, versio
 """
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float16, Float32, Int64
 
+from closefit.boundary.arrays import Npz
+from closefit.boundary.files import parse_json
+from closefit.boundary.values import RefusedError, number
 from closefit.errors import (
     ArtifactDamagedError,
     ArtifactMissingError,
@@ -24,7 +28,7 @@ from closefit.errors import (
 from closefit.learning.folders import complete_folder
 from closefit.learning.motions.editing import resample
 from closefit.records import PairMotion
-from closefit.storage.artifacts import META_KEY, UNREADABLE
+from closefit.storage.artifacts import META_KEY
 
 FORMAT = "closefit-motion-shards"
 VERSION = 1
@@ -87,8 +91,8 @@ class MotionShards:
             )
         try:
             clips = _checked_clips(arrays)
-            fps, body_name = float(meta["fps"]), str(meta["body_name"])
-        except (KeyError, ValueError, TypeError) as error:
+            fps, body_name = number(meta["fps"], "fps", 1.0, 1e5), str(meta["body_name"])
+        except (KeyError, ValueError, TypeError, RefusedError) as error:
             raise _damaged(folder, f"`{CLIPS}` is incomplete: {error}") from error
         starts, stops, betas, names = clips
         if not len(starts):
@@ -208,15 +212,14 @@ def _append(turns: Any, places: Any, motion: PairMotion) -> dict[str, Any]:
 
 
 def _read_clips(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    if not os.path.lexists(folder / CLIPS):
+        raise ArtifactMissingError(f"there are no motion shards in `{folder}`", hint=HINT)
     try:
-        with open(folder / CLIPS, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        meta = json.loads(str(arrays.pop(META_KEY)))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        message = f"there are no motion shards in `{folder}`"
-        raise ArtifactMissingError(message, hint=HINT) from error
-    except (*UNREADABLE, AttributeError, TypeError) as error:
-        raise _damaged(folder, f"`{CLIPS}` is cut short or something else") from error
+        archive = Npz(folder / CLIPS, kinds="biufU")
+        arrays = {name: archive[name] for name in archive}
+        meta = parse_json(str(arrays.pop(META_KEY, "")))
+    except RefusedError as refused:
+        raise _damaged(folder, f"`{CLIPS}`: {refused.problem}") from refused
     if not isinstance(meta, dict):
         raise _damaged(folder, f"`{CLIPS}` has no description of its format")
     return meta, arrays

@@ -13,8 +13,6 @@ Rotations are axis-angle in radians and lengths metres unless stated otherwise. 
 are not used. All readers raise InputError for files that are missing, damaged or of another layout.
 """
 
-import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -24,11 +22,13 @@ import roma
 import torch
 from jaxtyping import Float
 
+from closefit.boundary.arrays import Npz, read_npy
+from closefit.boundary.files import read_json
+from closefit.boundary.values import RefusedError, refusals_as
 from closefit.errors import InputError
 from closefit.geometry.rotations import matrix_from_6d
-from closefit.imports.checks import RefusedError
 from closefit.imports.pickles import load_pickle
-from closefit.learning.motions.arrays import damaged, read_npz, same_length, take
+from closefit.learning.motions.arrays import rate, same_length, take
 from closefit.learning.motions.smpl_family import (
     BODY_JOINTS,
     REST_PELVIS_M,
@@ -43,6 +43,8 @@ AMASS_COLUMNS = {72: "smpl", 156: "smpl", 165: "smplx"}
 
 OWN_NOTE = "motion was fitted with the closefit body"
 """Part of the note in AMASS files that closefit wrote: their rest pelvis is the origin."""
+
+FETCH_HINT = "fetch the file again"
 
 INTERHUMAN_PEOPLE = ("person1", "person2")
 INTERX_PEOPLE = ("P1.npz", "P2.npz")
@@ -59,29 +61,42 @@ ROOT_OFFSETS_M = np.array([[0.069, -0.091, -0.007], [-0.068, -0.091, -0.004], [0
 """Left hip, right hip and spine1 from the pelvis, in the rest pose of the neutral body."""
 
 
+def open_npz(path: Path) -> Npz:
+    """Open an `.npz`; arrays that are not used may hold objects, as AMASS has them for text.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    with refusals_as(InputError, path, FETCH_HINT):
+        return Npz(path)
+
+
+def text(path: Path, name: str) -> str:
+    """Return a text of an `.npz`; empty where there is none."""
+    try:
+        return str(Npz(path, kinds="U")[name])
+    except RefusedError:
+        return ""
+
+
 def is_amass(path: Path) -> bool:
     """Whether an `.npz` holds motion; AMASS also has files of body shapes only."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return "poses.npy" in archive.namelist()
-    except zipfile.BadZipFile:
+        return "poses" in Npz(path)
+    except RefusedError:
         return True  # damaged: `read_amass` raises the error
 
 
 def read_amass(path: Path) -> SmplMotion:
     """Read one person's motion, also from closefit's own `person_*_amass.npz`."""
-    arrays = read_npz(path)
+    arrays = open_npz(path)
     poses = take(arrays, "poses", [(None, count) for count in AMASS_COLUMNS], path)
     trans = take(arrays, "trans", [(None, 3)], path)
     frames = same_length({"poses": poses, "trans": trans}, path)
     rate_key = next((key for key in AMASS_RATE_KEYS if key in arrays), AMASS_RATE_KEYS[0])
-    fps = float(take(arrays, rate_key, [()], path))
-    if not fps > 0.0:
-        raise InputError(
-            f"`{rate_key}` in `{path}` is {fps:g}", hint="write the true number of frames a second"
-        )
+    fps = rate(arrays, rate_key, path)
     rotations = matrices(poses[:, : 3 * (1 + BODY_JOINTS)].reshape(frames, 1, 1 + BODY_JOINTS, 3))
-    is_own = OWN_NOTE in str(arrays.get("note", ""))
+    is_own = OWN_NOTE in text(path, "note")
     family: Family = "smplx" if AMASS_COLUMNS[poses.shape[1]] == "smplx" else "smpl"
     rest_pelvis = np.zeros(3) if is_own else np.array(REST_PELVIS_M[family])
     return SmplMotion(
@@ -98,13 +113,8 @@ def read_amass(path: Path) -> SmplMotion:
 
 def read_interhuman_raw(path: Path) -> SmplMotion:
     """Read `motions/NAME.pkl` with a restricted unpickler."""
-    try:
+    with refusals_as(InputError, path, "fetch the file again; it must hold arrays only"):
         content = load_pickle(path)
-    except RefusedError as refused:
-        raise InputError(
-            f"cannot read `{path}`: {refused.problem}",
-            hint="fetch the file again; it must hold arrays only",
-        ) from refused
     people = []
     for name in INTERHUMAN_PEOPLE:
         person = content.get(name) if isinstance(content, dict) else None
@@ -113,17 +123,17 @@ def read_interhuman_raw(path: Path) -> SmplMotion:
                 f"`{path}` lacks `{name}`", hint="InterHuman's files hold person1 and person2"
             )
         people.append(_person(person, path))
-    fps = float(take(content, "mocap_framerate", [()], path))
+    fps = rate(content, "mocap_framerate", path)
     return _two_people(people, INTERHUMAN_PEOPLE, "smpl", "z", fps, path.stem, path)
 
 
 def read_interx(folder: Path) -> SmplMotion:
     """Read both people of one motion."""
-    people = [_person(read_npz(folder / name), folder / name) for name in INTERX_PEOPLE]
+    people = [_person(open_npz(folder / name), folder / name) for name in INTERX_PEOPLE]
     return _two_people(people, INTERX_PEOPLE, "smplx", "y", 120.0, folder.name, folder)
 
 
-def _person(arrays: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
+def _person(arrays: Mapping[str, Any] | Npz, path: Path) -> dict[str, np.ndarray]:
     """Take one person's arrays: root orientation, 21 body rotations, translation."""
     columns = [(None, BODY_JOINTS, 3), (None, 3 * BODY_JOINTS)]
     return {
@@ -186,10 +196,8 @@ def read_interhuman_processed(paths: tuple[Path, Path]) -> SmplMotion:
 
 
 def _rows(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise damaged(path) from error
+    with refusals_as(InputError, path, FETCH_HINT):
+        array = read_npy(path)
     return take({"motion": array}, "motion", [(None, POSITIONS * 3 + 51 * 6)], path)
 
 
@@ -218,7 +226,7 @@ def read_hi4d(folder: Path) -> SmplMotion:
             f"`{folder / HI4D_FRAMES}` lacks frame {missing[0]}",
             hint="fetch the folder again, or keep only frames that follow each other",
         )
-    frames = [read_npz(path) for path in files]
+    frames = [open_npz(path) for path in files]
 
     def stacked(key: str, *shape: int) -> np.ndarray:
         return np.stack([take(f, key, [shape], p) for f, p in zip(frames, files, strict=True)])
@@ -240,12 +248,8 @@ def read_hi4d(folder: Path) -> SmplMotion:
 
 def read_chi3d(path: Path) -> SmplMotion:
     """Read both people of one motion (`train/s02/smplx/Grab 1.json`)."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise damaged(path) from error
-    if not isinstance(content, dict):
-        raise damaged(path)
+    with refusals_as(InputError, path, FETCH_HINT):
+        content = read_json(path)
     shapes = {
         "global_orient": (2, None, 1, 3, 3),
         "body_pose": (2, None, BODY_JOINTS, 3, 3),

@@ -1,18 +1,20 @@
 """Reading the motion of one person to whom the prior adds a partner."""
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from closefit.body.model import Body
+from closefit.boundary.arrays import Npz
+from closefit.boundary.values import RefusedError
 from closefit.errors import FileMissingError, InputError
 from closefit.exporters.scene import scene_from_camera
-from closefit.learning.motions.arrays import read_npz, same_length, take
+from closefit.learning.motions.arrays import rate, same_length, take
 from closefit.learning.motions.editing import resample
 from closefit.learning.motions.floor import set_on_floor
 from closefit.learning.motions.reading import read_motion
+from closefit.learning.motions.smpl_files import open_npz, text
 from closefit.learning.sampling.camera import typical_floor
 from closefit.prior.objective import FPS
 from closefit.records import PairMotion
@@ -63,35 +65,26 @@ def _is_results(path: Path) -> bool:
     if path.is_dir() or path.suffix.lower() != ".npz":
         return False
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+        arrays = Npz(path)
+    except RefusedError:
         return False
-    return "poses.npy" not in names and "joint_names.npy" in names
+    return "poses" not in arrays and "joint_names" in arrays
 
 
 def _read_results(path: Path, body: Body) -> PairMotion:
     """Read both people of a `motion.npz` into the upright world of its floor."""
-    arrays = read_npz(path)
+    arrays = open_npz(path)
     rotations = take(arrays, "rotations", [(None, 2, 24, 3, 3)], path)
     joints = take(arrays, "joints", [(None, 2, 24, 3)], path)
     betas = take(arrays, "betas", [(2, 10)], path)
-    fps = float(take(arrays, "fps", [()], path))
+    fps = rate(arrays, "fps", path)
     same_length({"rotations": rotations, "joints": joints}, path)
-    for name, values in (("rotations", rotations), ("joints", joints), ("betas", betas)):
-        if not np.isfinite(values).all():
-            raise InputError(
-                f"`{name}` in `{path}` holds values that are not numbers",
-                hint="run `closefit stage export DIR` again",
-            )
-    if not fps > 0.0:
-        raise InputError(f"`fps` in `{path}` is {fps:g}", hint="write the true frame rate")
     floor = take(arrays, "floor", [(4,)], path) if "floor" in arrays else typical_floor()
     T_world_cam = scene_from_camera(floor.astype(np.float32))
     rotations[:, :, 0] = T_world_cam[:3, :3] @ rotations[:, :, 0]
     pelvis = joints[:, :, 0] @ T_world_cam[:3, :3].T + T_world_cam[:3, 3]
     # Shape coefficients of one body are meaningless for another.
-    betas *= str(arrays.get("body")) == body.name
+    betas *= text(path, "body") == body.name
     upright = PairMotion(
         rotations=rotations.astype(np.float32),
         pelvis_m=pelvis.astype(np.float32),

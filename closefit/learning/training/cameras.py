@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from closefit.body.pose import PairPose
+from closefit.boundary.ranges import Degrees, Ratio
 
 NEAREST_M = 1.0
 """No pelvis comes nearer to the camera than this."""
@@ -23,12 +24,12 @@ NEAREST_M = 1.0
 class CameraRanges:
     """What cameras are drawn from."""
 
-    pitch_deg: tuple[float, float] = (9.0, 9.0)
+    pitch_deg: tuple[Degrees, Degrees] = (9.0, 9.0)
     """Mean and standard deviation; positive looks down."""
-    roll_deg: float = 2.0
-    fov_deg: tuple[float, float] = (28.0, 80.0)
-    aspects: tuple[float, ...] = (16 / 9, 4 / 3, 1.0, 9 / 16, 2 / 3)
-    stature_share: tuple[float, float] = (0.3, 1.25)
+    roll_deg: Degrees = 2.0
+    fov_deg: tuple[Degrees, Degrees] = (28.0, 80.0)
+    aspects: tuple[Ratio, ...] = (16 / 9, 4 / 3, 1.0, 9 / 16, 2 / 3)
+    stature_share: tuple[Ratio, Ratio] = (0.3, 1.25)
     """A standing adult's share of the image height."""
 
 

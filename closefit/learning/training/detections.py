@@ -13,6 +13,7 @@ from torch import Tensor
 
 from closefit.body.pose import PairPose
 from closefit.body.skeleton import JOINT_INDEX, PARENTS
+from closefit.boundary.ranges import Share
 from closefit.learning.training.cameras import Cameras
 from closefit.prior.objective import PairGeometry
 
@@ -72,18 +73,18 @@ RADIUS_M, OWN_LIMB = _tables()
 class DetectorRanges:
     """Errors of detectors; lengths are shares of a person's height in the image."""
 
-    jitter: tuple[float, float] = (0.004, 0.013)
-    own_jitter: tuple[float, float] = (0.01, 0.025)
-    hidden_jitter: tuple[float, float] = (0.02, 0.05)
-    bias: float = 0.008
-    jump_probability: float = 0.3
-    miss_probability: float = 0.02
-    swap_probability: float = 0.03
-    swap_run_probability: float = 0.04
-    visible_confidence: tuple[float, float] = (0.6, 0.98)
-    own_confidence: tuple[float, float] = (0.35, 0.95)
-    hidden_confidence: tuple[float, float] = (0.05, 0.7)
-    clean_probability: float = 0.1
+    jitter: tuple[Share, Share] = (0.004, 0.013)
+    own_jitter: tuple[Share, Share] = (0.01, 0.025)
+    hidden_jitter: tuple[Share, Share] = (0.02, 0.05)
+    bias: Share = 0.008
+    jump_probability: Share = 0.3
+    miss_probability: Share = 0.02
+    swap_probability: Share = 0.03
+    swap_run_probability: Share = 0.04
+    visible_confidence: tuple[Share, Share] = (0.6, 0.98)
+    own_confidence: tuple[Share, Share] = (0.35, 0.95)
+    hidden_confidence: tuple[Share, Share] = (0.05, 0.7)
+    clean_probability: Share = 0.1
     """Windows without any noise: imported tracks can be that good."""
 
 

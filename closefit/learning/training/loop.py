@@ -4,14 +4,16 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float
+from msgspec import Meta
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
 from closefit.body.model import Body
+from closefit.boundary.ranges import Count, CountOrNone, Rate, Seed, Share, Weight
 from closefit.learning.training.batches import DataRanges, TrainingBatch, draw_minibatch
 from closefit.learning.training.windows import WindowSource
 from closefit.prior.diffusion import diffuse
@@ -26,22 +28,24 @@ FARTHEST_STD = 6.0
 SMALLEST_STD = 0.02
 """Lower bound of the standard deviation by which a dimension is divided."""
 
+Momentum = Annotated[float, Meta(ge=0.0, le=0.99999)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(DataRanges):
     """Settings of `closefit train-prior`."""
 
-    steps: int = 15_000
-    batch: int = 32
-    lr: float = 8e-4
-    warmup: int = 300
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.98)
-    gradient_clip: float = 1.0
-    ema: float = 0.998
-    seed: int = 0
-    share_exponent: float = 0.25
-    validate_every: int = 1000
+    steps: Annotated[int, Meta(ge=1, le=10**9)] = 15_000
+    batch: Count = 32
+    lr: Rate = 8e-4
+    warmup: CountOrNone = 300
+    weight_decay: Share = 0.01
+    betas: tuple[Momentum, Momentum] = (0.9, 0.98)
+    gradient_clip: Weight = 1.0
+    ema: Share = 0.998
+    seed: Seed = 0
+    share_exponent: Share = 0.25
+    validate_every: Annotated[int, Meta(ge=1, le=10**9)] = 1000
     network: NetworkConfig = NetworkConfig()
     loss: LossWeights = LossWeights()
 

@@ -1,10 +1,9 @@
 """`closefit train-prior`: from shards to a checkpoint, in a folder that a killed run continues."""
 
 import dataclasses
-import io
 import json
 import logging
-import pickle
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,8 @@ from closefit.learning.training.windows import WindowSource
 from closefit.models.weights import locate
 from closefit.prior.loading import PriorFacts, load_prior, save_prior
 from closefit.prior.objective import GeometryOf
-from closefit.storage.artifacts import TEMPORARY_PREFIX, UNREADABLE, atomic_write
+from closefit.storage import checkpoints
+from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write
 
 CHECKPOINT_EVERY_S = 120.0
 PRIOR_FILE = "prior.safetensors"
@@ -154,7 +154,7 @@ def _loop(
             save_prior(out / PRIOR_FILE, network, dataclasses.replace(facts, steps=step))
         due = validated or signal.came or time.monotonic() - saved > CHECKPOINT_EVERY_S
         if first and due:
-            _save(out / STATE_FILE, {"key": key, "trainer": trainer.state_dict()})
+            checkpoints.save(out / STATE_FILE, key, trainer.state_dict())
             saved = time.monotonic()
         if signal.came:
             signal.take_effect()
@@ -230,31 +230,23 @@ def _identity(config: TrainingConfig, folders: Sequence[Path], start_from: Path 
 
 def _saved(path: Path, key: str) -> dict[str, Any] | None:
     """State of the trainer in `path`, if there is one."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        same, trainer = saved["key"] == key, saved["trainer"]
-    except (*UNREADABLE, RuntimeError, TypeError, pickle.UnpicklingError) as error:
+        found, trainer = checkpoints.load(path)
+    except ArtifactDamagedError as error:
         raise ArtifactDamagedError(
-            f"`{path}` is cut short or something else, so the training cannot go on from it",
+            error.message,
             hint=f"delete it to begin again; --start-from {path.parent / PRIOR_FILE} with another "
             "--out begins with the weights of the last validation",
         ) from error
-    if not same:
+    if found != key:
         raise ConfigError(
             f"`{path.parent}` holds a training with other settings or other motion",
             hint="give the same ones to go on with it, or choose another --out",
         )
-    found: dict[str, Any] = trainer
-    return found
-
-
-def _save(path: Path, content: dict[str, Any]) -> None:
-    state = io.BytesIO()  # torch hides why it cannot write to a file
-    torch.save(content, state)
-    with atomic_write(path) as file:
-        file.write(state.getbuffer())
+    state: dict[str, Any] = trainer
+    return state
 
 
 def _write_text(path: Path, text: str) -> None:

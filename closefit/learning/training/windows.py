@@ -10,6 +10,7 @@ from torch import Tensor
 
 from closefit.body.model import Body
 from closefit.body.pose import PairPose
+from closefit.boundary.ranges import Ratio, Share, Weight
 from closefit.geometry.rotations import matrix_from_6d
 from closefit.learning.motions.shards import MotionShards
 from closefit.prior.network import WINDOW
@@ -28,10 +29,10 @@ class Augmentation:
         partner_std: Standard deviation of what is added to one person's shape only.
     """
 
-    pace: tuple[float, float] = (0.7, 1.35)
-    mirror_probability: float = 0.5
-    shape_std: float = 1.0
-    partner_std: float = 0.4
+    pace: tuple[Ratio, Ratio] = (0.7, 1.35)
+    mirror_probability: Share = 0.5
+    shape_std: Weight = 1.0
+    partner_std: Weight = 0.4
 
 
 class WindowSource:

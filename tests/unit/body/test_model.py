@@ -247,7 +247,7 @@ def test_load_reports_a_missing_file(tmp_path) -> None:
 def test_load_refuses_files_of_other_kinds(tmp_path, content: bytes) -> None:
     path = tmp_path / "body.npz"
     path.write_bytes(content)
-    with pytest.raises(WeightsDamagedError, match="damaged or not an"):
+    with pytest.raises(WeightsDamagedError, match="damaged, or no"):
         Body.load(path)
 
 

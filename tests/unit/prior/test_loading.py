@@ -91,6 +91,12 @@ def test_a_cut_file_is_damaged(path: Path) -> None:
         load_prior(path)
 
 
+IMPOSSIBLE_NETWORKS = (
+    *({"blocks": 1.5}, {"blocks": 10**12}, {"blocks": 10**30}, {"width": -2}, {"width": "256"}),
+    *({"dropout": -1}, {"dropout": float("nan")}, {"heads": 0}, {"feed_forward": True}, [1]),
+)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -98,8 +104,11 @@ def test_a_cut_file_is_damaged(path: Path) -> None:
         ("version", 99, "its version is `99`"),
         ("window", 32, "its window is `32`"),
         ("state", 150, "its state is `150`"),
-        ("network", {"depth": 3}, "its header does not fit"),
-        ("network", None, "its header does not fit"),
+        ("network", None, "does not follow its format"),
+        *(("network", network, "does not follow its format") for network in IMPOSSIBLE_NETWORKS),
+        ("network", {"heads": 7}, "does not divide by 7 heads"),
+        ("network", {"blocks": 64, "width": 4096}, "has shape .*, expected"),
+        ("steps", float("inf"), "does not follow its format"),
     ],
 )
 def test_a_foreign_header_is_named(path: Path, key: str, value: object, message: str) -> None:

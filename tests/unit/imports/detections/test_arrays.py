@@ -181,7 +181,7 @@ def test_another_number_of_frames(path: Path, frames: int) -> None:
 @pytest.mark.parametrize("content", [b"", b"no npz", b"PK\x03\x04" + bytes(30)])
 def test_other_files(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(ObservationsError, match="not a readable npz"):
+    with pytest.raises(ObservationsError, match=r"damaged, or no npz|cut short"):
         read_part(path, VIDEO, ALL)
 
 
@@ -195,7 +195,7 @@ def test_pickles_are_refused(path: Path) -> None:
 def test_a_single_array_is_refused(path: Path) -> None:
     with open(path, "wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(ObservationsError, match="not a readable npz"):
+    with pytest.raises(ObservationsError, match=r"damaged, or no npz|cut short"):
         read_part(path, VIDEO, ALL)
 
 
@@ -207,5 +207,5 @@ def test_no_file(path: Path) -> None:
 def test_a_cut_file_is_refused(path: Path) -> None:
     save(path, make_arrays())
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(ObservationsError, match="not a readable npz"):
+    with pytest.raises(ObservationsError, match=r"damaged, or no npz|cut short"):
         read_part(path, VIDEO, ALL)

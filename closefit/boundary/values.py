@@ -70,10 +70,20 @@ def within(path: Path) -> Iterator[None]:
         raise
 
 
-def shown(value: object) -> str:
-    """Return a value of a file for a message: short, printable, of limited depth."""
-    text = value[:60] if isinstance(value, str) else reprlib.repr(value)
-    return "".join(character if character.isprintable() else "?" for character in text)
+def shown(value: object, most: int = 60) -> str:
+    """Return a value from outside for a message: short, printable, of limited depth."""
+    try:
+        text = value[:most] if isinstance(value, str) else reprlib.repr(value)
+    except ValueError:
+        text = "a number with thousands of digits"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Return the text with escape codes for what a terminal would obey, line feeds aside."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def named(keys: Iterable[object], most: int = 6) -> str:

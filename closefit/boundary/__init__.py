@@ -1,0 +1,1 @@
+"""Everything from outside is read here: values, text, arrays, each checked once."""
