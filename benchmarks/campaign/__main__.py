@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from benchmarks.campaign import cases, corpus, forkserver, verdicts
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "campaign.md"
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200",
-    "CLOSEFIT_OFFLINE": "1", "YOLO_OFFLINE": "true", "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1",
+    "CLOSEFIT_OFFLINE": "1", "YOLO_OFFLINE": "true", "HF_HUB_OFFLINE": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
 }  # fmt: skip
 
 
@@ -53,6 +54,7 @@ def main() -> None:
             for job in range(given.jobs)
         ]
         found = [entry for part in parts for entry in part.get()]
+    (given.out / "cases.json").write_text(json.dumps(found, indent=0))
     failures = [entry for entry in found if entry["verdict"] in verdicts.FAILURES]
     (given.out / "failures.json").write_text(json.dumps(failures, indent=1))
     table = report(found, given.seed, time.monotonic() - started)
@@ -66,6 +68,10 @@ def run_cases(
 ) -> list[dict[str, Any]]:
     """Run cases one after another; returns what came of each."""
     forkserver.import_everything()
+    with tempfile.TemporaryDirectory(dir=out) as folder:  # compiles, and fills caches
+        place, warm = out / "corpus", ("--out", folder, *corpus.SETTINGS)
+        observations = ("--observations", str(place / "large.npz"))
+        forkserver.call_here(("run", str(place / "large.mp4"), *observations, *warm))
     isolated = forkserver.can_isolate()
     found = []
     for number in numbers:
@@ -83,10 +89,16 @@ def run_cases(
 
 
 def run_case(
-    number: int, seed: int, place: Path, folder: Path, fresh: float, isolated: bool
+    number: int,
+    seed: int,
+    place: Path,
+    folder: Path,
+    fresh: float,
+    isolated: bool,
+    among: Collection[str] = (),
 ) -> dict[str, Any]:
     """Run one case in an empty folder and judge it."""
-    case = cases.make(number, seed, place, folder)
+    case = cases.make(number, seed, place, folder, among)
     before = verdicts.state_of(folder / "in")
     (folder / "home").mkdir()
     home = str(folder / "home")
@@ -102,7 +114,7 @@ def run_case(
         "number": number, "name": case.name, "verdict": verdict, "reason": reason,
         "spoiled": case.spoiled, "arguments": [word[:200] for word in case.arguments],
         "exit_code": outcome.exit_code, "seconds": round(outcome.seconds, 2),
-        "peak_mb": outcome.peak_bytes >> 20, "fresh": is_fresh, "isolated": isolated,
+        "cpu_s": round(outcome.cpu_s, 2),         "peak_mb": outcome.peak_bytes >> 20, "fresh": is_fresh, "isolated": isolated,
         "stderr": outcome.stderr[-1500:] if verdict in verdicts.FAILURES else "",
     }  # fmt: skip
 
@@ -113,10 +125,10 @@ def report(found: list[dict[str, Any]], seed: int, seconds: float) -> str:
     counts = Counter(entry["verdict"] for entry in found)
     lines = [
         "# Campaign of bad, odd and hostile input", "",
-        f"`python -m benchmarks.campaign --seed {seed}`: {len(found)} cases in {seconds / 60:.0f} minutes, "
-        f"{sum(entry['fresh'] for entry in found)} of them in fresh processes, "
-        f"{sum(entry['isolated'] and not entry['fresh'] for entry in found)} with a read-only disk and no network. "
-        f"Python {platform.python_version()}.", "",
+        f"`python -m benchmarks.campaign --seed {seed}`: {len(found)} cases in "
+        f"{seconds / 60:.0f} minutes, {sum(entry['fresh'] for entry in found)} in fresh processes,",
+        f"{sum(entry['isolated'] and not entry['fresh'] for entry in found)} with a read-only disk "
+        f"and no network. Python {platform.python_version()}.", "",
         "| verdict | cases |", "| --- | --- |",
         *(f"| {kind} | {counts[kind]} |" for kind in kinds), "",
         "| input | cases | clean errors | accepted | failures |", "| --- | --- | --- | --- | --- |",

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,11 @@ NEEDS_KEYPOINTS = ("mot.txt", "masks_per_person", "masks_labelled", "masks.npz")
 ESTIMATES = ("wham", "phalp", "gvhmr", "prompthmr", "amass")
 MOTIONS = ("walk.bvh", "acclaim", "walk_poses.npz", "interx", "interhuman.pkl", "motions.zip")
 FOLDER = ("run.json", "artifacts/track.npz", "artifacts/init.npz", "artifacts/optimize.npz",
-          "artifacts/export.json", "motion.npz", "contacts.json", "artifacts/detections.npz")  # fmt: skip
+          "artifacts/export.json", "motion.npz", "contacts.json",
+          "artifacts/detections.npz")  # fmt: skip
+NUMBER_FLAGS = ("--fov", "--focal", "--start", "--end", "--physics", "--seed", "--preset",
+                "--device", "--people", "--perception")  # fmt: skip
+PATH_FLAGS = ("--observations", "--corrections", "--camera", "--init-from", "--config", "--weights")
 ON_FOLDER = {
     "status": ("status", "in/done", "--json"),
     "init": ("stage", "init", "in/done"),
@@ -71,8 +76,8 @@ def templates() -> dict[str, Template]:
         arguments = (*SMALL, "--observations", f"in/{name}", *more)
         made[f"detections {name}"] = Template(arguments, (name,), 2.0)
     made["video"] = Template((*SMALL, *KEYPOINTS), ("small.mp4",), 2.0)
-    corrections = (*SMALL, *KEYPOINTS, "--corrections", "in/corrections.json")
-    made["corrections"] = Template(corrections, ("corrections.json",), 2.0)
+    corrections = (*SMALL, *KEYPOINTS, "--corrections", "in/who_is_who.json")
+    made["corrections"] = Template(corrections, ("who_is_who.json",), 2.0)
     settings = (*LARGE, "--config", "in/settings.toml", "--until", "init")
     made["settings file"] = Template(settings, ("settings.toml",), 2.0)
     camera = (*LARGE, "--camera", "in/camera.npz", "--until", "init")
@@ -101,10 +106,18 @@ def templates() -> dict[str, Template]:
     return made
 
 
-def make(number: int, seed: int, corpus: Path, folder: Path) -> Case:
-    """Write the input of a case into `folder` and return its command."""
+def make(number: int, seed: int, corpus: Path, folder: Path, among: Collection[str] = ()) -> Case:
+    """Write the input of a case into `folder` and return its command.
+
+    Args:
+        number: Of the case.
+        seed: Of the campaign.
+        corpus: Folder of valid input.
+        folder: Where the case runs.
+        among: Names of the templates to draw from; all if there are none.
+    """
     draw = random.Random(f"{seed} {number}")
-    known = templates()
+    known = {name: kind for name, kind in templates().items() if name in (among or {name})}
     name = draw.choices(list(known), [template.weight for template in known.values()])[0]
     template = known[name]
     if name == "bombs":
@@ -128,9 +141,7 @@ def make(number: int, seed: int, corpus: Path, folder: Path) -> Case:
     return Case(number, name, arguments, spoiled)
 
 
-def _copy(
-    corpus: Path, folder: Path, name: str, arguments: tuple[str, ...]
-) -> tuple[str, ...]:
+def _copy(corpus: Path, folder: Path, name: str, arguments: tuple[str, ...]) -> tuple[str, ...]:
     """Copy one input; what other tools call their files stays."""
     target = folder / _place(corpus, name)
     source = corpus / name
@@ -155,22 +166,33 @@ def _odd_options(draw: random.Random, words: tuple[str, ...]) -> tuple[tuple[str
     """Add an odd setting, option or path."""
     values = [text.strip('"') for text in (*ODD_NUMBERS, *ODD_TEXTS)] + ["", "none", "[1,2]", "{}"]
     values = [value for value in values if "\\u" not in value] + ["\x1b[31mred", "a\nb", "é" * 300]
-    paths = ("/", "/proc", "/dev/zero", "~nobody/x", "x" * 5000, "in", "in/large.mp4", "", ".", "in/large.npz/x")
+    paths = (
+        "/",
+        "/proc",
+        "/dev/zero",
+        "~nobody/x",
+        "x" * 5000,
+        "in",
+        "in/large.mp4",
+        "",
+        ".",
+        "in/large.npz/x",
+    )
     names = sorted(flatten(Config()))
     act = draw.choice(("set", "set", "set", "toml", "flag", "path", "out"))
     value = draw.choice(values)
     if act == "set":
         added = ("--set", f"{draw.choice(names)}={value}")
     elif act == "toml":
-        text = draw.choice(("[" * 5000, "a.b.c.d", "=", "1=1", "track={x=1}", "optimize.passes=[[1]]"))
+        text = draw.choice(
+            ("[" * 5000, "a.b.c.d", "=", "1=1", "track={x=1}", "optimize.passes=[[1]]")
+        )
         added = ("--set", text)
     elif act == "flag":
-        flag = draw.choice(("--fov", "--focal", "--start", "--end", "--physics", "--seed", "--preset",
-                            "--device", "--people", "--perception"))  # fmt: skip
+        flag = draw.choice(NUMBER_FLAGS)
         added = (flag, value)
     elif act == "path":
-        flag = draw.choice(("--observations", "--corrections", "--camera", "--init-from", "--config",
-                            "--weights"))  # fmt: skip
+        flag = draw.choice(PATH_FLAGS)
         added = (flag, draw.choice(paths))
     else:
         return (*words[:-3], draw.choice(paths), *words[-2:]), "odd --out"
@@ -180,7 +202,18 @@ def _odd_options(draw: random.Random, words: tuple[str, ...]) -> tuple[tuple[str
 def _odd_command(draw: random.Random) -> tuple[tuple[str, ...], str]:
     """Commands with odd words, and inputs that are no files."""
     values = [text.strip('"') for text in ODD_NUMBERS] + ["", "x", "\x1b[31m", "-", "--"]
-    paths = ("/", "/proc", "/dev/zero", "/dev/null", "~nobody/x", "x" * 5000, "in/small.mp4", "", ".", "nothing")
+    paths = (
+        "/",
+        "/proc",
+        "/dev/zero",
+        "/dev/null",
+        "~nobody/x",
+        "x" * 5000,
+        "in/small.mp4",
+        "",
+        ".",
+        "nothing",
+    )
     path, value = draw.choice(paths), draw.choice(values)
     commands = (
         ("status", path), ("stage", value, path), ("stage", "track", path, "--out", "out"),
@@ -189,7 +222,8 @@ def _odd_command(draw: random.Random) -> tuple[tuple[str, ...], str]:
         ("import-smpl", path, "--weights", "out"), ("download-weights", value, "--weights", "out"),
         ("download-weights", "rtmdet-nano", "--from", path, "--weights", "out"),
         ("download-weights", "--list", "--weights", path, "--json"),
-        ("prior", "prepare", path, "--out", "out"), ("prior", "prepare", "in/walk.bvh", "--out", path),
+        ("prior", "prepare", path, "--out", "out"),
+        ("prior", "prepare", "in/walk.bvh", "--out", path),
         ("prior", "prepare", "in/walk.bvh", "--out", "out", "--unit", value),
         ("prior", "prepare", "in/walk.bvh", "--out", "out", "--retime", value),
         ("prior", "prepare", "in/walk.bvh", "--out", "out", "--seed", value, "--json"),
@@ -198,7 +232,7 @@ def _odd_command(draw: random.Random) -> tuple[tuple[str, ...], str]:
         ("prior", "sample", "--prior", "in/prior.safetensors", "--out", "out", "--frames", value),
         ("prior", "sample", "--prior", "in/prior.safetensors", "--out", "out", "--count", "1",
          "--frames", "16", "--seed", value),
-        ("train-prior", path, "--out", "out"), ("train-prior", "in/shards", "--out", "out", "--steps", value),
+        ("train-prior", path, "--out", "out"),
         ("train-prior", "in/shards", "--out", "out", "--set", f"lr={value}", "--steps", "0"),
         (value,), (value, "--help"), ("demo", "--frames", value), ("--version",), ("run", "--help"),
     )  # fmt: skip
@@ -209,12 +243,16 @@ def _odd_command(draw: random.Random) -> tuple[tuple[str, ...], str]:
 def _bomb(draw: random.Random) -> tuple[tuple[str, ...], str]:
     """Small files that unpack to much, or take ages."""
     words = draw.choice((
-        (*SMALL, "--observations", "in/bomb.npz"), ("import-smpl", "in/laughs.pkl", "--weights", "out"),
-        ("import-smpl", "in/bomb.npz", "--weights", "out"), (*LARGE, "--init-from", "in/laughs.pkl"),
+        (*SMALL, "--observations", "in/bomb.npz"), (*LARGE, "--init-from", "in/laughs.pkl"),
+        ("import-smpl", "in/bomb.npz", "--weights", "out"),
+        ("import-smpl", "in/laughs.pkl", "--weights", "out"),
         (*LARGE, "--init-from", "in/bomb.npz"), (*LARGE, "--init-from", "in/bomb.gz"),
         (*LARGE, "--camera", "in/bomb.npz"), ("evaluate", "in/done", "--truth", "in/bomb.npz"),
-        ("prior", "prepare", "in/bomb.npz", "--out", "out"), ("prior", "prepare", "in/bomb.gz", "--out", "out"),
+        ("prior", "prepare", "in/bomb.npz", "--out", "out"),
+        ("prior", "prepare", "in/bomb.gz", "--out", "out"),
         ("prior", "sample", "--prior", "in/bomb.gz", "--out", "out"),
         ("prior", "sample", "--prior", "in/strange.safetensors", "--out", "out"),
     ))  # fmt: skip
-    return words, next(word for word in words if "bomb" in word or "laughs" in word or "strange" in word)
+    return words, next(
+        word for word in words if "bomb" in word or "laughs" in word or "strange" in word
+    )

@@ -19,8 +19,8 @@ Mutator = Callable[[random.Random, Path], str]
 """Changes the file in place; returns what it did in some words."""
 
 ODD_NUMBERS = (
-    "0", "-1", "1e300", "-1e300", "1e-320", "9" * 30, "9" * 5000, "-0.0", "0.5", "1e5", "2147483648",
-    "9223372036854775808", "NaN", "Infinity", "-Infinity",
+    "0", "-1", "1e300", "-1e300", "1e-320", "9" * 30, "9" * 5000, "-0.0", "0.5", "1e5",
+    "2147483648", "9223372036854775808", "NaN", "Infinity", "-Infinity",
 )  # fmt: skip
 ODD_TEXTS = (
     '""', '"\\u0000"', '"\\u001b[31mred\\u001b]0;title\\u0007"', '"1e5"', '"../../etc/passwd"',
@@ -33,6 +33,7 @@ ODD_VALUES = (
 
 
 def flip_bits(draw: random.Random, path: Path) -> str:
+    """Flip one bit or some."""
     content = bytearray(path.read_bytes())
     count = draw.choice((1, 1, 2, 8, 64))
     for _ in range(min(count, len(content))):
@@ -42,8 +43,11 @@ def flip_bits(draw: random.Random, path: Path) -> str:
 
 
 def cut(draw: random.Random, path: Path) -> str:
+    """Keep the first part."""
     content = path.read_bytes()
-    length = draw.choice((0, 1, len(content) // 2, max(len(content) - 1, 0), draw.randint(0, len(content))))
+    length = draw.choice(
+        (0, 1, len(content) // 2, max(len(content) - 1, 0), draw.randint(0, len(content)))
+    )
     path.write_bytes(content[:length])
     return f"cut to {length} bytes"
 
@@ -73,7 +77,9 @@ def become(draw: random.Random, path: Path) -> str:
         with open(path, "wb") as file:
             file.truncate(20 << 30)
     elif kind != "missing":
-        path.symlink_to({"loop": path, "zero": "/dev/zero", "null": "/dev/null", "proc": "/proc/self/mem"}[kind])
+        path.symlink_to(
+            {"loop": path, "zero": "/dev/zero", "null": "/dev/null", "proc": "/proc/self/mem"}[kind]
+        )
     return f"replaced: {kind}"
 
 
@@ -139,7 +145,11 @@ def text_token(draw: random.Random, path: Path) -> str:
         else:
             words = re.split(r"([\s,=]+)", lines[number])
             word = draw.randrange(len(words))
-            words[word] = draw.choice(ODD_VALUES).strip('"') if act < 0.8 else draw.choice(("{", "}", '"', "[", "-"))
+            words[word] = (
+                draw.choice(ODD_VALUES).strip('"')
+                if act < 0.8
+                else draw.choice(("{", "}", '"', "[", "-"))
+            )
             lines[number] = "".join(words)
         did.append(f"line {number + 1}")
     path.write_text("\n".join(lines), encoding="utf-8", errors="replace")
@@ -175,7 +185,9 @@ def npz_array(draw: random.Random, path: Path) -> str:
 def _with_values(*values: float) -> Callable[[random.Random, np.ndarray], np.ndarray]:
     def change(draw: random.Random, array: np.ndarray) -> np.ndarray:
         kind = array.dtype if array.dtype.kind == "f" else np.float64
-        changed = np.array(array.astype(kind) if array.dtype.kind in "fiub" else np.zeros(array.shape))
+        changed = np.array(
+            array.astype(kind) if array.dtype.kind in "fiub" else np.zeros(array.shape)
+        )
         flat = changed.reshape(-1)
         if flat.size:
             start = draw.randrange(flat.size)
@@ -203,13 +215,13 @@ ARRAY_CHANGES: dict[str, Callable[[random.Random, np.ndarray], np.ndarray]] = {
     if a.dtype.kind in "fiub" else a,
     "structured": lambda _, a: np.zeros(a.shape, [("x", "f4")]),
     "no entries": lambda _, a: a[:0] if a.ndim else np.array([]),
-    "scalar": lambda _, a: np.array(0.0),
+    "scalar": lambda *_: np.array(0.0),
     "one axis more": lambda _, a: a[None],
     "an axis less": lambda _, a: a[0] if a.ndim and len(a) else a,
     "transposed": lambda _, a: a.T,
     "longer": lambda _, a: np.concatenate([a, a]) if a.ndim else a,
     "shorter": lambda _, a: a[:-1] if a.ndim else a,
-    "many": lambda _, a: np.zeros(2_000_000, np.float32),
+    "many": lambda *_: np.zeros(2_000_000, np.float32),
 }  # fmt: skip
 
 
@@ -220,7 +232,9 @@ def npz_container(draw: random.Random, path: Path) -> str:
         return splice(draw, path)
     kind = draw.choice(("encrypted", "twice", "claims", "nested", "pickled", "strange names"))
     if kind == "encrypted":
-        path.write_bytes(content.replace(b"PK\x01\x02\x14\x00\x14\x00\x00", b"PK\x01\x02\x14\x00\x14\x00\x01"))
+        path.write_bytes(
+            content.replace(b"PK\x01\x02\x14\x00\x14\x00\x00", b"PK\x01\x02\x14\x00\x14\x00\x01")
+        )
         return kind
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = [(name, archive.read(name)) for name in archive.namelist()]
@@ -229,14 +243,19 @@ def npz_container(draw: random.Random, path: Path) -> str:
     if kind == "twice":
         entries.append((name, data[: len(data) // 2]))
     elif kind == "claims":
-        shape = draw.choice((b"(1000000000000,)", b"(99999, 99999, 99)", b"(-1,)", b"(1e9,)", b"(" * 500))
+        shape = draw.choice(
+            (b"(1000000000000,)", b"(99999, 99999, 99)", b"(-1,)", b"(1e9,)", b"(" * 500)
+        )
         entries[number] = name, re.sub(rb"'shape': \([^)]*\)", b"'shape': " + shape, data)
     elif kind == "nested":
         entries[number] = name, content
     elif kind == "pickled":
         entries[number] = name, pickle.dumps(_Call(os.system, "touch executed"))
     else:
-        entries[number] = draw.choice(("../" * 5 + "x.npy", "/x.npy", "a\x1b[31m.npy", "x" * 3000)), data
+        entries[number] = (
+            draw.choice(("../" * 5 + "x.npy", "/x.npy", "a\x1b[31m.npy", "x" * 3000)),
+            data,
+        )
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in entries:
             archive.writestr(name, data)
@@ -253,7 +272,8 @@ class _Call:
         return self._call
 
 
-OPCODES = b"(.0123NRQabcdeghijlopqrstuV\x80\x85\x86\x87\x88\x89\x8a\x8c\x8f\x90\x91\x92\x93\x94\x95}])]KMJIFGXUB"
+OPCODES = b"(.0123NRQabcdeghijlopqrstuV\x80\x85\x86\x87\x88\x89"
+OPCODES += b"\x8a\x8c\x8f\x90\x91\x92\x93\x94\x95}])]KMJIFGXUB"
 
 
 def pickle_opcode(draw: random.Random, path: Path) -> str:
@@ -262,7 +282,8 @@ def pickle_opcode(draw: random.Random, path: Path) -> str:
         hostile = draw.choice((
             _Call(os.system, "touch executed"), _Call(eval, "open('executed', 'w')"),
             _Call(np.ndarray, (2**40,)), _Call(bytearray, 2**40), _Call(np.zeros, 2**40), 7,
-            {"v_template": [{"deep": _Call(open, "executed", "w")}]}, _Call(getattr, "text", "upper"),
+            {"v_template": [{"deep": _Call(open, "executed", "w")}]},
+            _Call(getattr, "text", "upper"),
         ))  # fmt: skip
         path.write_bytes(pickle.dumps(hostile))
         return "pickle: a call"
@@ -280,7 +301,9 @@ def safetensors_header(draw: random.Random, path: Path) -> str:
     content = path.read_bytes()
     length = struct.unpack("<Q", content[:8])[0]
     if draw.random() < 0.15:
-        path.write_bytes(struct.pack("<Q", draw.choice((0, 2**63, length - 1, length + 9))) + content[8:])
+        path.write_bytes(
+            struct.pack("<Q", draw.choice((0, 2**63, length - 1, length + 9))) + content[8:]
+        )
         return "safetensors: length"
     header = path.with_name("header.json")
     described = json.loads(content[8 : 8 + length])
@@ -321,6 +344,15 @@ def mutate(draw: random.Random, path: Path) -> str:
         mutators = (*BYTES, *BY_SUFFIX.get(path.suffix, BYTES))
         try:
             did = draw.choice(mutators)(draw, path)
-        except (ValueError, KeyError, IndexError, TypeError, RecursionError, OSError, EOFError, struct.error):
+        except (
+            ValueError,
+            KeyError,
+            IndexError,
+            TypeError,
+            RecursionError,
+            OSError,
+            EOFError,
+            struct.error,
+        ):
             did = flip_bits(draw, path)  # too spoiled to be understood
     return f"{path.name}: {did}"

@@ -16,7 +16,16 @@ from closefit.records import Motion, OptimizedMotion, Track
 from closefit.storage import artifacts
 
 CLEAN, ACCEPTED = "clean error", "accepted"
-FAILURES = ("traceback", "crash", "hang", "bomb", "silent wrong", "left-overs", "input changed", "unclear error")
+FAILURES = (
+    "traceback",
+    "crash",
+    "hang",
+    "bomb",
+    "silent wrong",
+    "left-overs",
+    "input changed",
+    "unclear error",
+)
 DOCUMENTED = range(2, 11)
 COMPARED_BYTES = 1 << 26
 PARTIAL = re.compile(r"^\.closefit-(partial|download)-|\.partial$|\.part$|^executed$")
@@ -43,7 +52,11 @@ def judge(case: Case, outcome: Outcome, folder: Path, before: dict[str, Any]) ->
     text = outcome.stdout + outcome.stderr
     if outcome.timed_out or outcome.seconds > WALL_S:
         return "hang", f"after {outcome.seconds:.0f} s"
-    if "MemoryError" in text or "Cannot allocate memory" in text or outcome.peak_bytes > MEMORY_BYTES:
+    if (
+        "MemoryError" in text
+        or "Cannot allocate memory" in text
+        or outcome.peak_bytes > MEMORY_BYTES
+    ):
         return "bomb", f"{outcome.peak_bytes / 1e9:.1f} GB"
     if outcome.exit_code > 128:
         return "crash", f"exit code {outcome.exit_code}: {outcome.stderr[-200:]}"
@@ -51,7 +64,9 @@ def judge(case: Case, outcome: Outcome, folder: Path, before: dict[str, Any]) ->
         return "traceback", _last_line(outcome.stderr)
     for part in _changes(case, folder, before):
         return "input changed", part
-    left = [str(path.relative_to(folder)) for path in folder.rglob("*") if PARTIAL.search(path.name)]
+    left = [
+        str(path.relative_to(folder)) for path in folder.rglob("*") if PARTIAL.search(path.name)
+    ]
     if left:
         return "left-overs", ", ".join(left)
     if outcome.exit_code != 0:
@@ -145,7 +160,9 @@ def _wrong_artifacts(case: Case, root: Path) -> Iterator[str]:
             yield from _wrong_motion(stage, record.rotations, record.joints, record.transl)
 
 
-def _wrong_motion(name: str, rotations: np.ndarray, joints: np.ndarray, transl: np.ndarray) -> Iterator[str]:
+def _wrong_motion(
+    name: str, rotations: np.ndarray, joints: np.ndarray, transl: np.ndarray
+) -> Iterator[str]:
     if not all(np.isfinite(values).all() for values in (rotations, joints, transl)):
         yield f"{name}: not finite"
         return
@@ -164,9 +181,9 @@ def _wrong_arrays(path: Path) -> Iterator[str]:
         with np.load(path, allow_pickle=False) as archive:
             for name in archive.files:
                 array = archive[name]
-                if array.dtype.kind == "f" and name not in ("keypoints2d_reprojected",):
-                    if not np.isfinite(array).all():
-                        yield f"{path.name}: `{name}` is not finite"
+                projected = name == "keypoints2d_reprojected"  # of points behind the camera
+                if array.dtype.kind == "f" and not projected and not np.isfinite(array).all():
+                    yield f"{path.name}: `{name}` is not finite"
     except (OSError, ValueError, KeyError) as error:
         yield f"{path.name}: {error}"
 
@@ -179,5 +196,3 @@ def _last_line(text: str) -> str:
     lines = [line for line in text.strip().splitlines() if line.strip()]
     errors = [line for line in lines if "internal error" in line]
     return (errors or lines or ["nothing printed"])[-1][:300]
-
-
