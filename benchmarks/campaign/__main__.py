@@ -6,10 +6,10 @@ import multiprocessing
 import os
 import platform
 import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,98 +24,87 @@ ENVIRONMENT = {
 
 
 def main() -> None:
-    """Run the campaign that the options describe."""
+    """Run the campaign that the options describe; exit code 1 if a case failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
-    parser.add_argument("--only", type=int, help="run this case alone, and show what it printed")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--fresh", type=float, default=0.01, help="share run in fresh processes")
+    parser.add_argument("--light", action="store_true", help="only kinds that take little time")
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after this time")
     parser.add_argument("--out", type=Path, default=Path("campaign"), help="corpus and findings")
     parser.add_argument("--publish", action="store_true", help=f"write {RESULTS.name}")
     given = parser.parse_args()
+    given.out = given.out.absolute()
     os.environ.update(ENVIRONMENT)
-    corpus.build(given.out.absolute() / "corpus")
-    if given.only is not None:
-        found = run_cases([given.only], given.seed, given.out.absolute(), 0.0, float("inf"))[0]
-        print(json.dumps(found, indent=2))
-        return
+    build = corpus.build_light if given.light else corpus.build
+    build(given.out / "corpus")
     started = time.monotonic()
-    end = started + 60 * given.minutes
-    numbers = range(given.first, given.first + given.cases)
-    with multiprocessing.get_context("fork").Pool(given.jobs) as pool:
-        parts = [
-            pool.apply_async(
-                run_cases,
-                (numbers[job :: given.jobs], given.seed, given.out.absolute(), given.fresh, end),
-            )
-            for job in range(given.jobs)
-        ]
-        found = [entry for part in parts for entry in part.get()]
+    if given.jobs == 1:
+        found = run_cases(given, 0, started)
+    else:
+        with multiprocessing.get_context("fork").Pool(given.jobs) as pool:
+            parts = [
+                pool.apply_async(run_cases, (given, job, started)) for job in range(given.jobs)
+            ]
+            found = [entry for part in parts for entry in part.get()]
     (given.out / "cases.json").write_text(json.dumps(found, indent=0))
     failures = [entry for entry in found if entry["verdict"] in verdicts.FAILURES]
-    (given.out / "failures.json").write_text(json.dumps(failures, indent=1))
     table = report(found, given.seed, time.monotonic() - started)
     print(table)
+    print(json.dumps(failures, indent=1))
     if given.publish:
         RESULTS.write_text(table)
+    sys.exit(1 if failures else 0)
 
 
-def run_cases(
-    numbers: Iterable[int], seed: int, out: Path, fresh: float, end: float
-) -> list[dict[str, Any]]:
-    """Run cases one after another; returns what came of each."""
+def run_cases(given: argparse.Namespace, job: int, started: float) -> list[dict[str, Any]]:
+    """Run every `jobs`-th case; returns what came of each."""
     forkserver.import_everything()
-    with tempfile.TemporaryDirectory(dir=out) as folder:  # compiles, and fills caches
-        place, warm = out / "corpus", ("--out", folder, *corpus.SETTINGS)
-        observations = ("--observations", str(place / "large.npz"))
-        forkserver.call_here(("run", str(place / "large.mp4"), *observations, *warm))
-    isolated = forkserver.can_isolate()
-    found = []
-    for number in numbers:
-        if time.monotonic() > end:
+    place, among = given.out / "corpus", cases.LIGHT if given.light else ()
+    if not given.light:
+        with tempfile.TemporaryDirectory(dir=given.out) as folder:  # compiles, fills caches
+            video, seen = str(place / "large.mp4"), str(place / "large.npz")
+            words = ("run", video, "--observations", seen, *corpus.SETTINGS, "--out", folder)
+            forkserver.call_here(words)
+    isolated, found = forkserver.can_isolate(), []
+    for number in range(given.first + job, given.first + given.cases, given.jobs):
+        if time.monotonic() > started + 60 * given.minutes:
             break
-        folder = Path(tempfile.mkdtemp(prefix="case-", dir=out))
+        folder = Path(tempfile.mkdtemp(prefix="case-", dir=given.out))
+        is_fresh = number % 1000 < 1000 * given.fresh
         try:
-            found.append(run_case(number, seed, out / "corpus", folder, fresh, isolated))
+            case = cases.make(number, given.seed, place, folder, among)
+            found.append(run_case(case, folder, is_fresh, isolated))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         if found[-1]["verdict"] in verdicts.FAILURES:
-            with open(out / "failures.jsonl", "a") as file:
+            with open(given.out / "failures.jsonl", "a") as file:
                 file.write(json.dumps(found[-1]) + "\n")
     return found
 
 
-def run_case(
-    number: int,
-    seed: int,
-    place: Path,
-    folder: Path,
-    fresh: float,
-    isolated: bool,
-    among: Collection[str] = (),
-) -> dict[str, Any]:
-    """Run one case in an empty folder and judge it."""
-    case = cases.make(number, seed, place, folder, among)
+def run_case(case: cases.Case, folder: Path, is_fresh: bool, isolated: bool) -> dict[str, Any]:
+    """Run one case, whose input is in the folder, and judge it."""
     before = verdicts.state_of(folder / "in")
     (folder / "home").mkdir()
     home = str(folder / "home")
     environment = {**ENVIRONMENT, "HOME": home, "TMPDIR": home}
     arguments = tuple(word.replace("\0", "") for word in case.arguments)
-    is_fresh = number % 1000 < 1000 * fresh
     if is_fresh:
         outcome = forkserver.run_fresh(arguments, folder, environment)
     else:
         outcome = forkserver.run(arguments, folder, environment, isolated)
     verdict, reason = verdicts.judge(case, outcome, folder, before)
+    failed = verdict in verdicts.FAILURES
     return {
-        "number": number, "name": case.name, "verdict": verdict, "reason": reason,
+        "number": case.number, "name": case.name, "verdict": verdict, "reason": reason,
         "spoiled": case.spoiled, "arguments": [word[:200] for word in case.arguments],
         "exit_code": outcome.exit_code, "seconds": round(outcome.seconds, 2),
-        "cpu_s": round(outcome.cpu_s, 2),         "peak_mb": outcome.peak_bytes >> 20, "fresh": is_fresh, "isolated": isolated,
-        "stderr": outcome.stderr[-1500:] if verdict in verdicts.FAILURES else "",
+        "cpu_s": round(outcome.cpu_s, 2), "peak_mb": outcome.peak_bytes >> 20,
+        "fresh": is_fresh, "isolated": isolated and not is_fresh,
+        "stderr": outcome.stderr[-1500:] if failed else "",
     }  # fmt: skip
 
 
@@ -127,7 +116,7 @@ def report(found: list[dict[str, Any]], seed: int, seconds: float) -> str:
         "# Campaign of bad, odd and hostile input", "",
         f"`python -m benchmarks.campaign --seed {seed}`: {len(found)} cases in "
         f"{seconds / 60:.0f} minutes, {sum(entry['fresh'] for entry in found)} in fresh processes,",
-        f"{sum(entry['isolated'] and not entry['fresh'] for entry in found)} with a read-only disk "
+        f"{sum(entry['isolated'] for entry in found)} with a read-only disk "
         f"and no network. Python {platform.python_version()}.", "",
         "| verdict | cases |", "| --- | --- |",
         *(f"| {kind} | {counts[kind]} |" for kind in kinds), "",

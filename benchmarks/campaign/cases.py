@@ -68,6 +68,13 @@ ON_FOLDER = {
 }
 
 
+LIGHT = (
+    *(f"detections {name}" for name in DETECTIONS), "video", "corrections",
+    *(f"motion {name}" for name in MOTIONS), "body smpl.npz", "body smpl.pkl",
+)  # fmt: skip
+"""Kinds of cases that take little time, and no bombs or results."""
+
+
 def templates() -> dict[str, Template]:
     """All kinds of cases by name."""
     made: dict[str, Template] = {}

@@ -7,6 +7,7 @@ and time.
 
 import copy
 import ctypes
+import gc
 import importlib
 import os
 import pickle
@@ -64,6 +65,7 @@ def import_everything() -> None:
     for module in pkgutil.walk_packages(closefit.__path__, "closefit."):
         importlib.import_module(module.name)
     _remember_proxies()
+    gc.freeze()  # a collection in a fork would copy all that was imported
 
 
 def _remember_proxies() -> None:
