@@ -7,7 +7,7 @@ TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxproce
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench prior clean
+.PHONY: help install demo test check format bench campaign prior clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +39,10 @@ bench: $(VENV)/.ready-to-develop ## measure speed and, where the shared clips ar
 	  $(BIN)/python benchmarks/ablation.py ../shared/clips/synth --jobs 2; \
 	else echo "no ../shared/clips/synth beside this checkout: accuracy not measured"; fi
 
+campaign: $(VENV)/.ready-to-develop ## try 10,000 bad inputs, kill runs where they write, fill their disk
+	$(BIN)/python -m benchmarks.campaign --cases 10000 --publish
+	$(BIN)/python -m benchmarks.campaign.kills
+
 # One thread, so that the same machine ends with the same bits; two cores are no faster. The second
 # training speeds motion up, for people who are hidden: of them init uses every second and third frame.
 MOTION ?= ../shared/mocap
@@ -61,7 +65,7 @@ prior: $(VENV)/.ready-to-develop ## train the prior that ships again, from CMU's
 	  --seed 1 --set lr=6e-4 --set 'augmentation.pace=[0.7,2.2]'
 
 clean: ## remove the environment and what the demo made
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo campaign
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

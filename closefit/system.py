@@ -5,6 +5,7 @@ Imports next to nothing: the program needs it before anything else.
 
 import os
 import signal
+import stat
 
 ENDING_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -28,6 +29,11 @@ def num_threads() -> int:
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     wanted = int(first) if first.isdecimal() and len(first) < 6 else 0
     return min(wanted, MOST_THREADS) or available_cores()
+
+
+def is_pipe(number: int) -> bool:
+    """Whether a stream leads to a pipe."""
+    return stat.S_ISFIFO(os.fstat(number).st_mode)
 
 
 def reader_is_gone(number: int) -> bool:

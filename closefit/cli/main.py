@@ -4,7 +4,7 @@ import os
 import sys
 
 from closefit import interruption
-from closefit.system import reader_is_gone
+from closefit.system import is_pipe, reader_is_gone
 
 OUTPUT_UNREAD = 141
 """Exit code where the reader of a pipe has gone, as shells have it for SIGPIPE."""
@@ -14,6 +14,7 @@ def main() -> None:
     """Run the `closefit` program."""
     interruption.install()
     _repair_streams()
+    pipes = [number for number in (1, 2) if is_pipe(number)]
     # Idle OpenMP threads that spin starve the rasteriser's threads: on 2 busy cores the joint
     # optimisation took three times as long. Has to be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -30,7 +31,8 @@ def main() -> None:
         print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
         print("\nhint: free some space, or redirect the output elsewhere", file=sys.stderr)  # noqa: T201
         code = 10
-    if code == 1 and any(map(reader_is_gone, (1, 2))):
+    # Libraries that notice it first put the null device in the place of the pipe.
+    if code == 1 and any(not is_pipe(number) or reader_is_gone(number) for number in pipes):
         _silence(1, 2)
         code = OUTPUT_UNREAD
     sys.exit(code)

@@ -368,11 +368,11 @@ def _start_warp() -> None:
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "closefit", "warp"
     )
     try:
-        os.makedirs(folder, exist_ok=True)
+        if os.path.isabs(folder):  # not so for a user without a home
+            os.makedirs(folder, exist_ok=True)
     except OSError:
-        writable = False
-    else:
-        writable = os.access(folder, os.W_OK)
+        pass
+    writable = os.path.isabs(folder) and os.access(folder, os.W_OK)
     # A read-only home costs some seconds of compiling in every process, but stops nothing.
     wp.config.kernel_cache_dir = folder if writable else tempfile.mkdtemp(prefix="closefit-warp-")
     with nullcontext() if torch.cuda.is_available() else _native_errors_hidden():

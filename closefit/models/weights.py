@@ -173,22 +173,32 @@ def shipped_folder() -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / "weights"
 
 
-def user_folder() -> Path:
-    """The user's cache of models."""
-    cache_home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache_home) if cache_home else Path.home() / ".cache") / "closefit"
+def user_folder() -> Path | None:
+    """The user's cache of models; None for a user without a home."""
+    cache_home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(cache_home) / "closefit" if os.path.isabs(cache_home) else None
 
 
 def search_path(weights_dir: str | Path | None) -> tuple[Path, ...]:
     """Folders to look in, in this order."""
     from_environment = os.environ.get("CLOSEFIT_WEIGHTS")
-    named = [Path(folder) for folder in (weights_dir, from_environment) if folder]
-    return (*named, user_folder(), shipped_folder())
+    named = [Path(folder) for folder in (weights_dir, from_environment, user_folder()) if folder]
+    return (*named, shipped_folder())
 
 
 def download_folder(weights_dir: str | Path | None) -> Path:
-    """Where downloads go: the folder named, else CLOSEFIT_WEIGHTS, else the user's cache."""
-    return search_path(weights_dir)[0]
+    """Where downloads go: the folder named, else CLOSEFIT_WEIGHTS, else the user's cache.
+
+    Raises:
+        ConfigError: None is named, and the user has no home.
+    """
+    folder, *others = search_path(weights_dir)
+    if not others:
+        raise ConfigError(
+            "this user has no home folder to keep models in",
+            hint="name a folder with --weights DIR or CLOSEFIT_WEIGHTS",
+        )
+    return folder
 
 
 def find(name: str, weights_dir: str | Path | None = None) -> Path | None:

@@ -1,0 +1,223 @@
+"""Valid input of every format that the command line takes, made once for a campaign."""
+
+import gzip
+import json
+import pickle
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save as save_tensors
+from scipy.spatial.transform import Rotation
+
+from closefit.body.model import Body
+from closefit.body.skeleton import PARENTS
+from closefit.learning.motions.shards import write_shards
+from closefit.prior.loading import PriorFacts, save_prior
+from closefit.prior.network import Denoiser, NetworkConfig
+from closefit.records import PairMotion
+from tests import estimate_files
+from tests.clips import make_video
+from tests.known_motion import FRAMES, make_known_motion
+from tests.unit.imports.detections import writers
+from tests.unit.learning.motions import layouts
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+BOMB_BYTES = 5 << 30
+"""What a decompression bomb unpacks to; more than a case may take."""
+
+QUICK = (
+    "device=cpu", "offline=true", "init.prior=false", "init.steps=3", "optimize.appearance=false",
+    "optimize.passes=2", "optimize.check_depth_order=false", "export.overlay=false",
+)  # fmt: skip
+SETTINGS = tuple(word for setting in QUICK for word in ("--set", setting))
+
+
+def build(folder: Path) -> None:
+    """Write everything into `folder`, which takes a minute; done before, it does nothing."""
+    if (folder / "complete").exists():
+        return
+    build_light(folder)
+    _bombs(folder)
+    _results(folder)
+    (folder / "complete").touch()
+
+
+def build_light(folder: Path) -> None:
+    """Write what takes seconds: all but bombs and results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _detections(folder)
+    _estimates(folder)
+    _motions(folder)
+    _models(folder)
+    _texts(folder)
+
+
+def _detections(folder: Path) -> None:
+    people = writers.make_people()
+    make_video(folder / "small.mp4", writers.FRAMES, (writers.WIDTH, writers.HEIGHT))
+    writers.coco_results(folder / "coco_results.json", people)
+    writers.coco_annotations(folder / "coco_annotations.json", people)
+    writers.alphapose(folder / "alphapose.json", people)
+    writers.openpose(folder / "openpose", people)
+    writers.mot(folder / "mot.txt", people)
+    writers.masks_per_person(folder / "masks_per_person", people)
+    writers.masks_labelled(folder / "masks_labelled", people)
+    np.savez(folder / "masks.npz", masks=people.masks, object_ids=[1, 2], fps=30.0)
+    _own_layout(folder / "own.npz", people.boxes, people.keypoints, people.masks.any(1))
+
+
+def _own_layout(path: Path, boxes: np.ndarray, points: np.ndarray, union: np.ndarray) -> None:
+    np.savez_compressed(
+        path,
+        boxes=boxes,
+        keypoints=points,
+        union_masks=np.packbits(union),
+        union_masks_shape=np.array(union.shape),
+        width=union.shape[2],
+        height=union.shape[1],
+        fps=30.0,
+    )
+
+
+def _estimates(folder: Path) -> None:
+    known = make_known_motion()
+    size_wh = estimate_files.WIDTH, estimate_files.HEIGHT
+    make_video(folder / "large.mp4", FRAMES, size_wh)
+    points = known.targets.points_px.numpy()
+    low, high = points.min(2) - 10, points.max(2) + 10
+    boxes = np.concatenate([low, high], axis=-1)
+    union = np.zeros((FRAMES, size_wh[1], size_wh[0]), bool)
+    for frame, pair in enumerate(boxes.astype(int)):
+        for x0, y0, x1, y1 in pair:
+            union[frame, max(y0, 0) : y1, max(x0, 0) : x1] = True
+    keypoints = np.concatenate([points, np.full((*points.shape[:3], 1), 0.9)], axis=-1)
+    _own_layout(folder / "large.npz", boxes, keypoints, union)
+    people = estimate_files.make_people(known.variables.rotations(), known.joints[:, :, 0])
+    writing = folder / "estimates"
+    writing.mkdir(exist_ok=True)
+    for write in ("wham", "phalp", "gvhmr", "prompthmr", "amass"):
+        (writing / write).mkdir(exist_ok=True)
+        made = getattr(estimate_files, f"write_{write}")(writing / write, people)
+        (folder / f"{write}.name").write_text(str(Path(made).relative_to(folder)))
+    K = np.tile(np.array([[520.0, 0, 240], [0, 520.0, 180], [0, 0, 1]]), (FRAMES, 1, 1))
+    np.savez(folder / "camera.npz", K=K)
+    np.savez(
+        folder / "truth.npz",
+        rotations=known.variables.rotations().numpy(),
+        betas=np.zeros((2, 10), np.float32),
+        transl=(known.joints[:, :, 0]).numpy(),
+        joints=known.joints.numpy(),
+        valid=np.ones((FRAMES, 2), bool),
+        K=K,
+    )
+
+
+def moving_people(people: int, frames: int = 45, seed: int = 0) -> PairMotion:
+    """Smooth random motion of standing people, 1 m apart."""
+    random = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None, None, None] / 15.0
+    turns = 0.25 * np.sin(time + random.uniform(0, 6, (people, 24, 3)))
+    pelvis = np.zeros((frames, people, 3), np.float32)
+    pelvis[..., 0], pelvis[..., 1] = np.arange(people), 0.9
+    matrices = Rotation.from_rotvec(turns.reshape(-1, 3)).as_matrix()
+    return PairMotion(
+        rotations=matrices.reshape(frames, people, 24, 3, 3).astype(np.float32),
+        pelvis_m=pelvis,
+        betas=np.zeros((people, 10), np.float32),
+        fps=np.array(30.0),
+        body_name=np.array("closefit"),
+        name=np.array(f"motion{seed}"),
+    )
+
+
+def _motions(folder: Path) -> None:
+    from closefit.exporters.bvh import write_bvh
+    from tests.unit.learning.motions.test_acclaim import write_acclaim
+
+    body = Body.load(WEIGHTS / "closefit_body.npz")
+    pair, single = moving_people(2), moving_people(1, seed=1)
+    rest = body.joints_template.numpy()
+    write_bvh(folder / "walk.bvh", rest, single.rotations[:, 0], single.pelvis_m[:, 0], 30.0)
+    (folder / "acclaim").mkdir(exist_ok=True)
+    write_acclaim(folder / "acclaim", single, body)
+    layouts.write_amass_layout(folder / "walk_poses.npz", single)
+    (folder / "interx").mkdir(exist_ok=True)
+    layouts.write_interx(folder / "interx" / "G001T000A000R000", pair)
+    layouts.write_interhuman_raw(folder / "interhuman.pkl", pair)
+    with zipfile.ZipFile(folder / "motions.zip", "w") as archive:
+        archive.write(folder / "walk.bvh", "walk.bvh")
+    write_shards(folder / "shards", [pair])
+
+
+def _models(folder: Path) -> None:
+    torch.manual_seed(0)
+    network = Denoiser(NetworkConfig(width=32, blocks=1, heads=4, feed_forward=32))
+    facts = PriorFacts(network=network.config, body="closefit")
+    save_prior(folder / "prior.safetensors", network, facts)
+    generator = np.random.default_rng(0)
+    regressor = np.zeros((24, 6890))
+    regressor[:, :24] = np.eye(24)
+    smpl = {
+        "v_template": generator.normal(0, 0.5, (6890, 3)).astype(np.float32),
+        "shapedirs": generator.normal(0, 0.02, (6890, 3, 10)).astype(np.float32),
+        "posedirs": np.zeros((6890, 3, 207), np.float32),
+        "J_regressor": regressor,
+        "weights": np.full((6890, 24), 1 / 24, np.float32),
+        "kintree_table": np.array([[2**32 - 1, *PARENTS[1:]], range(24)], np.uint32),
+        "f": generator.integers(0, 6890, (13776, 3)).astype(np.uint32),
+    }
+    np.savez_compressed(folder / "smpl.npz", **smpl)
+    (folder / "smpl.pkl").write_bytes(pickle.dumps(smpl, protocol=2))
+    (folder / "body.npz").write_bytes((WEIGHTS / "closefit_body.npz").read_bytes())
+
+
+def _bombs(folder: Path) -> None:
+    """Small files that unpack to gigabytes."""
+    block = bytes(1 << 24)
+    with (
+        zipfile.ZipFile(folder / "bomb.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("boxes.npy", "w", force_zip64=True) as entry,
+    ):
+        header = str({"descr": "|u1", "fortran_order": False, "shape": (BOMB_BYTES,)}).encode()
+        header += b" " * (117 - len(header)) + b"\n"
+        entry.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+        for _ in range(BOMB_BYTES // len(block)):
+            entry.write(block)
+    with gzip.open(folder / "bomb.gz", "wb", compresslevel=1) as file:
+        for _ in range(BOMB_BYTES // len(block)):
+            file.write(block)
+    # A tuple of two equal tuples, 60 levels deep, as the key of a dictionary: its hash takes ages.
+    (folder / "laughs.pkl").write_bytes(b"\x80\x02})" + b"2\x86" * 60 + b"K\x01s.")
+    tensors = {"a": torch.zeros(4)}
+    (folder / "strange.safetensors").write_bytes(save_tensors(tensors, metadata={"closefit": "[]"}))
+
+
+def _texts(folder: Path) -> None:
+    settings = "seed = 3\n[track]\nstart_s = 0.0\nmax_gap_s = 0.25\n[init]\nsteps = 2\n"
+    (folder / "settings.toml").write_text(settings + '[optimize]\nmotion = "direct"\npasses = 2\n')
+    content = {"swap": [2], "drop": [{"person": 1, "frames": [1, 2]}],
+               "box": [{"person": 0, "frame": 1, "xyxy": [4, 4, 24, 40]}],
+               "point": [{"person": 1, "frame": 4, "xy": [40, 20]}]}  # fmt: skip
+    (folder / "who_is_who.json").write_text(json.dumps(content))
+
+
+def _results(folder: Path) -> None:
+    """A finished results folder; and compiled kernels, which a case cannot store."""
+    program = (sys.executable, "-c", "from closefit.cli.main import main; main()")
+    given = ("run", folder / "large.mp4", "--observations", folder / "large.npz", *SETTINGS)
+    command = [*program, *map(str, given), "--out", str(folder / "done")]
+    subprocess.run(command, check=True, capture_output=True)
+    sample = ("prior", "sample", "--count", "1", "--frames", "16", "--prior")
+    command = [
+        *program,
+        *sample,
+        str(folder / "prior.safetensors"),
+        "--out",
+        str(folder / "sample"),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
