@@ -9,11 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body.model import Body, RestBody
+from closefit.body.stature import Stature
 from closefit.exporters.amass import write_amass
-from closefit.exporters.appearance import PERSON_COLOURS
 from closefit.exporters.bvh import write_bvh
 from closefit.exporters.gltf import SceneCamera, SkinnedPerson, write_glb
 from closefit.exporters.motion import reprojected_keypoints, write_motion
+from closefit.exporters.palette import PERSON_COLOURS
 from closefit.exporters.scene import motion_in, scene_from_camera
 from closefit.records import Motion
 from closefit.storage.workspace import NUM_PEOPLE, Workspace
@@ -26,13 +27,17 @@ CHUNK_FRAMES = 32
 class Footage:
     """The pictures, real or imagined, of a motion.
 
-    `camera` holds arrays of `motion.npz` besides the intrinsics of the first frame.
+    Attributes:
+        time_s: Time of each frame in the source video.
+        fps: Frames per second.
+        size_wh: Width and height in pixels.
+        arrays: What else `motion.npz` holds: of the camera, of the detections.
     """
 
     time_s: Float[np.ndarray, " frame"]
     fps: float
     size_wh: tuple[int, int]
-    camera: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def write_motion_files(
@@ -55,17 +60,25 @@ def write_motion_files(
         DiskFullError: The disk is full.
     """
     width, height = footage.size_wh
+    T_scene_camera = scene_from_camera(motion.floor)
+    betas = torch.from_numpy(motion.betas).to(body.v_template)
     write_motion(
         workspace.motion,
         motion,
         reprojected_keypoints(body, motion, "coco17"),
         footage.fps,
         footage.size_wh,
-        {"K": motion.K[0]} | footage.camera,
+        {
+            "K": motion.K[0],
+            "time_s": footage.time_s - footage.time_s[0],
+            "start_s": footage.time_s[0],
+            "T_scene_camera": T_scene_camera,
+            "stature_m": Stature(body)(betas).cpu().numpy(),
+        }
+        | footage.arrays,
     )
-    T_scene_camera = scene_from_camera(motion.floor)
     moved = motion_in(motion, T_scene_camera)
-    rest = body.rest(torch.from_numpy(motion.betas).to(body.v_template))
+    rest = body.rest(betas)
     is_smpl = body.name == "smpl"
     # Without betas the file describes the mean body.
     described = rest.joints if is_smpl else body.joints_template.expand(NUM_PEOPLE, -1, -1)

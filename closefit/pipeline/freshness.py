@@ -31,7 +31,7 @@ from closefit.storage.artifacts import Provenance
 from closefit.storage.hashing import sha256_of, sha256_of_folder
 from closefit.storage.workspace import Workspace, write_json
 
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 """Version of the layout of the exported files and of their list."""
 
 ReasonKind = Literal[
