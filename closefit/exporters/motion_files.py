@@ -71,7 +71,7 @@ def write_motion_files(
         {
             "K": motion.K[0],
             "time_s": footage.time_s - footage.time_s[0],
-            "start_s": footage.time_s[0],
+            "start_s": np.array(footage.time_s[0]),
             "T_scene_camera": T_scene_camera,
             "stature_m": Stature(body)(betas).cpu().numpy(),
         }

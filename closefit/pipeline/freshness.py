@@ -9,6 +9,7 @@ and the content of the video. Paths, device and verbosity are left out.
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -151,6 +152,14 @@ def write_export_manifest(workspace: Workspace, provenance: Provenance) -> None:
     }
     content = {"version": EXPORT_VERSION, "files": files, "provenance": asdict(provenance)}
     write_json(workspace.export_manifest, content)
+
+
+def note_exported(workspace: Workspace, path: Path) -> None:
+    """Record in an existing list of result files that `path` was written again."""
+    with suppress(OSError, ValueError, KeyError):
+        content = json.loads(workspace.export_manifest.read_text(encoding="utf-8"))
+        content["files"][str(path.relative_to(workspace.root))] = path.stat().st_size
+        write_json(workspace.export_manifest, content)
 
 
 def _recorded(stage: Stage, workspace: Workspace) -> Provenance:

@@ -20,6 +20,7 @@ from closefit.exporters.motion import reprojected_keypoints
 from closefit.exporters.motion_files import Footage, posed_chunks, write_motion_files
 from closefit.exporters.overlay import OverlayFrame, OverlayScene, draw_overlay
 from closefit.exporters.ply import write_ply
+from closefit.exporters.report.page import write_report
 from closefit.exporters.scene import scene_from_camera
 from closefit.exporters.timeline import write_timeline
 from closefit.records import Motion, OptimizedMotion, Track
@@ -54,8 +55,13 @@ def run(job: Job) -> None:
             "contact_frames": int(measured.touching.sum()),
             "valid_share": round(float(motion.valid.mean()), 4),
             "reprojection_error_px": _reprojection_error_px(body, track, motion),
+            "contact_s": round(float(measured.touching.mean()) * len(track.time_s) / track.fps, 3),
+            "confidence": [round(float(mean), 3) for mean in motion.confidence.mean(axis=0)],
         }
     )
+    run = job.workspace.read_run()
+    quality = run.get("quality", {}) | {"export": job.quality}
+    write_report(job.workspace, run | {"quality": quality})
 
 
 def _write_motion_files(job: Job, body: Body, track: Track, motion: OptimizedMotion) -> None:

@@ -62,6 +62,8 @@ class Workspace:
     """The same as a table."""
     timeline = _Inside("timeline.png")
     """Contacts and confidence over time."""
+    report = _Inside("report.html")
+    """Everything to look at, in one page."""
     overlay = _Inside("overlay.mp4")
     """Input and bodies side by side."""
     preview = _Inside("preview.mp4")
@@ -93,7 +95,7 @@ class Workspace:
             for path in (self.amass, self.bvh, self.gaussians)
             for person in range(NUM_PEOPLE)
         ]
-        contacts = (self.contacts, self.contact_table, self.timeline)
+        contacts = (self.contacts, self.contact_table, self.timeline, self.report)
         return (self.motion, self.glb, *contacts, self.overlay, *per_person)
 
     def check_inputs(self, inputs: Iterable[Path]) -> None:
