@@ -33,7 +33,7 @@ def _of_track(quality: Mapping[str, Any]) -> Iterator[Doubt]:
                 f"person {person} was not found in {len(missed)} of {frames} frames; there the "
                 "pose is filled in or guessed",
                 "give a `box` or `point` in these frames in a corrections file "
-                "(docs/tracking.md), or try another --perception",
+                "(docs/tracking.md), or try another `--perception`",
             )
     doubtful = figures.get("doubtful_frames", ())
     if doubtful:
@@ -55,7 +55,7 @@ def _of_optimize(quality: Mapping[str, Any]) -> Iterator[Doubt]:
     elif status == "step limit":
         yield Doubt(
             "the optimisation reached its step limit before it settled",
-            "give it more with --set optimize.passes=200",
+            "give it more with `--set optimize.passes=200`",
         )
 
 
@@ -72,7 +72,7 @@ def _of_export(quality: Mapping[str, Any]) -> Iterator[Doubt]:
     if deepest > DEEP_MM:
         yield Doubt(
             f"the bodies are up to {deepest:.0f} mm inside each other",
-            "run again with --physics 1, which weighs penetration more",
+            "run again with `--physics 1`, which weighs penetration more",
         )
 
 
@@ -80,5 +80,5 @@ def _of_camera(camera: Mapping[str, Any]) -> Iterator[Doubt]:
     if camera.get("from") == "--fov" and camera.get("fov_deg") == DEFAULT_FOV_DEG:
         yield Doubt(
             "the focal length is assumed, not known: sizes and distances scale with it",
-            "give --focal or --fov if you know the camera",
+            "give `--focal` or `--fov` if you know the camera",
         )

@@ -28,7 +28,7 @@ from closefit.storage.workspace import NUM_PEOPLE, Workspace
 MAX_FRAMES = 1800
 """A longer clip shows every second, third, ... frame."""
 
-SPOT_M = 0.09
+SPOT_M = 0.11
 """Radius of the light on skin around a contact."""
 
 PLANTED_M = 0.03

@@ -132,7 +132,7 @@ class Stage {
     this.controls.addEventListener("start", () => this.choose("orbit"));
     const [x, y, z] = data.middle_m;
     this.middle = new THREE.Vector3(x, y, z);
-    const grid = new THREE.GridHelper(12, 12, 0x888880, 0x888880);
+    const grid = new THREE.GridHelper(6, 6, 0x888880, 0x888880);
     grid.position.set(Math.round(x), 0, Math.round(z));
     grid.material.transparent = true;
     grid.material.opacity = 0.45;
@@ -387,7 +387,9 @@ function setUpWords() {
   }
   for (const [text, advice] of data.doubts) {
     const item = make("li");
-    item.append(make("b", "", text[0].toUpperCase() + text.slice(1)), `. What to do: ${advice}.`);
+    item.append(make("b", "", text[0].toUpperCase() + text.slice(1)), ". What to do: ");
+    advice.split("`").forEach((part, i) => item.append(i % 2 ? make("code", "", part) : part));
+    item.append(".");
     $("doubts").lastElementChild.append(item);
   }
   $("doubts").hidden = data.doubts.length === 0;
