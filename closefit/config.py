@@ -14,6 +14,8 @@ StageName = Literal["track", "init", "optimize", "export"]
 Preset = Literal["draft", "default", "paper"]
 PerceptionBackend = Literal["full", "yolo", "lite", "import"]
 MeshFormat = Literal["obj", "ply"]
+JointNames = Literal["smpl", "mixamo", "unreal"]
+OverlayLayout = Literal["panels", "single"]
 Sam2 = Literal["tiny", "small", "base-plus", "large"]
 VitPose = Literal["base-simple", "plus-small", "plus-base"]
 BlazePoseSize = Literal["lite", "full", "heavy"]
@@ -237,7 +239,9 @@ class ExportConfig:
     """Files for people and programs."""
 
     overlay: bool = True
+    overlay_layout: OverlayLayout = "panels"
     panel_height_px: int = 480
+    joint_names: JointNames = "smpl"
     meshes: MeshFormat | None = None
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from closefit.exporters import contacts
 from closefit.exporters.appearance import rest_gaussians, vertex_colours
 from closefit.exporters.contacts import (
     Contacts,
+    Touch,
     find_contacts,
     touches,
     write_contact_table,
@@ -37,9 +38,10 @@ def run(job: Job) -> None:
     """Write every result file next to the artifacts."""
     track, motion = job.load(Track), job.load(OptimizedMotion)
     body = load_body(job)
-    _write_motion_files(job, body, track, motion)
     measured = _measure_contacts(job, body, motion)
-    _write_contacts(job, measured, track, motion)
+    found = touches(measured)
+    _write_motion_files(job, body, track, motion, found)
+    _write_contacts(job, measured, found, track, motion)
     job.workspace.overlay.unlink(missing_ok=True)
     if job.config.export.overlay:
         scene = _overlay_scene(job, body, track, motion)
@@ -64,7 +66,9 @@ def run(job: Job) -> None:
     write_report(job.workspace, run | {"quality": quality})
 
 
-def _write_motion_files(job: Job, body: Body, track: Track, motion: OptimizedMotion) -> None:
+def _write_motion_files(
+    job: Job, body: Body, track: Track, motion: OptimizedMotion, found: list[Touch]
+) -> None:
     """Write everything that holds motion or appearance but needs no posed mesh."""
     rest = body.rest(torch.from_numpy(motion.betas).to(body.v_template)).vertices.cpu().numpy()
     colours = []
@@ -82,7 +86,8 @@ def _write_motion_files(job: Job, body: Body, track: Track, motion: OptimizedMot
     if job.config.camera.file is not None:
         arrays |= {"K": motion.K, **read_camera(job.config.camera, size_wh, len(motion.K)).pose}
     footage = Footage(track.time_s, float(track.fps), size_wh, arrays)
-    write_motion_files(job.workspace, body, motion, footage, colours)
+    style = job.config.export.joint_names
+    write_motion_files(job.workspace, body, motion, footage, colours, style, found)
 
 
 def _measure_contacts(job: Job, body: Body, motion: Motion) -> Contacts:
@@ -94,8 +99,10 @@ def _measure_contacts(job: Job, body: Body, motion: Motion) -> Contacts:
     return contacts.join(measured)
 
 
-def _write_contacts(job: Job, measured: Contacts, track: Track, motion: Motion) -> None:
-    workspace, found = job.workspace, touches(measured)
+def _write_contacts(
+    job: Job, measured: Contacts, found: list[Touch], track: Track, motion: Motion
+) -> None:
+    workspace = job.workspace
     T_scene_camera = scene_from_camera(motion.floor)
     write_contacts(workspace.contacts, measured, track.time_s, float(track.fps), T_scene_camera)
     write_contact_table(workspace.contact_table, found, track.time_s)

@@ -36,7 +36,7 @@ FRAME_IN_THE_VIDEO = f"""async () => {{
 
 @pytest.fixture(scope="module")
 def page(browser, folder: Workspace):
-    context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})
+    context = browser.new_context(offline=True, viewport={"width": 800, "height": 600})
     page = context.new_page()
     page.said, page.asked = [], []
     page.on("console", lambda message: page.said.append(message.text))
