@@ -17,6 +17,7 @@ from closefit.cli.download_weights import download_weights
 from closefit.cli.evaluate import evaluate
 from closefit.cli.import_smpl import import_smpl
 from closefit.cli.prior import prior_app
+from closefit.cli.report import report
 from closefit.cli.run import run
 from closefit.cli.stage import stage
 from closefit.cli.status import status
@@ -54,7 +55,7 @@ app = typer.Typer(
     "SIGTERM, 141 output not read, 1 a bug.",
 )
 for command in (
-    *(run, stage, status, doctor, demo, evaluate),
+    *(run, stage, status, report, doctor, demo, evaluate),
     *(download_weights, import_smpl, train_prior),
 ):
     app.command()(command)

@@ -33,6 +33,7 @@ def write_amass(
     rest_pelvis: Float[np.ndarray, "3"],
     smpl_betas: Float[np.ndarray, "10"] | None,
     fps: float,
+    stature_m: float,
 ) -> None:
     """Write one person's motion in an upright y-up world, in metres, all or nothing.
 
@@ -43,6 +44,7 @@ def write_amass(
         rest_pelvis: Pelvis of the body that the file describes, in its rest pose.
         smpl_betas: SMPL's shape; None for the free body, whose shape SMPL cannot express.
         fps: Frames per second.
+        stature_m: Height of the person whose motion this is.
     """
     world = rotations.copy()
     world[:, 0] = Z_UP_FROM_Y_UP @ world[:, 0]
@@ -57,9 +59,13 @@ def write_amass(
             file,
             allow_pickle=False,
             poses=poses,
+            root_orient=poses[:, :3],
+            pose_body=poses[:, 3 : 3 * SHARED_JOINTS],
             trans=pelvis @ Z_UP_FROM_Y_UP.T - rest_pelvis,
             betas=betas,
             gender=np.array("neutral"),
             mocap_framerate=np.array(fps),
+            mocap_frame_rate=np.array(fps),
+            stature_m=np.array(stature_m),
             note=np.array(FREE_BODY_NOTE if smpl_betas is None else SMPL_NOTE),
         )

@@ -10,10 +10,8 @@ from scipy.spatial import cKDTree
 
 from closefit.appearance.avatar import face_frames
 from closefit.body.model import Body
+from closefit.exporters.palette import PERSON_COLOURS
 from closefit.records import OptimizedMotion
-
-PERSON_COLOURS = np.array([[0.98, 0.52, 0.20], [0.25, 0.56, 0.88]], dtype=np.float32)
-"""Orange and blue: distinguishable with any kind of colour vision."""
 
 BLENDED_GAUSSIANS = 4
 """A vertex takes the colour of so many Gaussians next to it."""

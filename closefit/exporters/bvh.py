@@ -4,6 +4,7 @@ The rest pose is the body's (arms along x); every joint but the root has only ro
 in degrees in the order of the channels, Z then Y then X: a joint turns by Rz Ry Rx.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ def write_bvh(
     rotations: Float[np.ndarray, "frame 24 3 3"],
     pelvis: Float[np.ndarray, "frame 3"],
     fps: float,
+    names: Sequence[str] = JOINT_NAMES,
 ) -> None:
     """Write one person's motion in an upright y-up world, in metres, all or nothing."""
     order = _file_order(0)
@@ -37,7 +39,7 @@ def write_bvh(
     rows = np.concatenate([pelvis, angles], axis=1)
     lines = [
         "HIERARCHY",
-        *_joint_lines(0, rest_joints, ""),
+        *_joint_lines(0, rest_joints, names, ""),
         "MOTION",
         f"Frames: {len(rows)}",
         f"Frame Time: {1.0 / fps:.8f}",
@@ -85,19 +87,21 @@ def _file_order(joint: int) -> list[int]:
     return [joint, *(below for child in CHILDREN[joint] for below in _file_order(child))]
 
 
-def _joint_lines(joint: int, rest: Float[np.ndarray, "24 3"], indent: str) -> list[str]:
+def _joint_lines(
+    joint: int, rest: Float[np.ndarray, "24 3"], names: Sequence[str], indent: str
+) -> list[str]:
     """Lines of the hierarchy from `joint` down."""
     inner = indent + "  "
     is_root = PARENTS[joint] < 0
     bone = np.zeros(3) if is_root else rest[joint] - rest[PARENTS[joint]]
     lines = [
-        f"{indent}{'ROOT' if is_root else 'JOINT'} {JOINT_NAMES[joint]}",
+        f"{indent}{'ROOT' if is_root else 'JOINT'} {names[joint]}",
         f"{indent}{{",
         f"{inner}{_offset(bone)}",
         f"{inner}CHANNELS {ROOT_CHANNELS if is_root else f'3 {ROTATION_CHANNELS}'}",
     ]
     for child in CHILDREN[joint]:
-        lines += _joint_lines(child, rest, inner)
+        lines += _joint_lines(child, rest, names, inner)
     if not CHILDREN[joint]:
         tip = [f"{inner}End Site", f"{inner}{{", f"{inner}  {_offset(TIP_LENGTH * bone)}"]
         lines += [*tip, f"{inner}}}"]

@@ -1,10 +1,13 @@
 """`scene.glb`: both people skinned and animated in one scene, with the camera that filmed them.
 
-glTF 2.0, y up, metres, floor at height zero. Nodes are named after SMPL's joints, `person_0_pelvis`
-and so on. Four joints move a vertex at most, so where the body has more, the weakest are left out.
-SMPL's pose-dependent corrections cannot be expressed and are left out as well.
+glTF 2.0, y up, metres, floor at height zero. A node `person_0` holds person 0's joints, so that
+programs make one armature of each person; the skins, `person_0_body`, lie beside it. Joints are
+called `person_0_pelvis` and so on, or as in another skeleton. The scene's `extras` list contacts,
+with seconds of the animation. Four joints move a vertex at most, so where the body has more, the
+weakest are left out. SMPL's pose-dependent corrections cannot be expressed and are left out too.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +17,10 @@ import roma
 import torch
 from jaxtyping import Float, Int, Shaped
 
-from closefit.body.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
+from closefit.body.skeleton import NUM_JOINTS, PARENTS
+from closefit.config import JointNames
+from closefit.exporters.contacts import Touch
+from closefit.exporters.joint_names import joint_names
 from closefit.exporters.scene import SceneMotion
 from closefit.storage.artifacts import atomic_write
 
@@ -52,13 +58,17 @@ def write_glb(
     motion: SceneMotion,
     times_s: Float[np.ndarray, " frame"],
     camera: SceneCamera,
+    style: JointNames = "smpl",
+    markers: Sequence[Touch] = (),
 ) -> None:
     """Write both people and their motion, all or nothing; playback starts at the first frame."""
     builder = _Builder()
     animation = gl.Animation(name="motion")
     clock = builder.add((times_s - times_s[0]).astype(np.float32), "SCALAR", bounds=True)
     for person, skin in enumerate(people):
-        pelvis_node = builder.add_person(f"person_{person}", skin)
+        prefix = f"person_{person}_" if style == "smpl" else ""
+        names = [prefix + name for name in joint_names(style)]
+        pelvis_node = builder.add_person(f"person_{person}", skin, names)
         quats = _continuous_quats(motion.rotations[:, person])
         pelvis = motion.pelvis[:, person].astype(np.float32)
         builder.animate(animation, clock, pelvis_node, "translation", pelvis)
@@ -67,6 +77,8 @@ def write_glb(
             builder.animate(animation, clock, pelvis_node + joint, "rotation", turns)
     builder.gltf.animations.append(animation)
     builder.add_camera(camera)
+    since = (times_s - times_s[0]).round(4).tolist()
+    builder.gltf.scenes[0].extras = {"contacts": [_marker(touch, since) for touch in markers]}
     with atomic_write(path) as file:
         file.write(builder.to_bytes())
 
@@ -133,15 +145,16 @@ class _Builder:
         self.gltf.accessors.append(accessor)
         return len(self.gltf.accessors) - 1
 
-    def add_person(self, name: str, person: SkinnedPerson) -> int:
+    def add_person(self, name: str, person: SkinnedPerson, joint_names: Sequence[str]) -> int:
         """Add one person's skeleton and skin; returns the pelvis node, the other joints follow."""
-        first = len(self.gltf.nodes)
-        for joint, joint_name in enumerate(JOINT_NAMES):
+        armature, first = len(self.gltf.nodes), len(self.gltf.nodes) + 1
+        self.gltf.nodes.append(gl.Node(name=name, children=[first]))
+        for joint, joint_name in enumerate(joint_names):
             parent = PARENTS[joint]
             bone = person.joints[joint] - (person.joints[parent] if parent >= 0 else 0.0)
             children = [first + child for child in range(NUM_JOINTS) if PARENTS[child] == joint]
             self.gltf.nodes.append(
-                gl.Node(name=f"{name}_{joint_name}", translation=bone.tolist(), children=children)
+                gl.Node(name=joint_name, translation=bone.tolist(), children=children)
             )
         inverse_bind = np.tile(np.eye(4, dtype=np.float32), (NUM_JOINTS, 1, 1))
         inverse_bind[:, :3, 3] = -person.joints
@@ -150,14 +163,16 @@ class _Builder:
             name=name,
             joints=list(range(first, first + NUM_JOINTS)),
             inverseBindMatrices=self.add(columns_first, "MAT4"),
-            skeleton=first,
+            skeleton=armature,
         )
         self.gltf.skins.append(skin)
         self.gltf.meshes.append(gl.Mesh(name=name, primitives=[self._skin_primitive(person)]))
         self.gltf.nodes.append(
-            gl.Node(name=name, mesh=len(self.gltf.meshes) - 1, skin=len(self.gltf.skins) - 1)
+            gl.Node(
+                name=f"{name}_body", mesh=len(self.gltf.meshes) - 1, skin=len(self.gltf.skins) - 1
+            )
         )
-        self.gltf.scenes[0].nodes += [first, len(self.gltf.nodes) - 1]
+        self.gltf.scenes[0].nodes += [armature, len(self.gltf.nodes) - 1]
         return first
 
     def _skin_primitive(self, person: SkinnedPerson) -> gl.Primitive:
@@ -213,6 +228,18 @@ class _Builder:
         self.gltf.buffers = [gl.Buffer(byteLength=len(self._blob))]
         self.gltf.set_binary_blob(bytes(self._blob))
         return b"".join(self.gltf.save_to_bytes())
+
+
+def _marker(touch: Touch, since_s: list[float]) -> dict[str, str | float]:
+    """Describe one contact for programs that show markers."""
+    return {
+        "start_s": since_s[touch.first_frame],
+        "end_s": since_s[touch.last_frame],
+        "person_0": touch.part_0,
+        "person_1": touch.part_1,
+        "distance_mm": touch.distance_mm,
+        "penetration_mm": touch.penetration_mm,
+    }
 
 
 def _continuous_quats(

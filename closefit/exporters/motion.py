@@ -1,5 +1,6 @@
 """`motion.npz`: both people's motion in the camera frame, for programs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -25,13 +26,15 @@ class ExportedMotion:
 
     Camera frame in OpenCV axes (x right, y down, z forward), metres, source pixels, float32.
     Rotations are given twice: as matrices and, as SMPL programs expect them, as axis-angle vectors.
+    Arrays that a file need not have are None: files of earlier versions lack some.
 
     Attributes:
         fps: Frames per second.
         width: Width of the source video.
         height: Height of the source video.
         K: Intrinsics; one matrix per frame where a camera file was given.
-        valid: The person's pose in this frame rests on observations near in time.
+        valid: The person's pose in this frame rests on observations near in time, in this frame or
+            in others.
         confidence: Trust in the pose, 0 (guess) to 1 (0.5: expect 80 mm of joint error).
         global_orient: Rotation of the pelvis, axis-angle.
         body_pose: Rotations of the other 23 joints, axis-angle, relative to their parents.
@@ -45,6 +48,14 @@ class ExportedMotion:
         floor: Plane: the height of a point is floor[:3] . point + floor[3].
         R: World to camera, where a camera file has it.
         t: World to camera, where a camera file has it.
+        time_s: Time of each frame, from frame 0 on.
+        start_s: Time of frame 0 in the source video.
+        seen: The person was detected in this frame.
+        filled: The detections of this frame were interpolated over a short gap.
+        guessed: Neither: the pose follows from other frames and from the other person.
+        identity_confidence: Probability that the detection is of this person and not of the other.
+        T_scene_camera: From the camera frame to that of `scene.glb`: y up, floor at height zero.
+        stature_m: Standing height.
     """
 
     fps: Float[np.ndarray, ""]
@@ -65,6 +76,14 @@ class ExportedMotion:
     floor: Float[np.ndarray, "4"]
     R: Float[np.ndarray, "frame 3 3"] | None = None
     t: Float[np.ndarray, "frame 3"] | None = None
+    time_s: Float[np.ndarray, " frame"] | None = None
+    start_s: Float[np.ndarray, ""] | None = None
+    seen: Bool[np.ndarray, "frame 2"] | None = None
+    filled: Bool[np.ndarray, "frame 2"] | None = None
+    guessed: Bool[np.ndarray, "frame 2"] | None = None
+    identity_confidence: Float[np.ndarray, "frame 2"] | None = None
+    T_scene_camera: Float[np.ndarray, "4 4"] | None = None
+    stature_m: Float[np.ndarray, "2"] | None = None
 
 
 def write_motion(
@@ -73,7 +92,7 @@ def write_motion(
     keypoints_px: Float[np.ndarray, "frame 2 17 2"],
     fps: float,
     size_wh: tuple[int, int],
-    camera: dict[str, np.ndarray],
+    further: Mapping[str, np.ndarray],
 ) -> None:
     """Write the motion as `ExportedMotion` documents it, all or nothing.
 
@@ -83,14 +102,14 @@ def write_motion(
         keypoints_px: The body's COCO keypoints in the image.
         fps: Frames per second.
         size_wh: Size of the source video in pixels.
-        camera: Intrinsics `K`, (3, 3) or (frame, 3, 3), and `R`, `t` (world to camera) if known.
+        further: `K` and whatever else is known.
     """
     axis_angle = roma.rotmat_to_rotvec(torch.from_numpy(motion.rotations)).numpy()
     arrays: dict[str, np.ndarray] = {
         "fps": np.array(fps, np.float32),
         "width": np.array(size_wh[0], np.int32),
         "height": np.array(size_wh[1], np.int32),
-        **{name: array.astype(np.float32) for name, array in camera.items()},
+        **{name: _single_precision(array) for name, array in further.items()},
         "valid": motion.valid,
         "confidence": motion.confidence.astype(np.float32),
         "global_orient": axis_angle[:, :, 0].astype(np.float32),
@@ -106,6 +125,10 @@ def write_motion(
     }
     with atomic_write(path) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _single_precision(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
 def read_motion(path: Path) -> ExportedMotion:

@@ -9,11 +9,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body.model import Body, RestBody
+from closefit.body.stature import Stature
+from closefit.config import JointNames
 from closefit.exporters.amass import write_amass
-from closefit.exporters.appearance import PERSON_COLOURS
 from closefit.exporters.bvh import write_bvh
+from closefit.exporters.contacts import Touch
 from closefit.exporters.gltf import SceneCamera, SkinnedPerson, write_glb
+from closefit.exporters.joint_names import joint_names
 from closefit.exporters.motion import reprojected_keypoints, write_motion
+from closefit.exporters.palette import PERSON_COLOURS
 from closefit.exporters.scene import motion_in, scene_from_camera
 from closefit.records import Motion
 from closefit.storage.workspace import NUM_PEOPLE, Workspace
@@ -26,13 +30,17 @@ CHUNK_FRAMES = 32
 class Footage:
     """The pictures, real or imagined, of a motion.
 
-    `camera` holds arrays of `motion.npz` besides the intrinsics of the first frame.
+    Attributes:
+        time_s: Time of each frame in the source video.
+        fps: Frames per second.
+        size_wh: Width and height in pixels.
+        arrays: What else `motion.npz` holds: of the camera, of the detections.
     """
 
     time_s: Float[np.ndarray, " frame"]
     fps: float
     size_wh: tuple[int, int]
-    camera: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def write_motion_files(
@@ -41,6 +49,8 @@ def write_motion_files(
     motion: Motion,
     footage: Footage,
     colours: Sequence[Float[np.ndarray, "vertex 3"]] | None = None,
+    style: JointNames = "smpl",
+    markers: Sequence[Touch] = (),
 ) -> None:
     """Write `motion.npz`, and per person AMASS and BVH, and the scene of both; each all or nothing.
 
@@ -50,22 +60,33 @@ def write_motion_files(
         motion: Both people in the camera frame.
         footage: The pictures that belong to it.
         colours: Each person's skin, sRGB in 0 to 1; None: one plain colour each.
+        style: Whose names the joints of scene and BVH have.
+        markers: Contacts that the scene lists.
 
     Raises:
         DiskFullError: The disk is full.
     """
     width, height = footage.size_wh
+    T_scene_camera = scene_from_camera(motion.floor)
+    betas = torch.from_numpy(motion.betas).to(body.v_template)
+    stature_m = Stature(body)(betas).cpu().numpy()
     write_motion(
         workspace.motion,
         motion,
         reprojected_keypoints(body, motion, "coco17"),
         footage.fps,
         footage.size_wh,
-        {"K": motion.K[0]} | footage.camera,
+        {
+            "K": motion.K[0],
+            "time_s": footage.time_s - footage.time_s[0],
+            "start_s": np.array(footage.time_s[0]),
+            "T_scene_camera": T_scene_camera,
+            "stature_m": stature_m,
+        }
+        | footage.arrays,
     )
-    T_scene_camera = scene_from_camera(motion.floor)
     moved = motion_in(motion, T_scene_camera)
-    rest = body.rest(torch.from_numpy(motion.betas).to(body.v_template))
+    rest = body.rest(betas)
     is_smpl = body.name == "smpl"
     # Without betas the file describes the mean body.
     described = rest.joints if is_smpl else body.joints_template.expand(NUM_PEOPLE, -1, -1)
@@ -78,9 +99,11 @@ def write_motion_files(
             described[person, 0].cpu().numpy(),
             motion.betas[person] if is_smpl else None,
             footage.fps,
+            float(stature_m[person]),
         )
         joints = rest.joints[person].cpu().numpy()
-        write_bvh(workspace.bvh(person), joints, rotations, pelvis, footage.fps)
+        names = joint_names(style)
+        write_bvh(workspace.bvh(person), joints, rotations, pelvis, footage.fps, names)
     camera = SceneCamera(
         T_scene_camera=T_scene_camera,
         fov_y_rad=float(2.0 * np.arctan(0.5 * height / motion.K[0, 1, 1])),
@@ -89,7 +112,7 @@ def write_motion_files(
     if colours is None:
         colours = [np.tile(colour, (rest.vertices.shape[1], 1)) for colour in PERSON_COLOURS]
     first, second = (_skinned(body, rest, colours[person], person) for person in range(NUM_PEOPLE))
-    write_glb(workspace.glb, (first, second), moved, footage.time_s, camera)
+    write_glb(workspace.glb, (first, second), moved, footage.time_s, camera, style, markers)
 
 
 def _skinned(

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from closefit.exporters.appearance import PERSON_COLOURS
 from closefit.exporters.mesh_raster import MeshPainter, Picture
+from closefit.exporters.palette import PERSON_COLOURS
 from closefit.exporters.views import (
     FRONT_AXES,
     SIDE_AXES,

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +37,7 @@ from closefit.storage.workspace import Workspace, write_json
 
 MAX_MANIFEST_BYTES = 1 << 28
 
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 """Version of the layout of the exported files and of their list."""
 
 ReasonKind = Literal[
@@ -165,6 +166,16 @@ def write_export_manifest(workspace: Workspace, provenance: Provenance) -> None:
     }
     manifest = ExportManifest(version=EXPORT_VERSION, files=files, provenance=provenance)
     write_json(workspace.export_manifest, asdict(manifest))
+
+
+def note_exported(workspace: Workspace, path: Path) -> None:
+    """Record in an existing list of result files that `path` was written again."""
+    with suppress(OSError, ValueError):  # a list that cannot be read is written by the next export
+        manifest: ExportManifest = typed(
+            read_json(workspace.export_manifest, MAX_MANIFEST_BYTES), ExportManifest
+        )
+        manifest.files[str(path.relative_to(workspace.root))] = path.stat().st_size
+        write_json(workspace.export_manifest, asdict(manifest))
 
 
 def _recorded(stage: Stage, workspace: Workspace) -> Provenance:

@@ -27,7 +27,7 @@ from closefit.records import DetectedPeople, VideoInfo
 from closefit.settings import GivenSettings
 from closefit.storage.hashing import sha256_of
 from closefit.storage.job import Job
-from closefit.storage.workspace import Workspace
+from closefit.storage.workspace import Workspace, create_writable
 from closefit.tracking import corrections
 from closefit.video import probe
 
@@ -228,6 +228,23 @@ def preview(video: Path, out: Path, emit: Emit) -> Path:
     workspace.check_inputs([video])
     with workspace.locked(), workspace.logging_to_file(), disk_full_guard(workspace.preview):
         return write_preview(workspace, probe(video), emit)
+
+
+def report(out: Path) -> Path:
+    """Write `report.html` of a folder again, from its other files.
+
+    Raises:
+        ClosefitError: It is not a results folder, a file is missing, or the disk is full.
+    """
+    from closefit.exporters.report.page import write_report
+
+    workspace = Workspace(out)
+    run = workspace.require_started()
+    create_writable(workspace.artifacts)
+    with workspace.locked(), workspace.logging_to_file(), disk_full_guard(workspace.report):
+        write_report(workspace, run)
+        freshness.note_exported(workspace, workspace.report)
+    return workspace.report
 
 
 def _inputs(video: Path, config: Config) -> list[Path]:

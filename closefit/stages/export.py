@@ -8,13 +8,22 @@ import torch
 from closefit.body.model import Body
 from closefit.exporters import contacts
 from closefit.exporters.appearance import rest_gaussians, vertex_colours
-from closefit.exporters.contacts import Contacts, find_contacts, write_contacts
+from closefit.exporters.contacts import (
+    Contacts,
+    Touch,
+    find_contacts,
+    touches,
+    write_contact_table,
+    write_contacts,
+)
 from closefit.exporters.meshes import remove_meshes, write_meshes
 from closefit.exporters.motion import reprojected_keypoints
 from closefit.exporters.motion_files import Footage, posed_chunks, write_motion_files
 from closefit.exporters.overlay import OverlayFrame, OverlayScene, draw_overlay
 from closefit.exporters.ply import write_ply
+from closefit.exporters.report.page import write_report
 from closefit.exporters.scene import scene_from_camera
+from closefit.exporters.timeline import write_timeline
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.inputs import clip_pictures, load_body, read_camera
 from closefit.storage.job import Job
@@ -29,9 +38,10 @@ def run(job: Job) -> None:
     """Write every result file next to the artifacts."""
     track, motion = job.load(Track), job.load(OptimizedMotion)
     body = load_body(job)
-    _write_motion_files(job, body, track, motion)
     measured = _measure_contacts(job, body, motion)
-    write_contacts(job.workspace.contacts, measured, track.time_s, float(track.fps))
+    found = touches(measured)
+    _write_motion_files(job, body, track, motion, found)
+    _write_contacts(job, measured, found, track, motion)
     job.workspace.overlay.unlink(missing_ok=True)
     if job.config.export.overlay:
         scene = _overlay_scene(job, body, track, motion)
@@ -47,11 +57,18 @@ def run(job: Job) -> None:
             "contact_frames": int(measured.touching.sum()),
             "valid_share": round(float(motion.valid.mean()), 4),
             "reprojection_error_px": _reprojection_error_px(body, track, motion),
+            "contact_s": round(float(measured.touching.mean()) * len(track.time_s) / track.fps, 3),
+            "confidence": [round(float(mean), 3) for mean in motion.confidence.mean(axis=0)],
         }
     )
+    run = job.workspace.read_run()
+    quality = run.get("quality", {}) | {"export": job.quality}
+    write_report(job.workspace, run | {"quality": quality})
 
 
-def _write_motion_files(job: Job, body: Body, track: Track, motion: OptimizedMotion) -> None:
+def _write_motion_files(
+    job: Job, body: Body, track: Track, motion: OptimizedMotion, found: list[Touch]
+) -> None:
     """Write everything that holds motion or appearance but needs no posed mesh."""
     rest = body.rest(torch.from_numpy(motion.betas).to(body.v_template)).vertices.cpu().numpy()
     colours = []
@@ -60,11 +77,17 @@ def _write_motion_files(job: Job, body: Body, track: Track, motion: OptimizedMot
         write_ply(job.workspace.gaussians(person), gaussians)
         colours.append(vertex_colours(rest[person], gaussians, person))
     size_wh = int(track.size_wh[0]), int(track.size_wh[1])
-    camera = {}
+    arrays = {
+        "seen": track.seen,
+        "filled": track.filled,
+        "guessed": ~(track.seen | track.filled),
+        "identity_confidence": track.identity_confidence,
+    }
     if job.config.camera.file is not None:
-        camera = {"K": motion.K, **read_camera(job.config.camera, size_wh, len(motion.K)).pose}
-    footage = Footage(time_s=track.time_s, fps=float(track.fps), size_wh=size_wh, camera=camera)
-    write_motion_files(job.workspace, body, motion, footage, colours)
+        arrays |= {"K": motion.K, **read_camera(job.config.camera, size_wh, len(motion.K)).pose}
+    footage = Footage(track.time_s, float(track.fps), size_wh, arrays)
+    style = job.config.export.joint_names
+    write_motion_files(job.workspace, body, motion, footage, colours, style, found)
 
 
 def _measure_contacts(job: Job, body: Body, motion: Motion) -> Contacts:
@@ -74,6 +97,16 @@ def _measure_contacts(job: Job, body: Body, motion: Motion) -> Contacts:
         measured.append(find_contacts(vertices, body.faces, parts))
         on_chunk(min(chunk.stop, len(motion.transl)), len(motion.transl))
     return contacts.join(measured)
+
+
+def _write_contacts(
+    job: Job, measured: Contacts, found: list[Touch], track: Track, motion: Motion
+) -> None:
+    workspace = job.workspace
+    T_scene_camera = scene_from_camera(motion.floor)
+    write_contacts(workspace.contacts, measured, track.time_s, float(track.fps), T_scene_camera)
+    write_contact_table(workspace.contact_table, found, track.time_s)
+    write_timeline(workspace.timeline, found, track.time_s, motion.confidence, motion.valid)
 
 
 def _overlay_scene(job: Job, body: Body, track: Track, motion: Motion) -> OverlayScene:

@@ -95,6 +95,12 @@ class Workspace:
     """Both people skinned and animated."""
     contacts = _Inside("contacts.json")
     """Who touches whom."""
+    contact_table = _Inside("contacts.csv")
+    """The same as a table."""
+    timeline = _Inside("timeline.png")
+    """Contacts and confidence over time."""
+    report = _Inside("report.html")
+    """Everything to look at, in one page."""
     overlay = _Inside("overlay.mp4")
     """Input and bodies side by side."""
     preview = _Inside("preview.mp4")
@@ -126,7 +132,8 @@ class Workspace:
             for path in (self.amass, self.bvh, self.gaussians)
             for person in range(NUM_PEOPLE)
         ]
-        return (self.motion, self.glb, self.contacts, self.overlay, *per_person)
+        contacts = (self.contacts, self.contact_table, self.timeline, self.report)
+        return (self.motion, self.glb, *contacts, self.overlay, *per_person)
 
     def check_inputs(self, inputs: Iterable[Path]) -> None:
         """Refuse inputs that a command would overwrite, whatever their names lead to.

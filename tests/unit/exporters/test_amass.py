@@ -8,7 +8,10 @@ import torch
 from closefit.exporters.amass import write_amass
 from closefit.exporters.scene import motion_in, scene_from_camera
 
-KEYS = {"poses", "trans", "betas", "gender", "mocap_framerate", "note"}
+KEYS = {
+    "poses", "root_orient", "pose_body", "trans", "betas", "gender", "mocap_framerate",
+    "mocap_frame_rate", "stature_m", "note",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -21,12 +24,15 @@ def test_the_free_body_posed_from_the_file_has_the_joints_of_the_motion(
 ) -> None:
     path = tmp_path / "person_0_amass.npz"
     rest_pelvis = body.joints_template[0].numpy()
-    write_amass(path, moved.rotations[:, 0], moved.pelvis[:, 0], rest_pelvis, None, 30.0)
+    write_amass(path, moved.rotations[:, 0], moved.pelvis[:, 0], rest_pelvis, None, 30.0, 1.7)
     with np.load(path, allow_pickle=False) as file:
         arrays = dict(file)
     assert set(arrays) == KEYS
     assert arrays["poses"].shape == (6, 156)
-    assert arrays["mocap_framerate"] == 30.0
+    assert arrays["mocap_framerate"] == arrays["mocap_frame_rate"] == 30.0
+    assert arrays["stature_m"] == 1.7
+    together = np.concatenate([arrays["root_orient"], arrays["pose_body"]], axis=1)
+    np.testing.assert_array_equal(together, arrays["poses"][:, :66])
     assert str(arrays["gender"]) == "neutral"
     assert not arrays["betas"].any()
     assert "zero" in str(arrays["note"])
@@ -52,7 +58,7 @@ def test_the_free_body_posed_from_the_file_has_the_joints_of_the_motion(
 def test_smpl_keeps_its_shape(motion, moved, tmp_path: Path) -> None:
     path = tmp_path / "person_0_amass.npz"
     pelvis = np.array([0.0, -0.22, 0.03])
-    write_amass(path, moved.rotations[:, 0], moved.pelvis[:, 0], pelvis, motion.betas[0], 24.0)
+    write_amass(path, moved.rotations[:, 0], moved.pelvis[:, 0], pelvis, motion.betas[0], 24.0, 1.6)
     with np.load(path, allow_pickle=False) as file:
         np.testing.assert_allclose(file["betas"][:10], motion.betas[0])
         assert file["betas"].shape == (16,)

@@ -7,8 +7,12 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from closefit.body.skeleton import JOINT_NAMES
+from closefit.exporters.contacts import Touch
 from closefit.exporters.gltf import SceneCamera, SkinnedPerson, strongest_influences, write_glb
+from closefit.exporters.joint_names import joint_names
+from closefit.exporters.motion_files import Footage, write_motion_files
 from closefit.exporters.scene import motion_in, scene_from_camera
+from closefit.storage.workspace import Workspace
 
 TYPES = {5126: np.float32, 5121: np.uint8, 5125: np.uint32}
 COLUMNS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}
@@ -53,7 +57,7 @@ class Document:
         return found
 
     def skinned(self, name: str, frame: int) -> np.ndarray:
-        node = next(n for n in self.gltf.nodes if n.name == name and n.mesh is not None)
+        node = next(n for n in self.gltf.nodes if n.name == f"{name}_body")
         skin, attributes = self.gltf.skins[node.skin], self.primitive(name).attributes
         inverse = self.array(skin.inverseBindMatrices).reshape(-1, 4, 4).swapaxes(1, 2)
         world = self.matrices(frame)
@@ -125,6 +129,40 @@ def test_joints_carry_names_of_person_and_joint(written) -> None:
     names = {node.name for node in written[0].gltf.nodes}
     for person in range(2):
         assert {f"person_{person}_{joint}" for joint in JOINT_NAMES} <= names
+
+
+def test_each_person_is_an_armature_of_its_own(written) -> None:
+    gltf = written[0].gltf
+    roots = {gltf.nodes[index].name for index in gltf.scenes[0].nodes}
+    bodies = {f"person_{person}_body" for person in range(2)}
+    assert roots == {"person_0", "person_1", "camera"} | bodies
+    for skin in gltf.skins:
+        armature = gltf.nodes[skin.skeleton]
+        assert armature.name == skin.name
+        assert armature.children == [skin.joints[0]]
+
+
+@pytest.mark.parametrize(
+    ("style", "expected"),
+    [
+        ("mixamo", {"mixamorig:Hips", "mixamorig:LeftUpLeg", "mixamorig:RightForeArm"}),
+        ("unreal", {"pelvis", "thigh_l", "lowerarm_r", "spine_03", "head"}),
+    ],
+)
+def test_joints_are_named_as_in_another_skeleton(style, expected, motion, body, tmp_path) -> None:
+    assert len(set(joint_names(style))) == len(JOINT_NAMES)
+    workspace = Workspace(tmp_path)
+    footage = Footage(np.arange(6) / 25.0, 25.0, (320, 240))
+    touch = Touch(1, 3, "head", "torso", 2.5, 0.0)
+    write_motion_files(workspace, body, motion, footage, style=style, markers=[touch])
+    gltf = pygltflib.GLTF2().load(str(workspace.glb))
+    for skin in gltf.skins:
+        assert tuple(gltf.nodes[joint].name for joint in skin.joints) == joint_names(style)
+    assert expected <= set(joint_names(style))
+    assert f"JOINT {joint_names(style)[1]}\n" in workspace.bvh(0).read_text()
+    (marker,) = gltf.scenes[0].extras["contacts"]
+    assert (marker["start_s"], marker["end_s"]) == (0.04, 0.12)
+    assert (marker["person_0"], marker["person_1"]) == ("head", "torso")
 
 
 def test_colours_are_linear_light(written) -> None:

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from closefit.exporters.appearance import PERSON_COLOURS
 from closefit.exporters.mesh_raster import MeshPainter
 from closefit.exporters.overlay import OverlayFrame, OverlayScene, draw_overlay
+from closefit.exporters.palette import PERSON_COLOURS
 from closefit.exporters.views import (
     FLOOR_COLOUR,
     GRID_COLOUR,

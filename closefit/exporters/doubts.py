@@ -1,0 +1,84 @@
+"""What in a finished run is not to be trusted, in words, and what to do about it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from closefit.config import DEFAULT_FOV_DEG
+
+GUESSED_SHARE, LOW_CONFIDENCE, DEEP_MM = 0.1, 0.4, 30.0
+"""Worth a warning: more frames without a person; less trust; deeper penetration."""
+
+
+class Doubt(NamedTuple):
+    """What is doubtful, and what to do."""
+
+    text: str
+    advice: str
+
+
+def doubts(run: Mapping[str, Any]) -> list[Doubt]:
+    """Return the doubts about a results folder, from the content of its `run.json`."""
+    quality = run.get("quality", {})
+    stages = (_of_track, _of_optimize, _of_export)
+    found = [doubt for stage in stages for doubt in stage(quality)]
+    return [*found, *_of_camera(run.get("camera", {}))]
+
+
+def _of_track(quality: Mapping[str, Any]) -> Iterator[Doubt]:
+    figures = quality.get("track", {})
+    frames = figures.get("frames", 0)
+    for person, missed in enumerate(figures.get("not_seen_frames", ())):
+        if len(missed) > GUESSED_SHARE * frames:
+            yield Doubt(
+                f"person {person} was not found in {len(missed)} of {frames} frames; there the "
+                "pose is filled in or guessed",
+                "give a `box` or `point` in these frames in a corrections file "
+                "(docs/tracking.md), or try another `--perception`",
+            )
+    doubtful = figures.get("doubtful_frames", ())
+    if doubtful:
+        ranges = ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in doubtful)
+        yield Doubt(
+            f"who is who is doubtful in frames {ranges}",
+            "look with `closefit stage track DIR --preview`; put a `swap` into a corrections file "
+            "where the two are mixed up",
+        )
+
+
+def _of_optimize(quality: Mapping[str, Any]) -> Iterator[Doubt]:
+    status = quality.get("optimize", {}).get("optimize_status")
+    if status == "diverged":
+        yield Doubt(
+            "the optimisation diverged; this is its best state before that",
+            "run `closefit stage optimize DIR --set optimize.lr_motion=5e-4`",
+        )
+    elif status == "step limit":
+        yield Doubt(
+            "the optimisation reached its step limit before it settled",
+            "give it more with `--set optimize.passes=200`",
+        )
+
+
+def _of_export(quality: Mapping[str, Any]) -> Iterator[Doubt]:
+    figures = quality.get("export", {})
+    for person, mean in enumerate(figures.get("confidence", ())):
+        if mean < LOW_CONFIDENCE:
+            yield Doubt(
+                f"the poses of person {person} are uncertain: the mean confidence is {mean:.2f}, "
+                f"which stands for a joint error of about {130 - 100 * mean:.0f} mm",
+                "trust the rows of confidence; film larger, sharper or with less occlusion",
+            )
+    deepest = figures.get("penetration_max_mm", 0.0)
+    if deepest > DEEP_MM:
+        yield Doubt(
+            f"the bodies are up to {deepest:.0f} mm inside each other",
+            "run again with `--physics 1`, which weighs penetration more",
+        )
+
+
+def _of_camera(camera: Mapping[str, Any]) -> Iterator[Doubt]:
+    if camera.get("from") == "--fov" and camera.get("fov_deg") == DEFAULT_FOV_DEG:
+        yield Doubt(
+            "the focal length is assumed, not known: sizes and distances scale with it",
+            "give `--focal` or `--fov` if you know the camera",
+        )

@@ -1,0 +1,60 @@
+"""The video of the page: input and overlay from `overlay.mp4`, small enough to be sent by mail."""
+
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from closefit import video
+from closefit.errors import ArtifactDamagedError, InputError
+from closefit.exporters.overlay import WIDE
+
+FRAME_BYTES, MAX_BYTES = 7_000, 8_000_000
+"""At most so much for a frame, and in all."""
+
+MAX_HEIGHT_PX = 480
+KEY_FRAMES = 8
+"""One frame in so many can be reached without decoding others: scrubbing stays quick."""
+
+
+class Panels(NamedTuple):
+    """The panels of the overlay that look through the camera, and ffmpeg's filter for them."""
+
+    count: int
+    crop: str
+
+
+def front_panels(run: Mapping[str, Any]) -> Panels:
+    """Return where input and overlay lie in the overlay video of a run."""
+    if run.get("settings", {}).get("export.overlay_layout", "panels") == "single":
+        return Panels(1, "null")
+    width, height = (run.get("video", {}).get(side, 1) for side in ("width", "height"))
+    return Panels(2, "crop=iw:ih/2:0:0" if width > WIDE * height else "crop=iw/2:ih:0:0")
+
+
+def film_of(overlay: Path, panels: Panels, stride: int) -> bytes:
+    """Return a small H.264 file of every `stride`-th frame.
+
+    Raises:
+        ArtifactDamagedError: The overlay cannot be read.
+    """
+    try:
+        info = video.probe(overlay)
+    except InputError as error:
+        hint = f"run `closefit stage export {overlay.parent}` to write it again"
+        raise ArtifactDamagedError(f"`{overlay}` cannot be read", hint) from error
+    frames = -(-info.num_frames // stride)
+    per_frame = min(FRAME_BYTES, MAX_BYTES // frames)
+    kilobits = max(8 * per_frame * info.fps / stride / 1000, 50)
+    filters = f"{panels.crop},framestep={stride},scale=-2:'min({MAX_HEIGHT_PX},2*trunc(ih/2))'"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        command = [
+            *(video.ffmpeg_program(), "-nostdin", "-v", "error", "-i", f"file:{overlay}"),
+            *("-an", "-vf", filters, "-c:v", "libx264", "-preset", "veryfast", "-crf", "24"),
+            *("-maxrate", f"{kilobits:.0f}k", "-bufsize", f"{kilobits:.0f}k", "-bf", "0"),
+            *("-g", str(KEY_FRAMES), "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)),
+        ]
+        subprocess.run(command, check=True, capture_output=True)
+        return path.read_bytes()

@@ -1,0 +1,117 @@
+"""Puts the page together: template, style, program, scene, video and content in one file."""
+
+import base64
+import gzip
+import hashlib
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+import pygltflib as gl
+
+from closefit.exporters.report.content import read_content
+from closefit.exporters.report.film import film_of, front_panels
+from closefit.storage.artifacts import atomic_write
+from closefit.storage.workspace import Workspace
+
+PARTS = Path(__file__).parent
+
+
+def write_report(workspace: Workspace, run: Mapping[str, Any]) -> None:
+    """Write `report.html` from the other files of the folder, all or nothing.
+
+    Args:
+        workspace: Folder with `motion.npz`, `contacts.json`, `scene.glb` and, for the video,
+            `overlay.mp4`.
+        run: Content of `run.json`.
+
+    Raises:
+        ArtifactError: One of them is missing or damaged.
+        DiskFullError: The disk is full.
+    """
+    content = read_content(workspace, run)
+    script, three = _part("page.js"), _part("three.min.js")
+    style = _part("page.css")
+    data = _block("data", "application/json", json.dumps(content).replace("<", "\\u003c"))
+    scene = gzip.compress(thinned_scene(workspace.glb, content["stride"]), mtime=0)
+    data += _block("scene-bytes", "text/plain", base64.b64encode(scene).decode())
+    if workspace.overlay.is_file():
+        film = film_of(workspace.overlay, front_panels(run), content["stride"])
+        data += _block("film-bytes", "text/plain", base64.b64encode(film).decode())
+    page = Template(_part("page.html")).substitute(
+        policy=_policy(scripts=(three, script), style=style),
+        title=html.escape(content["title"]),
+        summary=html.escape(content["summary"]),
+        style=style,
+        data=data,
+        three=three,
+        script=script,
+    )
+    with atomic_write(workspace.report) as file:
+        file.write(page.encode())
+
+
+def thinned_scene(path: Path, stride: int) -> bytes:
+    """Return a GLB whose animation keeps one key in `stride`.
+
+    The other arrays stay as they are, where they are.
+    """
+    if stride == 1:
+        return path.read_bytes()
+    scene = gl.GLTF2.load_binary(str(path))
+    blob = bytearray(scene.binary_blob())
+    samplers = scene.animations[0].samplers
+    for index in {index for sampler in samplers for index in (sampler.input, sampler.output)}:
+        accessor = scene.accessors[index]
+        view = scene.bufferViews[accessor.bufferView]
+        keys = np.frombuffer(bytes(blob), np.float32, view.byteLength // 4, view.byteOffset)
+        kept = np.ascontiguousarray(keys.reshape(accessor.count, -1)[::stride])
+        accessor.count = len(kept)
+        accessor.bufferView = len(scene.bufferViews)
+        scene.bufferViews.append(
+            gl.BufferView(buffer=0, byteOffset=len(blob), byteLength=kept.nbytes)
+        )
+        if accessor.max is not None:
+            accessor.min, accessor.max = kept.min(0).tolist(), kept.max(0).tolist()
+        blob += kept.tobytes()
+    return _repacked(scene, bytes(blob))
+
+
+def _repacked(scene: gl.GLTF2, blob: bytes) -> bytes:
+    """Return the document with only those bytes that an accessor uses."""
+    packed, views = bytearray(), []
+    for accessor in scene.accessors:
+        view = scene.bufferViews[accessor.bufferView]
+        view.byteOffset, start = len(packed), view.byteOffset
+        packed += blob[start : start + view.byteLength]
+        accessor.bufferView = len(views)
+        views.append(view)
+    scene.bufferViews, scene.buffers = views, [gl.Buffer(byteLength=len(packed))]
+    scene.set_binary_blob(bytes(packed))
+    return b"".join(scene.save_to_bytes())
+
+
+def _policy(scripts: tuple[str, ...], style: str) -> str:
+    """Allow exactly this program and style, and no connection of any kind."""
+    sources = " ".join(map(_source, scripts))
+    return (
+        f"default-src 'none'; script-src {sources}; style-src {_source(style)}; "
+        "media-src blob:; img-src blob: data:; connect-src 'none'; base-uri 'none'; "
+        "form-action 'none'"
+    )
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _block(name: str, kind: str, text: str) -> str:
+    return f'<script id="{name}" type="{kind}">{text}</script>\n'
+
+
+def _part(name: str) -> str:
+    return (PARTS / name).read_text(encoding="utf-8")

@@ -1,0 +1,240 @@
+"""`report.html` in a real browser, from disk, without a network."""
+
+import base64
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from closefit.exporters.palette import PERSON_COLOURS
+from closefit.exporters.report.page import thinned_scene, write_report
+from closefit.storage.workspace import Workspace
+from tests.browser.conftest import BIT_PX, FRAMES, HEIGHT, WIDTH, facts
+
+READY = "document.documentElement.dataset.ready"
+SHOWN = "Number(document.documentElement.dataset.frame)"
+
+FRAME_IN_THE_VIDEO = f"""async () => {{
+  const video = document.getElementById("video");
+  while (video.seeking || video.readyState < 2) await new Promise((done) => setTimeout(done, 20));
+  await new Promise((done) => setTimeout(done, 60));
+  const canvas = document.createElement("canvas");
+  canvas.width = video.videoWidth; canvas.height = video.videoHeight;
+  const brush = canvas.getContext("2d");
+  brush.drawImage(video, 0, 0);
+  const scale = video.videoWidth / {2 * WIDTH};
+  const places = [0, 1, 2, 3, 4, 5].map((bit) => Math.round(({BIT_PX} * bit + 20) * scale));
+  const red = (place) => brush.getImageData(place, Math.round(130 * scale), 1, 1).data[0];
+  return places.reduce((sum, place, bit) => sum + (red(place) > 128 ? 1 << bit : 0), 0);
+}}"""
+
+
+@pytest.fixture(scope="module")
+def page(browser, folder: Workspace):
+    context = browser.new_context(offline=True, viewport={"width": 800, "height": 600})
+    page = context.new_page()
+    page.said, page.asked = [], []
+    page.on("console", lambda message: page.said.append(message.text))
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(folder.report.as_uri())
+    page.wait_for_function(READY)
+    yield page
+    context.close()
+
+
+def scene_of(page, frame: int) -> np.ndarray:
+    """Pixels of the 3D view in a frame, as floats; black where it is empty."""
+    page.locator("#scrub").fill(str(frame))
+    url = page.evaluate("(stage.draw(), stage.canvas.toDataURL())")
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))).astype(float)
+    return picture[..., :3] * (picture[..., 3:] > 250)
+
+
+def test_the_page_asks_for_nothing_and_reports_no_error(page, folder: Workspace) -> None:
+    assert page.said == []
+    assert {url.split(":")[0] for url in page.asked} <= {"file", "blob", "data"}
+    assert [url for url in page.asked if url.startswith("file:")] == [folder.report.as_uri()]
+    blocked = page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', (e) => e.name)")
+    assert blocked == "TypeError"
+    assert any("Content Security Policy" in text for text in page.said)
+    page.said.clear()
+
+
+@pytest.mark.parametrize("frame", [17, 3, FRAMES - 1, 0])
+def test_scrubbing_moves_the_video_to_the_frame(page, frame: int) -> None:
+    page.locator("#scrub").fill(str(frame))
+    assert page.evaluate(SHOWN) == frame
+    assert page.evaluate(FRAME_IN_THE_VIDEO) == frame
+
+
+@pytest.mark.parametrize("frame", [2, 12])
+def test_the_scene_shows_the_frame_as_the_camera_saw_it(page, motion, frame: int) -> None:
+    page.check("[name=view][value=video]")
+    picture = scene_of(page, frame)
+    height, width, _ = picture.shape
+    scale = min(width / WIDTH, height / HEIGHT)
+    length = np.maximum(np.linalg.norm(picture, axis=-1), 1.0)
+    for person in range(2):
+        spine = motion.joints[frame, person, 3]
+        expected = width / 2 + scale * motion.K[0, 0, 0] * spine[0] / spine[2]
+        hue = PERSON_COLOURS[person] / np.linalg.norm(PERSON_COLOURS[person])
+        columns = np.nonzero((picture @ hue / length > 0.97) & (length > 60))[1]
+        assert len(columns) > 500
+        assert columns.mean() == pytest.approx(expected, abs=0.02 * width)
+
+
+def test_contacts_are_lit_while_they_last(page, folder: Workspace) -> None:
+    page.check("[name=view][value=video]")
+    last = json.loads(folder.contacts.read_text())["frames_in_contact"][-1][1]
+
+    def yellow(frame: int) -> int:
+        red, green, blue = np.moveaxis(scene_of(page, frame), -1, 0)
+        return int(((red - blue > 90) & (green - blue > 70) & (red - green < 60)).sum())
+
+    assert yellow(0) == 0
+    assert yellow(last) > 50
+    page.uncheck("#lit")
+    assert yellow(last) == 0
+    page.check("#lit")
+
+
+def test_a_click_in_the_timeline_goes_there(page) -> None:
+    box = page.locator(".row .track").first.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 16.5 / FRAMES, box["y"] + 2)
+    assert page.evaluate(SHOWN) == 16
+    assert page.evaluate(FRAME_IN_THE_VIDEO) == 16
+
+
+def test_hovering_gives_distance_or_penetration(page, folder: Workspace) -> None:
+    contact = json.loads(folder.contacts.read_text())["contacts"][0]
+    frame = contact["frames"][0][0]
+    track = page.locator(".row.pair .track").first
+    box = track.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * (frame + 0.5) / FRAMES, box["y"] + 10)
+    text = page.locator("#tip").inner_text()
+    assert f"frame {frame}" in text
+    assert "mm" in text
+    assert f"{contact['person_0']} / {contact['person_1']}" in text
+
+
+def test_keys_step_jump_and_play(page) -> None:
+    page.locator("body").press("Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    assert page.evaluate(SHOWN) == 11
+    page.keyboard.press("Home")
+    page.keyboard.press("Space")
+    page.wait_for_function(f"{SHOWN} > 5")
+    page.keyboard.press("Space")
+    stopped = page.evaluate(SHOWN)
+    assert page.evaluate(FRAME_IN_THE_VIDEO) == stopped
+    assert page.locator("#play").get_attribute("aria-label") == "Play"
+
+
+def test_a_bar_is_reached_and_followed_with_the_keyboard(page, folder: Workspace) -> None:
+    first = json.loads(folder.contacts.read_text())["frames_in_contact"][0][0]
+    page.locator("body").press("Home")
+    page.locator("#timeline .bar[tabindex='0']").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate(SHOWN) == first
+    page.keyboard.press("ArrowDown")
+    assert "inside" in page.evaluate("document.activeElement.getAttribute('aria-label')")
+
+
+def test_words_name_what_is_doubtful_and_the_command_hides_folders(page) -> None:
+    text = page.locator("body").inner_text()
+    assert "Person 1 was not found in 4 of 24 frames" in text
+    assert "closefit run dance.mp4 --out DIR --preset draft --set camera.focal_px=300.0" in text
+    assert "somebody" not in page.content()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 360])
+def test_axe_finds_nothing_serious(browser, folder, node_modules, scheme: str, width: int) -> None:
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
+    page = context.new_page()
+    page.goto(folder.report.as_uri())
+    page.wait_for_function(READY)
+    page.evaluate((node_modules / "axe-core" / "axe.min.js").read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    assert [entry["id"] for entry in found if entry["impact"] in ("serious", "critical")] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    smallest = page.evaluate(
+        "Math.min(...[...document.querySelectorAll('body *')].filter((e) => e.textContent.trim())"
+        ".map((e) => parseFloat(getComputedStyle(e).fontSize)))"
+    )
+    assert smallest >= 12
+    context.close()
+
+
+def test_without_webgl_the_rest_works(browser, folder: Workspace) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.add_init_script(
+        "const get = HTMLCanvasElement.prototype.getContext;"
+        "HTMLCanvasElement.prototype.getContext = function (kind, ...more) {"
+        "  return kind.startsWith('webgl') ? null : get.call(this, kind, ...more); };"
+    )
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(folder.report.as_uri())
+    page.wait_for_function(READY)
+    assert "no WebGL" in page.locator("#stage-missing").inner_text()
+    page.locator("#scrub").fill("9")
+    assert page.evaluate(FRAME_IN_THE_VIDEO) == 9
+    assert errors == []
+    context.close()
+
+
+def test_without_an_overlay_the_page_plays_the_scene(browser, folder, tmp_path: Path) -> None:
+    bare = Workspace(tmp_path)
+    for path in (folder.motion, folder.contacts, folder.glb):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    write_report(bare, {})
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(bare.report.as_uri())
+    page.wait_for_function(READY)
+    assert page.locator("#film-missing").is_visible()
+    page.locator("body").press("Space")
+    page.wait_for_function(f"{SHOWN} == {FRAMES - 1}", timeout=10_000)
+    context.close()
+
+
+def test_the_command_writes_the_same_page_again(folder: Workspace, tmp_path: Path) -> None:
+    for path in folder.root.iterdir():
+        if path.is_file() and path != folder.report:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "run.json").write_text(json.dumps(facts()))
+    command = [sys.executable, "-c", "from closefit.cli.main import main; main()", "report"]
+    done = subprocess.run([*command, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").read_bytes() == folder.report.read_bytes()
+    (tmp_path / "motion.npz").unlink()
+    refused = subprocess.run([*command, tmp_path], capture_output=True, text=True)
+    assert refused.returncode == 6
+    assert "motion.npz" in refused.stderr
+    assert "closefit stage export" in refused.stderr
+
+
+def test_a_long_clip_keeps_one_key_in_several(folder: Workspace, node_modules, tmp_path) -> None:
+    thin = tmp_path / "thin.glb"
+    thin.write_bytes(thinned_scene(folder.glb, 4))
+    assert findings(thin, node_modules)["messages"] == []
+    assert len(thin.read_bytes()) < len(folder.glb.read_bytes())
+
+
+def test_the_validator_finds_nothing_in_the_scene(folder: Workspace, node_modules) -> None:
+    assert findings(folder.glb, node_modules)["messages"] == []
+
+
+def findings(path: Path, node_modules: Path) -> dict:
+    script = node_modules.parent / "validate.mjs"
+    done = subprocess.run(["node", script, path], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
