@@ -254,10 +254,10 @@ class Motion:
             *(self, "rotations", "betas", "transl", "joints", "K", "confidence", "floor")
         )
         _require(str(self.body_name) in BODY_NAMES, "it is for an unknown body")
-        skew = self.rotations @ self.rotations.swapaxes(-1, -2) - np.eye(3)
-        is_rotation = np.abs(skew).max(initial=0.0) < MAX_SKEW
+        turned = self.rotations.astype(np.float64)
+        skew = np.abs(turned @ turned.swapaxes(-1, -2) - np.eye(3)).max(initial=0.0)
         _require(
-            is_rotation and (np.linalg.det(self.rotations) > 0).all(),
+            skew < MAX_SKEW and (np.linalg.det(turned) > 0).all(),
             "`rotations` holds matrices that are not rotations",
         )
         _require((self.K[:, (0, 1), (0, 1)] > 0).all(), "`K` has a focal length of 0 or less")

@@ -13,7 +13,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, Union, get_args, get_origin
 
 from closefit.boundary.files import parse_toml, read_text, typed
-from closefit.boundary.values import RefusedError, refusals_as, shown
+from closefit.boundary.refusals import RefusedError, refusals_as, shown
 from closefit.config import PRESETS, Config
 from closefit.errors import ConfigError, FileMissingError
 from closefit.events import Emit, Notice, ignore

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import msgspec
 
-from closefit.boundary.values import refuse, shown, within
+from closefit.boundary.refusals import refuse, shown, within
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -28,7 +28,7 @@ from rich.text import Text
 from typer import Exit
 
 from closefit.boundary.files import to_json
-from closefit.boundary.values import printable
+from closefit.boundary.refusals import Printable, printable
 from closefit.errors import ClosefitError, file_guard
 from closefit.events import (
     ALL_FILES,
@@ -42,7 +42,6 @@ from closefit.events import (
     Transferred,
 )
 from closefit.interruption import InOrder
-from closefit.storage.workspace import Printable
 
 PIPED_WIDTH = 160
 """Width of tables that go into a file or another program."""

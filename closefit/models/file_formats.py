@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from closefit.boundary.files import read_json
-from closefit.boundary.values import RefusedError
+from closefit.boundary.refusals import RefusedError
 
 HEAD_BYTES = 512
 MAX_JSON_BYTES = 1 << 26

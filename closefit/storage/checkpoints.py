@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from closefit.boundary.files import UNREADABLE, read_bytes
-from closefit.boundary.values import RefusedError, refuse
+from closefit.boundary.refusals import RefusedError, refuse
 from closefit.errors import ArtifactDamagedError
 from closefit.storage.artifacts import atomic_write
 

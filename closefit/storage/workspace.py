@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from closefit.boundary.files import read_json, to_json, typed
 from closefit.boundary.ranges import Seconds
-from closefit.boundary.values import printable, refusals_as
+from closefit.boundary.refusals import Printable, refusals_as
 from closefit.errors import (
     ArtifactDamagedError,
     ArtifactMissingError,
@@ -356,14 +356,6 @@ def _same_file(path: Path, other: Path) -> bool:
         return _real(path) == _real(other) or path.samefile(other)
     except OSError:
         return False
-
-
-class Printable(logging.Formatter):
-    """Escapes what a terminal would obey when somebody reads the log."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line, or several where there is a traceback."""
-        return printable(super().format(record))
 
 
 class _LogFile(logging.FileHandler):

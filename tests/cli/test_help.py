@@ -15,6 +15,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 SETTINGS = {
     "--preset", "--perception", "--observations", "--device", "--weights", "--offline", "--seed",
+    "--max-input-size",
     "--fov", "--focal", "--camera", "--start", "--end", "--physics", "--config", "--set",
     "--people", "--corrections", "--init-from",
 }  # fmt: skip
@@ -101,7 +102,7 @@ def test_help_imports_little() -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "Commands" in result.stdout, result.stderr
     count, *packages = result.stdout.splitlines()[-1].split()
-    assert int(count) < 500  # about 400, most of them typer's and rich's
+    assert int(count) < 500  # about 450, most of them typer's and rich's
     assert not {"torch", "numpy", "scipy", "numba", "requests", "PIL"} & set(packages)
 
 

@@ -7,6 +7,7 @@ settings and change of the number of threads of this process are disabled.
 import os
 import pickle
 import tempfile
+import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -150,6 +151,8 @@ def _contained() -> Iterator[None]:
     its native runtime writes to the terminal.
     """
     threads, variables = torch.get_num_threads(), dict(os.environ)
+    # It hashes the network card's address, for which Python opens a socket.
+    getnode, uuid.getnode = uuid.getnode, lambda: 0
     printing = np.get_printoptions()
     with tempfile.TemporaryDirectory() as settings, silent_stderr():
         os.environ.update(
@@ -162,6 +165,7 @@ def _contained() -> Iterator[None]:
         try:
             yield
         finally:
+            uuid.getnode = getnode
             for name in set(os.environ) - set(variables):
                 del os.environ[name]
             os.environ.update(variables)
