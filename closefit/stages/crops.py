@@ -14,6 +14,7 @@ from closefit.geometry.camera import crop_intrinsics
 from closefit.optimize.objective import CroppedFrames
 from closefit.records import Track
 from closefit.stages.inputs import clip_pictures
+from closefit.storage.artifacts import TEMPORARY_PREFIX
 from closefit.storage.job import Job
 from closefit.system import allocate
 
@@ -24,7 +25,8 @@ CHUNK = 64
 MAX_ON_GPU_BYTES = 4 * 2**30
 """Larger clips stay on disk; each step then reads its pixels there and sends them to the GPU."""
 
-IMAGES, MASKS = "crop_images.npy", "crop_masks.npy"
+IMAGES, MASKS = f"{TEMPORARY_PREFIX}crop_images.npy", f"{TEMPORARY_PREFIX}crop_masks.npy"
+"""Left by a killed run, they are removed by the next one, also where `optimize` is up to date."""
 
 Region = tuple[int, int, int, int]
 

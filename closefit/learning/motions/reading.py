@@ -249,7 +249,7 @@ def _is_motion(path: Path) -> bool:
 
 def _is_processed_elsewhere(path: Path) -> bool:
     """Whether InterHuman's processed form of a raw motion lies beside its folder."""
-    processed = path.parent.with_name("motions_processed") / smpl_files.INTERHUMAN_PEOPLE[0]
+    processed = path.parent.parent / "motions_processed" / smpl_files.INTERHUMAN_PEOPLE[0]
     return path.suffix.lower() == ".pkl" and (processed / f"{path.stem}.npy").is_file()
 
 
