@@ -15,7 +15,6 @@ Preset = Literal["draft", "default", "paper"]
 PerceptionBackend = Literal["full", "yolo", "lite", "import"]
 MeshFormat = Literal["obj", "ply"]
 JointNames = Literal["smpl", "mixamo", "unreal"]
-OverlayLayout = Literal["panels", "single"]
 Sam2 = Literal["tiny", "small", "base-plus", "large"]
 VitPose = Literal["base-simple", "plus-small", "plus-base"]
 BlazePoseSize = Literal["lite", "full", "heavy"]
@@ -239,7 +238,6 @@ class ExportConfig:
     """Files for people and programs."""
 
     overlay: bool = True
-    overlay_layout: OverlayLayout = "panels"
     panel_height_px: int = 480
     joint_names: JointNames = "smpl"
     meshes: MeshFormat | None = None
