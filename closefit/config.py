@@ -18,7 +18,6 @@ Preset = Literal["draft", "default", "paper"]
 PerceptionBackend = Literal["full", "yolo", "lite", "import"]
 MeshFormat = Literal["obj", "ply"]
 JointNames = Literal["smpl", "mixamo", "unreal"]
-OverlayLayout = Literal["panels", "single"]
 Sam2 = Literal["tiny", "small", "base-plus", "large"]
 VitPose = Literal["base-simple", "plus-small", "plus-base"]
 BlazePoseSize = Literal["lite", "full", "heavy"]
@@ -210,7 +209,6 @@ class ExportConfig:
 
     overlay: bool = True
     panel_height_px: Annotated[int, Meta(ge=64, le=2160)] = 480
-    overlay_layout: OverlayLayout = "panels"
     joint_names: JointNames = "smpl"
     meshes: MeshFormat | None = None
 

@@ -40,7 +40,7 @@ class Boundary(TyperGroup):
             Console().error(error)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            Console().line("stopped; what is finished is kept, and the same command continues it")
+            Console().line("stopped; run the same command again to continue where it was")
             raise typer.Exit(getattr(error, "exit_code", INTERRUPTED)) from error
 
 

@@ -57,7 +57,7 @@ def run(job: Job) -> None:
             "contact_frames": int(measured.touching.sum()),
             "valid_share": round(float(motion.valid.mean()), 4),
             "reprojection_error_px": _reprojection_error_px(body, track, motion),
-            "contact_s": round(float(measured.touching.mean()) * len(track.time_s) / track.fps, 3),
+            "contact_s": round(int(measured.touching.sum()) / float(track.fps), 3),
             "confidence": [round(float(mean), 3) for mean in motion.confidence.mean(axis=0)],
         }
     )

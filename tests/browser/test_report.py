@@ -16,7 +16,7 @@ from closefit.exporters.report.page import thinned_scene, write_report
 from closefit.storage.workspace import Workspace
 from tests.browser.conftest import BIT_PX, FRAMES, HEIGHT, WIDTH, facts
 
-READY = "document.documentElement.dataset.ready"
+READY = "() => document.documentElement.dataset.ready"
 SHOWN = "Number(document.documentElement.dataset.frame)"
 
 FRAME_IN_THE_VIDEO = f"""async () => {{
@@ -105,8 +105,8 @@ def test_contacts_are_lit_while_they_last(page, folder: Workspace) -> None:
 
 
 def test_a_click_in_the_timeline_goes_there(page) -> None:
-    box = page.locator(".row .track").first.bounding_box()
-    page.mouse.click(box["x"] + box["width"] * 16.5 / FRAMES, box["y"] + 2)
+    track = page.locator(".row .track").first
+    track.click(position={"x": track.bounding_box()["width"] * 16.5 / FRAMES, "y": 1})
     assert page.evaluate(SHOWN) == 16
     assert page.evaluate(FRAME_IN_THE_VIDEO) == 16
 
@@ -115,8 +115,8 @@ def test_hovering_gives_distance_or_penetration(page, folder: Workspace) -> None
     contact = json.loads(folder.contacts.read_text())["contacts"][0]
     frame = contact["frames"][0][0]
     track = page.locator(".row.pair .track").first
-    box = track.bounding_box()
-    page.mouse.move(box["x"] + box["width"] * (frame + 0.5) / FRAMES, box["y"] + 10)
+    along = track.bounding_box()["width"] * (frame + 0.5) / FRAMES
+    track.hover(position={"x": along, "y": 1})
     text = page.locator("#tip").inner_text()
     assert f"frame {frame}" in text
     assert "mm" in text
@@ -130,7 +130,7 @@ def test_keys_step_jump_and_play(page) -> None:
     assert page.evaluate(SHOWN) == 11
     page.keyboard.press("Home")
     page.keyboard.press("Space")
-    page.wait_for_function(f"{SHOWN} > 5")
+    page.wait_for_function(f"() => {SHOWN} > 5")
     page.keyboard.press("Space")
     stopped = page.evaluate(SHOWN)
     assert page.evaluate(FRAME_IN_THE_VIDEO) == stopped
@@ -203,7 +203,7 @@ def test_without_an_overlay_the_page_plays_the_scene(browser, folder, tmp_path: 
     page.wait_for_function(READY)
     assert page.locator("#film-missing").is_visible()
     page.locator("body").press("Space")
-    page.wait_for_function(f"{SHOWN} == {FRAMES - 1}", timeout=10_000)
+    page.wait_for_function(f"() => {SHOWN} == {FRAMES - 1}", timeout=10_000)
     context.close()
 
 

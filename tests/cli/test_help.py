@@ -24,6 +24,7 @@ FLAGS = {
     "run": SETTINGS | {"--out", "--from", "--until", "--force", "--json", "--verbose"},
     "stage": SETTINGS | {"--out", "--preview", "--force", "--json", "--verbose"},
     "status": {"--json"},
+    "report": set(),
     "doctor": {"--weights", "--json"},
     "demo": {"--out", "--frames", "--device", "--weights", "--seed", "--json", "--verbose"},
     "evaluate": {"--truth", "--truth-body", "--joints", "--json"},

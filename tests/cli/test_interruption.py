@@ -71,7 +71,7 @@ def test_each_interrupt_saves_what_was_done(optimizing, tmp_path: Path) -> None:
         process.send_signal(number)
         _, printed = process.communicate(timeout=120)
         assert process.returncode == 128 + number, printed
-        assert "stopped; what is finished is kept" in printed
+        assert "stopped; run the same command again" in printed
         assert "Traceback" not in printed
         (saved,) = [line for line in printed.splitlines() if line.startswith("note: saved at step")]
         steps.append(int(saved.split()[4]))

@@ -17,7 +17,6 @@ from closefit.errors import ArtifactDamagedError, ArtifactError, ArtifactMissing
 from closefit.exporters.doubts import doubts
 from closefit.exporters.motion import ExportedMotion, read_motion
 from closefit.exporters.palette import DEPTH_COLOURS, DEPTH_STEPS_MM, PERSON_COLOURS, hex_colour
-from closefit.exporters.report.film import front_panels
 from closefit.exporters.scene import scene_from_camera
 from closefit.geometry.penetration import MM_PER_M
 from closefit.models import weights
@@ -68,7 +67,6 @@ def read_content(workspace: Workspace, run: Mapping[str, Any]) -> Content:
         "command": command_of(run),
         "licences": _licences(workspace),
         "fps": fps / stride,
-        "film_panels": front_panels(run).count,
         "stride": stride,
         "num_frames": frames,
         "times_s": np.round(times_s[::stride], 4).tolist(),

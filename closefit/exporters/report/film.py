@@ -4,7 +4,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from closefit import video
 from closefit.errors import ArtifactDamagedError, InputError
@@ -18,22 +18,13 @@ KEY_FRAMES = 8
 """One frame in so many can be reached without decoding others: scrubbing stays quick."""
 
 
-class Panels(NamedTuple):
-    """The panels of the overlay that look through the camera, and ffmpeg's filter for them."""
-
-    count: int
-    crop: str
-
-
-def front_panels(run: Mapping[str, Any]) -> Panels:
-    """Return where input and overlay lie in the overlay video of a run."""
-    if run.get("settings", {}).get("export.overlay_layout", "panels") == "single":
-        return Panels(1, "null")
+def front_panels(run: Mapping[str, Any]) -> str:
+    """Return ffmpeg's filter for the two panels of a run's overlay that look through the camera."""
     width, height = (run.get("video", {}).get(side, 1) for side in ("width", "height"))
-    return Panels(2, "crop=iw:ih/2:0:0" if width > WIDE * height else "crop=iw/2:ih:0:0")
+    return "crop=iw:ih/2:0:0" if width > WIDE * height else "crop=iw/2:ih:0:0"
 
 
-def film_of(overlay: Path, panels: Panels, stride: int) -> bytes:
+def film_of(overlay: Path, crop: str, stride: int) -> bytes:
     """Return a small H.264 file of every `stride`-th frame.
 
     Raises:
@@ -47,7 +38,7 @@ def film_of(overlay: Path, panels: Panels, stride: int) -> bytes:
     frames = -(-info.num_frames // stride)
     per_frame = min(FRAME_BYTES, MAX_BYTES // frames)
     kilobits = max(8 * per_frame * info.fps / stride / 1000, 50)
-    filters = f"{panels.crop},framestep={stride},scale=-2:'min({MAX_HEIGHT_PX},2*trunc(ih/2))'"
+    filters = f"{crop},framestep={stride},scale=-2:'min({MAX_HEIGHT_PX},2*trunc(ih/2))'"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
         command = [

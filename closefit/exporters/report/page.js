@@ -74,22 +74,20 @@ function setUpVideo() {
   if (!hasVideo) { video.hidden = true; $("film-missing").hidden = false; $("film-choice").hidden = true; return; }
   const arrange = () => {
     const box = $("film").getBoundingClientRect();
-    const aspect = video.videoWidth / data.film_panels / (video.videoHeight || 1) || 1;
+    const aspect = video.videoWidth / 2 / (video.videoHeight || 1) || 1;
     const width = Math.min(box.width, box.height * aspect);
-    const panels = data.film_panels;
-    const bodies = panels > 1 && document.querySelector("[name=film]:checked").value === "bodies";
+    const bodies = document.querySelector("[name=film]:checked").value === "bodies";
     Object.assign(video.style, {
-      width: `${panels * width}px`, height: `${width / aspect}px`, left: `${(box.width - width) / 2 - (bodies ? width : 0)}px`,
-      right: "auto", margin: "auto 0", clipPath: panels === 1 ? "none" : bodies ? "inset(0 0 0 50%)" : "inset(0 50% 0 0)",
+      width: `${2 * width}px`, height: `${width / aspect}px`, left: `${(box.width - width) / 2 - (bodies ? width : 0)}px`,
+      right: "auto", margin: "auto 0", clipPath: bodies ? "inset(0 0 0 50%)" : "inset(0 50% 0 0)",
     });
   };
   video.addEventListener("loadedmetadata", () => { arrange(); seek(); });
   video.addEventListener("seeked", () => {
     if (wanted !== null) { video.currentTime = wanted; wanted = null; }
   });
-  video.addEventListener("ended", () => play(false));
+  video.addEventListener("ended", () => { if (playing) play(false); });
   new ResizeObserver(arrange).observe($("film"));
-  $("film-choice").hidden = data.film_panels === 1;
   $("film-choice").addEventListener("change", arrange);
   video.src = URL.createObjectURL(new Blob([bytes("film-bytes")], { type: "video/mp4" }));
   followVideo();

@@ -83,7 +83,8 @@ def thinned_scene(path: Path, stride: int) -> bytes:
 
 def _repacked(scene: gl.GLTF2, blob: bytes) -> bytes:
     """Return the document with only those bytes that an accessor uses."""
-    packed, views = bytearray(), []
+    packed = bytearray()
+    views: list[gl.BufferView] = []
     for accessor in scene.accessors:
         view = scene.bufferViews[accessor.bufferView]
         view.byteOffset, start = len(packed), view.byteOffset
