@@ -49,12 +49,15 @@ def build(folder: Path) -> None:
 
 def build_light(folder: Path) -> None:
     """Write what takes seconds: all but bombs and results."""
+    if (folder / "light").exists():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     _detections(folder)
     _estimates(folder)
     _motions(folder)
     _models(folder)
     _texts(folder)
+    (folder / "light").touch()
 
 
 def _detections(folder: Path) -> None:

@@ -112,7 +112,7 @@ def _wrong_results(case: Case, outcome: Outcome, folder: Path) -> Iterator[str]:
     if "--json" in case.arguments and case.name != "other commands":
         try:
             shown = json.loads(outcome.stdout, parse_constant=_refuse)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield f"stdout is no JSON: {error}"
             return
         if case.name == "folder status":
@@ -124,7 +124,7 @@ def _wrong_results(case: Case, outcome: Outcome, folder: Path) -> Iterator[str]:
             if path.is_file() and path.name != "contacts.json":
                 try:
                     json.loads(path.read_text(), parse_constant=_refuse)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     yield f"{path.name}: {error}"
         yield from _wrong_artifacts(case, root)
         for path in root.glob("**/motion.npz"):

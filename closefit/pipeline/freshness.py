@@ -25,6 +25,7 @@ from closefit.errors import (
     ArtifactMissingError,
     ArtifactVersionError,
     FileMissingError,
+    InputError,
 )
 from closefit.imports.estimates.files import content_hash
 from closefit.models import weights
@@ -224,6 +225,15 @@ def _settings_by_content(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _content_hash(key: str, path: Path) -> str:
+    try:
+        return _hash_of_input(key, path)
+    except OSError as error:
+        raise InputError(
+            f"`{path}` cannot be read: {error.strerror}", hint=f"check the path given for `{key}`"
+        ) from error
+
+
+def _hash_of_input(key: str, path: Path) -> str:
     if key == "init.init_from":
         return f"sha256 {content_hash(path)[:16]}"
     if path.is_dir():
