@@ -7,6 +7,8 @@ at the top left corner of the image and pixel centres lie at +0.5. An axis of si
 available" (for example `features` from a backend that has none).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, ClassVar
 
@@ -129,7 +131,8 @@ class DetectedPeople:
         sides = self.mask_corners[:, 2:] - self.mask_corners[:, :2]
         if (self.mask_corners < 0).any() or (sides < 0).any():
             raise ValueError("a mask has an impossible box")
-        check(self.mask_bytes, self.mask_ends, np.prod(sides, axis=1))
+        with _about_masks():
+            check(self.mask_bytes, self.mask_ends, np.prod(sides, axis=1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,14 +205,16 @@ class Track:
         _require_finite(self, "identity_confidence")
         _require(self.fps > 0 and (np.diff(self.time_s) > 0).all(), "its times do not increase")
         sizes = np.stack([self.size_wh, self.mask_size_wh])
-        possible = (sizes > 0).all() and (sizes <= MAX_SIDE_PX).all()
+        possible = (self.size_wh > 0).all() and (sizes <= MAX_SIDE_PX).all()
         _require(possible, "it has an impossible picture size")
         _require(str(self.keypoint_set) in TRACKED_KEYPOINTS, "it has an unknown keypoint set")
         _require(not np.isinf(self.boxes_xyxy).any(), "`boxes_xyxy` has an infinite value")
         known = np.isfinite(self.boxes_xyxy).all(axis=-1)
         _require(known[self.seen].all() and known.any(), "it has people without a box")
-        self.union_masks.check()
-        self.person_masks.check()
+        with _about_masks():
+            _require((self.mask_size_wh > 0).all(), "they have an impossible size")
+            self.union_masks.check()
+            self.person_masks.check()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,6 +375,14 @@ class PersonEstimates:
 def _require(fits: Any, problem: str) -> None:
     if not fits:
         raise ValueError(problem)
+
+
+@contextmanager
+def _about_masks() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"its masks cannot be read: {error}") from error
 
 
 def _require_finite(record: object, *names: str) -> None:

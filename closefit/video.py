@@ -1,4 +1,4 @@
-"""Video files: facts, frames and new clips, through the ffmpeg program of `imageio-ffmpeg`.
+"""Video files: facts, frames and new clips, through the ffmpeg program.
 
 Time is counted from the first frame. A video of varying rate is read frame by frame with its real
 time stamps, which come from the packets; nothing is dropped or doubled. Pictures are upright and
@@ -9,7 +9,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -19,6 +19,7 @@ from typing import IO
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from closefit import ffmpeg
 from closefit.errors import (
     DiskFullError,
     FileMissingError,
@@ -44,13 +45,6 @@ MISSING_SHARE = 0.02
 
 STAMP_SLACK_S = 5e-4
 """Formats round time stamps to a millisecond."""
-
-CONTAINERS = (
-    "mov,matroska,webm,avi,asf,flv,mpeg,mpegts,mpegtsraw,mpegvideo,m4v,h264,hevc,av1,obu,ivf,ogg,mxf,"
-    "dv,nut,gif,apng,rm,wtv,mjpeg,swf,yuv4mpegpipe,nsv,bink,roq,vc1,png_pipe,jpeg_pipe,webp_pipe,"
-    "bmp_pipe,tiff_pipe,wav,mp3,flac,aac,ac3,aiff,amr,caf,w64"
-)
-"""What ffmpeg may take a file for. Playlists (concat, HLS, DASH) would open other files."""
 
 NO_STAMP = -(2**63)
 FALLBACK_RATE = 25.0
@@ -165,11 +159,11 @@ def frames(
         f"scale={width}:{height}:flags=area",
     ]
     arguments = [
-        *(*options, *_input(info.path), "-map", "0:V:0", "-vf", ",".join(filters)),
+        *(*options, *ffmpeg.input_of(info.path), "-map", "0:V:0", "-vf", ",".join(filters)),
         *("-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"),
     ]
     _check_unchanged(info)
-    with _decoder(arguments) as stream:
+    with ffmpeg.decoder(arguments) as stream:
         yield from _pictures(info, stream, (height, width, 3), times)
     _check_unchanged(info)
 
@@ -207,7 +201,7 @@ def write(path: Path, images: Iterable[Image], fps: float) -> None:
         *("-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"),
         *("-r", f"{fps:.6f}", "-i", "-", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"),
         *("-c:v", "libx264", "-crf", "18", "-preset", "veryfast", "-pix_fmt", "yuv420p"),
-        *("-movflags", "+faststart", "-f", "mp4", _url(partial)),
+        *("-movflags", "+faststart", "-f", "mp4", ffmpeg.url(partial)),
     ]
     try:
         _encode(arguments, first, iterator, path)
@@ -219,7 +213,8 @@ def write(path: Path, images: Iterable[Image], fps: float) -> None:
 def _encode(arguments: Sequence[str], first: Image, rest: Iterator[Image], path: Path) -> None:
     """Feed an encoder; turn its messages into errors about `path`."""
     with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(_command(arguments), stdin=subprocess.PIPE, stderr=messages)
+        command = ffmpeg.command(arguments)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=messages)
         assert process.stdin is not None
         try:
             with suppress(BrokenPipeError):  # its messages give the reason
@@ -244,7 +239,7 @@ def _encode(arguments: Sequence[str], first: Image, rest: Iterator[Image], path:
             hint="free some space, then run the same command again",
         )
     raise OutputFolderError(
-        f"`{path}` could not be written: {_last_line(text)}",
+        f"`{path}` could not be written: {ffmpeg.last_line(text)}",
         hint="choose another folder with --out",
     )
 
@@ -303,8 +298,9 @@ def _demuxed(name: str) -> _Demuxed:
 def _demux(path: Path, size: int, mtime_ns: int) -> _Demuxed:
     """Read the time stamps of all shown frames; remembered while the file does not change."""
     del size, mtime_ns  # they distinguish the states of a file in the cache
-    arguments = [*_input(path), "-map", "0:V:0", "-c", "copy", "-copyts", "-f", "framecrc", "-"]
-    done = _run(arguments, verbosity="warning")
+    arguments = [*ffmpeg.input_of(path), "-map", "0:V:0", "-c", "copy"]
+    arguments += ["-copyts", "-f", "framecrc", "-"]
+    done = ffmpeg.run(arguments, verbosity="warning")
     messages = done.stderr.decode(errors="replace")
     lines = done.stdout.decode().splitlines()
     stamps = np.sort(np.array([stamp for line in lines for stamp in _shown_at(line)], np.int64))
@@ -336,7 +332,7 @@ def _require_file(path: Path) -> None:
 
 def _describe(path: Path) -> str:
     """Return ffmpeg's description of a file that has a video stream."""
-    text = _run(_input(path), verbosity="info").stderr.decode(errors="replace")
+    text = ffmpeg.run(ffmpeg.input_of(path), verbosity="info").stderr.decode(errors="replace")
     if re.search(r"Stream #\d+:\d+.*: Video: (?!.*\(attached pic\))", text):
         return text
     if "Stream #" in text:
@@ -354,11 +350,13 @@ def _describe(path: Path) -> str:
 
 def _upright_size(path: Path) -> tuple[int, int]:
     """Decode one frame; width and height after rotation, with square pixels."""
-    done = _run([*_input(path), "-map", "0:V:0", "-frames:v", "1", "-f", "framecrc", "-"])
+    done = ffmpeg.run(
+        [*ffmpeg.input_of(path), "-map", "0:V:0", "-frames:v", "1", "-f", "framecrc", "-"]
+    )
     text = done.stdout.decode()
     size = re.search(r"^#dimensions 0: (\d+)x(\d+)", text, re.MULTILINE)
     if size is None or not re.search(r"^0,", text, re.MULTILINE):
-        reason = _last_line(done.stderr.decode(errors="replace"))
+        reason = ffmpeg.last_line(done.stderr.decode(errors="replace"))
         raise NotAVideoError(f"`{path}` cannot be decoded: {reason}", hint=CONVERT_HINT)
     aspect = re.search(r"^#sar 0: (\d+)/(\d+)", text, re.MULTILINE)
     wide, high = (int(n) for n in aspect.groups()) if aspect else (1, 1)
@@ -384,44 +382,3 @@ def _rate(times: Float[np.ndarray, " frame"], nominal: float) -> float:
     mean = float((len(times) - 1) / times[-1])
     rounding = 2.0 * STAMP_SLACK_S / float(times[-1])
     return nominal if abs(nominal / mean - 1.0) <= rounding + 1e-4 else mean
-
-
-@contextmanager
-def _decoder(arguments: Sequence[str]) -> Iterator[IO[bytes]]:
-    """Run ffmpeg and hand out its output; it ends with the block, however that is left."""
-    silent = subprocess.DEVNULL
-    with subprocess.Popen(_command(arguments), stdout=subprocess.PIPE, stderr=silent) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout
-        finally:
-            process.kill()
-
-
-def _run(arguments: Sequence[str], verbosity: str = "error") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(_command(arguments, verbosity), capture_output=True, check=False)
-
-
-def _command(arguments: Sequence[str], verbosity: str = "error") -> list[str]:
-    return [ffmpeg_program(), "-hide_banner", "-nostdin", "-v", verbosity, *arguments]
-
-
-def _input(path: Path | str) -> list[str]:
-    """Name a file that ffmpeg reads: only as a container of video or sound, never as a playlist."""
-    return ["-format_whitelist", CONTAINERS, "-protocol_whitelist", "file", "-i", _url(path)]
-
-
-def _url(path: Path | str) -> str:
-    """Name a file for ffmpeg, to which `10:32.mp4` would be a protocol."""
-    return f"file:{path}"
-
-
-def ffmpeg_program() -> str:
-    """Path of the ffmpeg program."""
-    import imageio_ffmpeg
-
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["ffmpeg gave no reason"])[-1].strip()

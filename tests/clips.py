@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from closefit.video import ffmpeg_program
+from closefit import ffmpeg
 
 BITS = 8
 
@@ -72,5 +72,5 @@ def cut_short(source: Path, path: Path, share: float = 0.5) -> Path:
 
 
 def run_ffmpeg(arguments: Sequence[str], stdin: bytes = b"") -> None:
-    command = [ffmpeg_program(), "-v", "error", "-y", *arguments]
+    command = [ffmpeg.program(), "-v", "error", "-y", *arguments]
     subprocess.run(command, input=stdin, check=True, capture_output=True)

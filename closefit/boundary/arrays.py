@@ -155,4 +155,4 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        refuse(f"it is damaged, or no npz file ({type(error).__name__})")
+        refuse(f"it is cut short, damaged, or no npz file ({type(error).__name__})")

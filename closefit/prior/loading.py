@@ -13,7 +13,7 @@ from msgspec import Meta
 from safetensors.torch import save
 
 from closefit.boundary.files import UNREADABLE, parse_json, typed
-from closefit.boundary.values import RefusedError, refuse, shown
+from closefit.boundary.values import RefusedError, named, refuse, shown
 from closefit.errors import WeightsDamagedError, WeightsMissingError
 from closefit.prior.network import WINDOW, Denoiser, NetworkConfig
 from closefit.prior.state import STATE_SIZE
@@ -106,6 +106,9 @@ def _facts(header: Any) -> PriorFacts:
         if header.get(name) != expected:
             refuse(f"its {name} is `{shown(header.get(name))}`, expected `{expected}`")
     facts: PriorFacts = typed(header, PriorFacts)
+    unknown = header["network"].keys() - dataclasses.asdict(facts.network).keys()
+    if unknown:
+        refuse(f"its network has {named(sorted(unknown))}, which this closefit does not know")
     if facts.network.width % facts.network.heads:
         refuse(f"its width {facts.network.width} does not divide by {facts.network.heads} heads")
     return facts

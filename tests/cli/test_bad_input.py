@@ -202,7 +202,7 @@ def test_an_artifact_cut_short_or_of_another_version(invoke, artifact: Path) -> 
     artifact.write_bytes(content[:-50])
     result = invoke("stage", "init", out)
     assert result.exit_code == 6
-    assert "track.npz`: it is damaged" in result.stderr
+    assert "track.npz`: it is cut short" in result.stderr
     assert f"hint: run `closefit stage track {out}`" in result.stderr
 
     artifact.write_bytes(content)
@@ -227,7 +227,7 @@ def test_masks_that_are_garbage(invoke, artifact: Path, masks: str) -> None:
     out = artifact.parent.parent
     result = invoke("stage", "init", out)
     assert result.exit_code == 6
-    assert "track.npz`: these bytes are" in result.stderr
+    assert "track.npz`: its masks cannot be read" in result.stderr
     assert f"hint: run `closefit stage track {out}`" in result.stderr
     assert "Traceback" not in result.stderr
     assert invoke("stage", "track", out).exit_code == 0  # it does not take them for its own

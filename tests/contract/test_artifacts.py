@@ -102,7 +102,7 @@ def test_the_error_of_a_missing_artifact_names_its_stage(path: Path) -> None:
 def test_an_artifact_cut_short_is_refused(written: Path, keep: float) -> None:
     content = written.read_bytes()
     written.write_bytes(content[: int(len(content) * keep)])
-    with pytest.raises(ArtifactDamagedError, match=r"damaged, or no npz|cut short"):
+    with pytest.raises(ArtifactDamagedError, match="cut short"):
         artifacts.read(written, Motion)
 
 
@@ -257,7 +257,7 @@ def test_masks_that_cannot_be_read_are_refused(
     file = tmp_path / "track.npz"
     artifacts.write(file, make_track(), PROVENANCE)
     rewrite(file, **changes)
-    with pytest.raises(ArtifactDamagedError, match="mask") as error:
+    with pytest.raises(ArtifactDamagedError, match="its masks cannot be read") as error:
         artifacts.read(file, Track)
     assert error.value.exit_code == 6
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closefit import video
+from closefit import ffmpeg, video
 from closefit.errors import (
     DiskFullError,
     FileMissingError,
@@ -238,7 +238,7 @@ def test_writing_to_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "sys.exit('av_interleaved_write_frame(): No space left on device')\n"
     )
     encoder.chmod(0o755)
-    monkeypatch.setattr(video, "ffmpeg_program", lambda: str(encoder))
+    monkeypatch.setattr(ffmpeg, "program", lambda: str(encoder))
     pictures = (numbered_picture(number, 640, 480) for number in range(20))
     with pytest.raises(DiskFullError, match=r"disk is full: .*out\.mp4"):
         video.write(tmp_path / "out.mp4", pictures, 25.0)

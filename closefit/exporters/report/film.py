@@ -1,12 +1,11 @@
 """The video of the page: input and overlay from `overlay.mp4`, small enough to be sent by mail."""
 
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from closefit import video
+from closefit import ffmpeg, video
 from closefit.errors import ArtifactDamagedError, InputError
 from closefit.exporters.overlay import WIDE
 
@@ -30,10 +29,10 @@ def film_of(overlay: Path, crop: str, stride: int) -> bytes:
     Raises:
         ArtifactDamagedError: The overlay cannot be read.
     """
+    hint = f"run `closefit stage export {overlay.parent}` to write it again"
     try:
         info = video.probe(overlay)
     except InputError as error:
-        hint = f"run `closefit stage export {overlay.parent}` to write it again"
         raise ArtifactDamagedError(f"`{overlay}` cannot be read", hint) from error
     frames = -(-info.num_frames // stride)
     per_frame = min(FRAME_BYTES, MAX_BYTES // frames)
@@ -41,11 +40,14 @@ def film_of(overlay: Path, crop: str, stride: int) -> bytes:
     filters = f"{crop},framestep={stride},scale=-2:'min({MAX_HEIGHT_PX},2*trunc(ih/2))'"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
-        command = [
-            *(video.ffmpeg_program(), "-nostdin", "-v", "error", "-i", f"file:{overlay}"),
+        arguments = [
+            *ffmpeg.input_of(overlay),
             *("-an", "-vf", filters, "-c:v", "libx264", "-preset", "veryfast", "-crf", "24"),
             *("-maxrate", f"{kilobits:.0f}k", "-bufsize", f"{kilobits:.0f}k", "-bf", "0"),
             *("-g", str(KEY_FRAMES), "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)),
         ]
-        subprocess.run(command, check=True, capture_output=True)
+        done = ffmpeg.run(arguments)
+        if done.returncode:
+            reason = ffmpeg.last_line(done.stderr.decode(errors="replace"))
+            raise ArtifactDamagedError(f"`{overlay}` cannot be read: {reason}", hint)
         return path.read_bytes()

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from closefit.boundary.refusals import shown
 from closefit.errors import InputError
 from closefit.learning.motions.skeletons import END, SourceMotion
 
@@ -47,7 +48,7 @@ def read_bvh(path: Path) -> SourceMotion:
         rows, fps = _parse_motion(motion, sum(map(len, hierarchy.channels)))
     except (ValueError, IndexError) as error:
         raise InputError(
-            f"cannot read `{path}` as BVH: {error}",
+            f"cannot read `{path}` as BVH: {shown(str(error), 200)}",
             hint="export the motion again; the file is cut short or damaged",
         ) from error
     rotations, joints = _forward(hierarchy, rows)

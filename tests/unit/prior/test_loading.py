@@ -104,6 +104,7 @@ IMPOSSIBLE_NETWORKS = (
         ("version", 99, "its version is `99`"),
         ("window", 32, "its window is `32`"),
         ("state", 150, "its state is `150`"),
+        ("network", {"depth": 3}, "its network has `depth`"),
         ("network", None, "does not follow its format"),
         *(("network", network, "does not follow its format") for network in IMPOSSIBLE_NETWORKS),
         ("network", {"heads": 7}, "does not divide by 7 heads"),

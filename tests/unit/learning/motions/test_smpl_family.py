@@ -122,6 +122,7 @@ def test_own_amass_export_is_read_as_a_pair(
             rest_pelvis,
             None,
             25.0,
+            1.7,
         )
     (result,) = read_motion(tmp_path, body)
     assert str(result.name) == "person_0_amass+person_1_amass"
