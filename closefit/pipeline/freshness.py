@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from closefit import settings
 from closefit.boundary.files import read_json, typed
-from closefit.boundary.values import refusals_as, shown
+from closefit.boundary.values import RefusedError, refusals_as, shown
 from closefit.config import Config
 from closefit.errors import (
     ArtifactDamagedError,
@@ -171,7 +171,9 @@ def write_export_manifest(workspace: Workspace, provenance: Provenance) -> None:
 
 def note_exported(workspace: Workspace, path: Path) -> None:
     """Record in an existing list of result files that `path` was written again."""
-    with suppress(OSError, ValueError):  # a list that cannot be read is written by the next export
+    with suppress(
+        OSError, RefusedError
+    ):  # a list that cannot be read is written by the next export
         manifest: ExportManifest = typed(
             read_json(workspace.export_manifest, MAX_MANIFEST_BYTES), ExportManifest
         )

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from closefit.exporters.motion_files import Footage, write_motion_files
 from closefit.exporters.report.page import write_report
 from closefit.exporters.scene import scene_from_camera
 from closefit.geometry.camera import intrinsics
-from closefit.records import OptimizedMotion
+from closefit.records import OptimizedMotion, VideoInfo
 from closefit.storage.workspace import Workspace
 from tests.samples import make_optimized_motion
 
@@ -83,8 +84,19 @@ def folder(
 
 def facts() -> dict:
     """The content of a `run.json`."""
+    info = VideoInfo(
+        path="/home/somebody/dance.mp4",
+        width=WIDTH,
+        height=HEIGHT,
+        fps=FPS,
+        num_frames=FRAMES,
+        duration_s=FRAMES / FPS,
+        rotation_deg=0,
+        variable_frame_rate=False,
+        content_sha256="",
+    )
     return {
-        "video": {"path": "/home/somebody/dance.mp4", "width": WIDTH, "height": HEIGHT},
+        "video": asdict(info),
         "camera": {"focal_px": 300.0, "fov_deg": 67.4, "from": "--focal"},
         "settings": {"preset": "draft", "camera.focal_px": 300.0},
         "quality": {"track": {"frames": 24, "not_seen_frames": [[], [10, 11, 12, 13]]}},

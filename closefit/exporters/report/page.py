@@ -19,6 +19,8 @@ from closefit.storage.artifacts import atomic_write
 from closefit.storage.workspace import Workspace
 
 PARTS = Path(__file__).parent
+PROGRAM = ("clock.js", "scene.js", "timeline.js", "page.js")
+"""Parts of one script, in this order."""
 
 
 def write_report(workspace: Workspace, run: Mapping[str, Any]) -> None:
@@ -34,7 +36,7 @@ def write_report(workspace: Workspace, run: Mapping[str, Any]) -> None:
         DiskFullError: The disk is full.
     """
     content = read_content(workspace, run)
-    script, three = _part("page.js"), _part("three.min.js")
+    script, three = "".join(map(_part, PROGRAM)), _part("three.min.js")
     style = _part("page.css")
     data = _block("data", "application/json", json.dumps(content).replace("<", "\\u003c"))
     scene = gzip.compress(thinned_scene(workspace.glb, content["stride"]), mtime=0)
