@@ -106,16 +106,18 @@ class DeviceError(ClosefitError):
     exit_code = 7
 
 
-class FitDivergedError(ClosefitError):
+class FitError(ClosefitError):
+    """A fit has no trustworthy result."""
+
+    exit_code = 8
+
+
+class FitDivergedError(FitError):
     """The optimisation diverged; the best state so far was kept and exported."""
 
-    exit_code = 8
 
-
-class ResultError(ClosefitError):
+class ResultError(FitError):
     """A stage's result cannot be right, and was not written: not finite, or no two people."""
-
-    exit_code = 8
 
 
 class PeopleError(ClosefitError):

@@ -102,6 +102,7 @@ def run(
     from_: StageName | None = None,
     until: StageName | None = None,
     force: bool = False,
+    max_input_size: float | None = None,
     emit: Emit = ignore,
 ) -> Result:
     """Run the pipeline on a video of two people; continue a started folder.
@@ -132,6 +133,7 @@ def run(
         set: Any settings by dotted name, for example `{"optimize.passes": 20}`.
         from_: Run this stage and all later ones again.
         until: Stop after this stage.
+        max_input_size: Gigabytes that an input file may unpack to.
         force: Run again what is up to date; replace results of another video.
         emit: Called with each progress event (`closefit.events`).
 
@@ -157,6 +159,7 @@ def run(
         "track.start_s": start,
         "track.end_s": end,
         "optimize.physics": physics,
+        "max_input_gb": max_input_size,
     }
     given = GivenSettings(
         config_file=None if config is None else Path(config),

@@ -123,19 +123,28 @@ def run_as_given(
     recorded = Workspace(out).settings_for(video)
     config = settings.build_config(**given, recorded=recorded, emit=emit)
     if recorded is not None:
-        _name_differences(settings.renamed(recorded), settings.flatten(config), emit)
+        alone = settings.flatten(settings.build_config(**given))
+        _name_differences(settings.renamed(recorded), settings.flatten(config), alone, emit)
     return run(video, out, config, emit, selection)
 
 
-def _name_differences(recorded: Mapping[str, Any], now: Mapping[str, Any], emit: Emit) -> None:
-    """Report which settings differ from the defaults because of the folder, and from the folder."""
+def _name_differences(
+    recorded: Mapping[str, Any], now: Mapping[str, Any], alone: Mapping[str, Any], emit: Emit
+) -> None:
+    """Report which settings come from the folder, and which differ from the folder's.
+
+    Args:
+        recorded: Settings of the last run.
+        now: Settings of this run.
+        alone: What they would be in a new folder.
+        emit: Called with the reports.
+    """
 
     def listed(names: list[str]) -> str:
         return ", ".join(f"`{name}` {_shown(now[name])}" for name in names)
 
-    default = settings.flatten(Config())
     same = {name for name, value in now.items() if _shown(recorded.get(name)) == _shown(value)}
-    kept = [name for name in now if name in same and now[name] != default[name]]
+    kept = [name for name in now if name in same and now[name] != alone[name]]
     if kept:
         emit(Notice(f"settings of this folder: {listed(kept)}"))
     changed = [name for name in now if name in recorded and name not in same]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from closefit.demo import make_clip
-from closefit.interruption import Held, InOrder, Interrupted
+from closefit.interruption import InOrder, Interrupted
 from closefit.storage.workspace import Workspace
 from tests.quick_run import QUICK
 
@@ -137,17 +137,19 @@ def test_an_ignored_signal_stays_ignored() -> None:
 
 
 def test_a_held_signal_takes_effect_at_the_end_of_its_block() -> None:
-    reached = []
-
-    def block() -> None:
-        with Held() as held:
-            os.kill(os.getpid(), signal.SIGINT)
-            reached.append(held.came)
-
-    with pytest.raises(KeyboardInterrupt):
-        block()
-    assert reached == [True]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    program = (
+        "import os, signal\n"
+        "from closefit.interruption import Held\n"
+        "try:\n"
+        "    with Held() as held:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        print(held.came)\n"
+        "except KeyboardInterrupt:\n"
+        "    print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [b"True", b"True"]
 
 
 def test_an_error_after_a_signal_is_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import torch
 from closefit.learning.motions.shards import write_shards
 from closefit.learning.training.run import LOG_FILE, PRIOR_FILE, STATE_FILE
 from closefit.prior.loading import load_prior
+from closefit.storage import checkpoints
 from tests.unit.learning.training.conftest import moving_pair
 
 TINY = ("network.width=32", "network.blocks=1", "network.heads=4", "network.feed_forward=32",
@@ -76,7 +77,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    stopped = torch.load(out / STATE_FILE, weights_only=True)["trainer"]["step"]
+    stopped = checkpoints.load(out / STATE_FILE)[1]["step"]
     assert 0 < stopped < STEPS
     (out / f".closefit-partial-1-{STATE_FILE}").write_bytes(b"half")  # killed while it wrote
     process = start(arguments(shards, out))
@@ -85,9 +86,9 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     assert f"from step {stopped}" in stderr
     for name in (PRIOR_FILE, LOG_FILE):
         assert (out / name).read_bytes() == (uninterrupted / name).read_bytes()
-    states = [torch.load(folder / STATE_FILE, weights_only=True) for folder in (out, uninterrupted)]
+    states = [checkpoints.load(folder / STATE_FILE)[1] for folder in (out, uninterrupted)]
     for part in ("network", "average"):
-        first, second = (state["trainer"][part] for state in states)
+        first, second = (state[part] for state in states)
         assert all(torch.equal(first[name], second[name]) for name in second)
     assert sorted(path.name for path in out.iterdir()) == [STATE_FILE, LOG_FILE, PRIOR_FILE]
 
@@ -121,11 +122,12 @@ def test_a_kill_at_any_moment_leaves_the_state_whole(tmp_path: Path) -> None:
     path = tmp_path / STATE_FILE
     script = (
         "import sys, torch\nfrom pathlib import Path\n"
-        "from closefit.learning.training.run import _save\n"
+        "from closefit.storage.checkpoints import save\n"
         "step = 0\n"
         "while True:\n"
         "    step += 1\n"
-        "    _save(Path(sys.argv[1]), {'step': step, 'x': torch.full((400_000,), float(step))})\n"
+        "    x = torch.full((400_000,), float(step))\n"
+        "    save(Path(sys.argv[1]), '', {'step': step, 'x': x})\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(path)])
     try:
@@ -134,13 +136,13 @@ def test_a_kill_at_any_moment_leaves_the_state_whole(tmp_path: Path) -> None:
             time.sleep(0.01)
         seen, until = set(), time.monotonic() + 0.5
         while time.monotonic() < until:  # also while it is being replaced
-            state = torch.load(path, weights_only=True)
+            state = checkpoints.load(path)[1]
             assert bool((state["x"] == state["step"]).all())
             seen.add(state["step"])
     finally:
         process.kill()
         process.wait()
-    state = torch.load(path, weights_only=True)
+    state = checkpoints.load(path)[1]
     assert bool((state["x"] == state["step"]).all())
     assert len(seen) > 1
 

@@ -208,8 +208,7 @@ def test_from_the_command_line(tmp_path: Path, clip: Path, out: Path) -> None:
 
     run = closefit("run", clip, "--out", out, "--observations", given, "--until", "track")
     assert run.returncode == 0, run.stderr
-    assert "settings of this folder: `track.observations` " in run.stderr
-    assert "`track.people` B,A" in run.stderr
+    assert "settings of this folder: `track.people` B,A" in run.stderr
     np.testing.assert_allclose(centres(out)[10:], before[10:])  # `run` follows the same people
 
     missing = closefit("stage", "track", out, "--corrections", tmp_path / "nothing.json")

@@ -108,7 +108,7 @@ def test_arguments_become_settings(
 
 
 def test_errors_are_the_documented_ones(stub_clip: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="must lie between"):
+    with pytest.raises(ConfigError, match="must be a number from 0 to 1"):
         closefit.run(stub_clip, tmp_path / "out", physics=3.0)
     with pytest.raises(ArtifactMissingError, match="not a results folder"):
         closefit.load(tmp_path)

@@ -236,7 +236,7 @@ def _saved(path: Path, key: str) -> dict[str, Any] | None:
         found, trainer = checkpoints.load(path)
     except ArtifactDamagedError as error:
         raise ArtifactDamagedError(
-            error.message,
+            f"{error.message}, so the training cannot go on from it",
             hint=f"delete it to begin again; --start-from {path.parent / PRIOR_FILE} with another "
             "--out begins with the weights of the last validation",
         ) from error
