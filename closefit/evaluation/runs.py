@@ -184,7 +184,8 @@ def read_truth(path: Path) -> Truth:
             "transl": (frames, 2, 3),
             "joints3d": (frames, 2, 24, 3),
         }
-        floats = {name: numbers(entry(arrays, name), name, *shapes[name]) for name in shapes}
+        found = {name: numbers(entry(arrays, name), name, *shapes[name]) for name in shapes}
+        floats = {name: array.astype(np.float32) for name, array in found.items()}  # as bodies are
         order = whole_numbers(entry(arrays, "order"), "order", frames, low=-1, high=1)
         contact = whole_numbers(arrays["contact"] * 1, "contact", frames, low=0, high=1)
     return Truth(**floats, order=order, contact=contact.astype(bool))
