@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from measuring import RESULTS
 
-from closefit.body import Body
 from closefit.body.joint_limits import JointLimits
+from closefit.body.model import Body
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.geometry.penetration import average_penetration_depth_mm
 from closefit.learning.choreography import KINDS

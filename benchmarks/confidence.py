@@ -22,7 +22,7 @@ from measuring import publish, table
 from scipy.optimize import nnls
 from scipy.stats import spearmanr
 
-from closefit.body import Body
+from closefit.body.model import Body
 from closefit.body.skeleton import EVALUATION_JOINTS
 from closefit.evaluation.metrics import MM_PER_M, assign_people
 from closefit.evaluation.runs import HIPS, STAGES, read_truth

@@ -17,8 +17,8 @@ import torch
 from measuring import publish, run_closefit, table
 from views import View, read_qualisys, same_people, triangulate
 
-from closefit.body import Body
 from closefit.body.keypoints import COCO17, KEYPOINT_SETS
+from closefit.body.model import Body
 from closefit.evaluation.metrics import MM_PER_M, similarity_align
 from closefit.evaluation.runs import STAGES
 from closefit.fit.reprojection import KeypointProjector

@@ -17,8 +17,8 @@ import torch
 from measuring import publish, run_closefit, stage_seconds, table
 
 from closefit import video
-from closefit.body import Body
 from closefit.body.keypoints import KeypointRegressor
+from closefit.body.model import Body
 from closefit.exporters.mesh_raster import MeshPainter
 from closefit.exporters.views import project_perspective
 from closefit.geometry.camera import project

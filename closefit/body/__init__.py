@@ -13,7 +13,3 @@ Poses have three forms, one for each purpose:
   has estimated;
 - in optimisation: `fit.variables.MotionVariables`, the same facts in coordinates that suit Adam.
 """
-
-from closefit.body.model import Body, PosedBody, RestBody
-
-__all__ = ["Body", "PosedBody", "RestBody"]

@@ -51,7 +51,7 @@ def prepare(
     as_json: options.Json = False,
 ) -> None:
     """Turn motion files into shards for training; people alone are put into pairs."""
-    from closefit.body import Body
+    from closefit.body.model import Body
     from closefit.learning.preparation import Recipe
     from closefit.learning.preparation import prepare as write
     from closefit.models.weights import locate
@@ -104,7 +104,7 @@ def sample(
     as_json: options.Json = False,
 ) -> None:
     """Draw motion of two people from the prior; or the partner of a person who is given."""
-    from closefit.body import Body
+    from closefit.body.model import Body
     from closefit.learning.sampling.run import SampleRequest, draw_samples
     from closefit.models.weights import PRIOR, locate
 

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from closefit import video
-from closefit.body import Body
 from closefit.body.keypoints import KeypointRegressor
+from closefit.body.model import Body
 from closefit.demo.dance import Dance, make_dance
 from closefit.demo.detections import VisiblePeople, simulate_detections
 from closefit.demo.filming import Shot, film

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from closefit.body import Body, RestBody
+from closefit.body.model import Body, RestBody
 from closefit.body.skeleton import JOINT_INDEX, PART_NAMES
 
 Colour = tuple[float, float, float]

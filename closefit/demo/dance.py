@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from closefit.body import Body
 from closefit.body.joint_limits import JointLimits
+from closefit.body.model import Body
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.demo.hold import HEADINGS_RAD, LEAN_RAD, PELVIS_DISTANCE_M, Hold, solve_hold
 from closefit.demo.steps import CYCLE_S, reach_feet, walk

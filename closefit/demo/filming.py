@@ -11,7 +11,7 @@ from torch import Tensor
 
 from closefit.appearance.raster.gaussians import Gaussians
 from closefit.appearance.raster.rasterizer import rasterize
-from closefit.body import Body
+from closefit.body.model import Body
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.demo.clothing import OUTFITS, Dress, dress, shade, surfels
 from closefit.demo.dance import Dance

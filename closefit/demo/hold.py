@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from closefit.body import Body, RestBody
 from closefit.body.joint_limits import JointLimits
+from closefit.body.model import Body, RestBody
 from closefit.body.skeleton import JOINT_INDEX, PART_NAMES
 from closefit.geometry.rotations import about
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from closefit.body import RestBody
+from closefit.body.model import RestBody
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.geometry.rotations import about, matrix_from_6d
 

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from closefit.body import Body
 from closefit.body.keypoints import KeypointRegressor
+from closefit.body.model import Body
 from closefit.body.skeleton import EVALUATION_JOINTS
 from closefit.boundary.arrays import Npz
 from closefit.boundary.values import entry, numbers, refusals_as, whole_numbers

@@ -1,21 +1,19 @@
-"""`motion.npz`: both people's motion in the camera frame, for programs."""
+"""`motion.npz`: both people's motion in the camera frame, for programs.
+
+Reading it loads no torch, which would take longer than the viewer's start.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import roma
-import torch
 from jaxtyping import Bool, Float, Int
 
-from closefit.body.keypoints import KeypointRegressor
-from closefit.body.model import Body
 from closefit.body.skeleton import JOINT_NAMES
 from closefit.boundary.arrays import Npz
-from closefit.boundary.values import refusals_as
+from closefit.boundary.refusals import named, refusals_as, refuse
 from closefit.errors import ArtifactDamagedError
-from closefit.geometry.camera import project
 from closefit.records import Motion
 from closefit.storage.artifacts import atomic_write
 
@@ -104,6 +102,9 @@ def write_motion(
         size_wh: Size of the source video in pixels.
         further: `K` and whatever else is known.
     """
+    import roma
+    import torch
+
     axis_angle = roma.rotmat_to_rotvec(torch.from_numpy(motion.rotations)).numpy()
     arrays: dict[str, np.ndarray] = {
         "fps": np.array(fps, np.float32),
@@ -137,22 +138,11 @@ def read_motion(path: Path) -> ExportedMotion:
     Raises:
         ArtifactDamagedError: It is damaged, or of another kind.
     """
-    names = {field.name for field in fields(ExportedMotion)}
+    names = {field.name: field.default is None for field in fields(ExportedMotion)}
     hint = f"run `closefit stage export {path.parent}` to write it again"
     with refusals_as(ArtifactDamagedError, path, hint):
         file = Npz(path, kinds="biufU")
+        missing = [name for name, optional in names.items() if not optional and name not in file]
+        if missing:
+            refuse(f"it lacks {named(missing)}")
         return ExportedMotion(**{name: file[name] for name in names if name in file})
-
-
-def reprojected_keypoints(
-    body: Body, motion: Motion, keypoint_set: str
-) -> Float[np.ndarray, "frame 2 keypoint 2"]:
-    """Keypoints of both posed bodies in source pixels."""
-    regressor = KeypointRegressor(body, keypoint_set)
-    K, *pose = (
-        torch.from_numpy(array).to(body.v_template)
-        for array in (motion.K, motion.rotations, motion.betas, motion.transl)
-    )
-    posed = body.subset(regressor.vertex_indices).pose(*pose)
-    keypoints: np.ndarray = project(regressor.of(posed), K[:, None, None]).cpu().numpy()
-    return keypoints

@@ -16,8 +16,9 @@ from closefit.exporters.bvh import write_bvh
 from closefit.exporters.contacts import Touch
 from closefit.exporters.gltf import SceneCamera, SkinnedPerson, write_glb
 from closefit.exporters.joint_names import joint_names
-from closefit.exporters.motion import reprojected_keypoints, write_motion
+from closefit.exporters.motion import write_motion
 from closefit.exporters.palette import PERSON_COLOURS
+from closefit.exporters.reprojection import reprojected_keypoints
 from closefit.exporters.scene import motion_in, scene_from_camera
 from closefit.records import Motion
 from closefit.storage.workspace import NUM_PEOPLE, Workspace

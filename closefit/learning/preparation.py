@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from closefit.body import Body
+from closefit.body.model import Body
 from closefit.errors import ConfigError, InputError
 from closefit.events import Emit, Notice, Step, ignore
 from closefit.learning.motions.composing import compose_pairs

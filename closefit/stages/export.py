@@ -17,11 +17,11 @@ from closefit.exporters.contacts import (
     write_contacts,
 )
 from closefit.exporters.meshes import remove_meshes, write_meshes
-from closefit.exporters.motion import reprojected_keypoints
 from closefit.exporters.motion_files import Footage, posed_chunks, write_motion_files
 from closefit.exporters.overlay import OverlayFrame, OverlayScene, draw_overlay
 from closefit.exporters.ply import write_ply
 from closefit.exporters.report.page import write_report
+from closefit.exporters.reprojection import reprojected_keypoints
 from closefit.exporters.scene import scene_from_camera
 from closefit.exporters.timeline import write_timeline
 from closefit.records import Motion, OptimizedMotion, Track

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from closefit import video
-from closefit.body import Body
 from closefit.body.keypoints import KeypointRegressor
+from closefit.body.model import Body
 from closefit.demo import DemoClip, make_clip
 from closefit.demo.detections import MISSED_SHARE, VisiblePeople, simulate_detections
 from closefit.demo.room import Room

@@ -9,7 +9,7 @@ import pytest
 import roma
 import torch
 
-from closefit.body import Body
+from closefit.body.model import Body
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.errors import ArtifactMissingError, FileMissingError, ObservationsError
 from closefit.evaluation import runs

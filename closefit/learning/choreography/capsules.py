@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from closefit.body import Body
+from closefit.body.model import Body
 from closefit.body.skeleton import JOINT_INDEX
 
 _LIMBS = (

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from closefit.body import Body
+from closefit.body.model import Body
 from closefit.body.pose import mirrored_pose
 from closefit.learning.choreography.authored import SCENES
 from closefit.learning.choreography.footsteps import (

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from closefit.body import Body
+from closefit.body.model import Body
 from closefit.body.stature import Stature
 from closefit.learning.choreography.angles import angle_row, rotations_from_angles
 from closefit.learning.choreography.authored import POSES, SCENES, Moment, Pose, Scene

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from closefit.body import Body
+from closefit.body.model import Body
 from closefit.body.skeleton import JOINT_INDEX, PART_NAMES
 from closefit.learning.choreography.tables import built, located, read_table
 

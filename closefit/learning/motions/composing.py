@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from closefit.body import Body
+from closefit.body.model import Body
 from closefit.errors import InputError
 from closefit.learning.motions.editing import cut, join_people, resample
 from closefit.learning.motions.floor import joints_in_world, world_pose

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from closefit.body import Body
+from closefit.body.model import Body
 from closefit.body.pose import PairPose
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.records import PairMotion

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from closefit.body import Body
+from closefit.body.model import Body
 from closefit.boundary.files import UNREADABLE
 from closefit.errors import DiskFullError, FileMissingError, InputError
 from closefit.learning.motions import smpl_files

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from closefit.body import Body
+from closefit.body.model import Body
 from closefit.body.pose import local_rotations
 from closefit.body.skeleton import JOINT_INDEX, PARENTS
 from closefit.errors import InputError

@@ -17,7 +17,7 @@ import roma
 import torch
 from jaxtyping import Float
 
-from closefit.body import Body
+from closefit.body.model import Body
 from closefit.errors import InputError
 from closefit.learning.motions.retargeting import body_lengths, check_leg_length, fit_shape
 from closefit.learning.motions.skeletons import Z_UP_TO_Y_UP

@@ -6,7 +6,8 @@ import roma
 import torch
 
 from closefit.body.skeleton import JOINT_INDEX, JOINT_NAMES
-from closefit.exporters.motion import reprojected_keypoints, write_motion
+from closefit.exporters.motion import write_motion
+from closefit.exporters.reprojection import reprojected_keypoints
 
 SHAPES = {
     "fps": (), "width": (), "height": (), "K": (3, 3), "valid": (6, 2), "confidence": (6, 2),

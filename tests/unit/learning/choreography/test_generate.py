@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from closefit.body import Body
 from closefit.body.joint_limits import JointLimits
+from closefit.body.model import Body
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.geometry.penetration import average_penetration_depth_mm
 from closefit.learning.choreography import KINDS, generate
