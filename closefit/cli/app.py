@@ -22,6 +22,7 @@ from closefit.cli.run import run
 from closefit.cli.stage import stage
 from closefit.cli.status import status
 from closefit.cli.train_prior import train_prior
+from closefit.cli.view import view
 from closefit.errors import ClosefitError, file_guard
 from closefit.interruption import InOrder
 
@@ -55,7 +56,7 @@ app = typer.Typer(
     "SIGTERM, 141 output not read, 1 a bug.",
 )
 for command in (
-    *(run, stage, status, report, doctor, demo, evaluate),
+    *(run, stage, status, report, view, doctor, demo, evaluate),
     *(download_weights, import_smpl, train_prior),
 ):
     app.command()(command)

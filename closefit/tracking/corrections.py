@@ -152,17 +152,35 @@ def read(path: Path, num_frames: int, size_wh: tuple[int, int]) -> Corrections:
         FileMissingError: There is no such file.
         CorrectionsError: It does not follow the format or does not fit the clip.
     """
-    return _Reader(path, num_frames, size_wh).read()
+    return check(_json(path), path, num_frames, size_wh)
+
+
+def check(content: Any, path: Path, num_frames: int, size_wh: tuple[int, int]) -> Corrections:
+    """Check the content of a file of corrections, as `read` does.
+
+    Raises:
+        CorrectionsError: It does not follow the format or does not fit the clip.
+    """
+    return _Reader(path, num_frames, size_wh).read(content)
+
+
+def _json(path: Path) -> Any:
+    if not os.path.lexists(path):
+        raise FileMissingError(
+            f"there is no file of corrections `{path}`",
+            hint="check the path after --corrections",
+        )
+    with refusals_as(CorrectionsError, path, HINT):
+        return read_json(path, MAX_BYTES)
 
 
 class _Reader:
-    """Reads one file; every message names the file and the entry."""
+    """Checks one file; every message names the file and the entry."""
 
     def __init__(self, path: Path, num_frames: int, size_wh: tuple[int, int]) -> None:
         self._path, self._num_frames, self._size_wh = path, num_frames, size_wh
 
-    def read(self) -> Corrections:
-        content = self._json()
+    def read(self, content: Any) -> Corrections:
         parts = ("swap", "box", "point", "ignore", "drop")
         self._check_object("the file", content, parts, required=())
         entries = {part: self._entries(part, content.get(part, [])) for part in parts}
@@ -184,15 +202,6 @@ class _Reader:
         if not isinstance(entries, list):
             self._refuse(f"`{part}`", f"is {_kind(entries)} instead of a list [...]")
         return [(f"`{part}` {number}", entry) for number, entry in enumerate(entries)]
-
-    def _json(self) -> Any:
-        if not os.path.lexists(self._path):
-            raise FileMissingError(
-                f"there is no file of corrections `{self._path}`",
-                hint="check the path after --corrections",
-            )
-        with refusals_as(CorrectionsError, self._path, HINT):
-            return read_json(self._path, MAX_BYTES)
 
     def _place(self, key: str, where: str, entry: Any) -> PlacedPerson:
         self._check_object(where, entry, ("person", "frame", key))

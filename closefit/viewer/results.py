@@ -1,0 +1,157 @@
+"""What the viewer shows of a results folder."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from closefit.body.files import BodyArrays, read_body_arrays
+from closefit.boundary.refusals import refusals_as, refuse
+from closefit.errors import ArtifactDamagedError, ArtifactError, ArtifactMissingError
+from closefit.exporters.motion import ExportedMotion, read_motion
+from closefit.exporters.scene import scene_from_camera
+from closefit.models.weights import BODIES, locate
+from closefit.records import Motion, OptimizedMotion, Track, VideoInfo
+from closefit.storage import artifacts
+from closefit.storage.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Results:
+    """One results folder, checked.
+
+    Attributes:
+        workspace: The folder.
+        video: Facts of the source video.
+        motions: Both people's motion by name: `result` (`motion.npz`) and, where it was kept,
+            `init`.
+        appearance: The Gaussians, where there are some.
+        track: The detections, where they were kept.
+        body: The body of the motions.
+        times_s: Time of each frame in the source video.
+        T_scene_camera: From the camera to the scene (y up, floor at height zero).
+        notices: What the folder lacks, a sentence each.
+    """
+
+    workspace: Workspace
+    video: VideoInfo
+    motions: dict[str, Motion]
+    appearance: OptimizedMotion | None
+    track: Track | None
+    body: BodyArrays
+    times_s: Float[np.ndarray, " frame"]
+    T_scene_camera: Float[np.ndarray, "4 4"]
+    notices: tuple[str, ...]
+
+    @property
+    def num_frames(self) -> int:
+        """Length of the clip."""
+        return len(self.times_s)
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Size of the source video in pixels."""
+        return self.video.width, self.video.height
+
+
+def read_results(folder: Path, weights_dir: str | None = None) -> Results:
+    """Read what the viewer shows; the stages' artifacts may be missing.
+
+    Raises:
+        ArtifactError: It is no results folder, `motion.npz` is missing, or a file is damaged or
+            does not belong to the others.
+        WeightsError: The body model is missing or damaged.
+    """
+    workspace = Workspace(folder)
+    run = workspace.require_started()
+    hint = f"run `closefit run {run['video']['path']} --out {folder}` to finish it"
+    if not workspace.motion.is_file():
+        raise ArtifactMissingError(f"there is no `{workspace.motion}`", hint)
+    exported = read_motion(workspace.motion)
+    result = _motion_of(workspace, exported)
+    init = _kept(workspace, Motion)
+    appearance, track = _kept(workspace, OptimizedMotion), _kept(workspace, Track)
+    for record in (init, appearance, track):
+        if record is not None and _length(record) != len(result.valid):
+            raise ArtifactError(
+                f"`{workspace.artifact(record.KIND)}` has {_length(record)} frames, but "
+                f"`{workspace.motion}` {len(result.valid)}: they are of different runs",
+                hint,
+            )
+    if appearance is not None and appearance.gaussian_face.shape[1] == 0:
+        appearance = None
+    choice = BODIES[str(result.body_name)]
+    return Results(
+        workspace=workspace,
+        video=VideoInfo(**{f.name: run["video"][f.name] for f in fields(VideoInfo)}),
+        motions={"result": result} | ({} if init is None else {"init": init}),
+        appearance=appearance,
+        track=track,
+        body=read_body_arrays(locate(choice, weights_dir or run["settings"].get("weights_dir"))),
+        times_s=_times(exported, track),
+        T_scene_camera=scene_from_camera(result.floor),
+        notices=tuple(_missing(folder, init, appearance, track)),
+    )
+
+
+def _kept(workspace: Workspace, kind: type[artifacts.R]) -> artifacts.R | None:
+    path = workspace.artifact(kind.KIND)
+    return artifacts.read(path, kind) if path.exists() else None
+
+
+def _length(record: Motion | Track) -> int:
+    return len(record.valid if isinstance(record, Motion) else record.seen)
+
+
+def _motion_of(workspace: Workspace, exported: ExportedMotion) -> Motion:
+    """Check the arrays of `motion.npz` as those of an artifact are."""
+    hint = f"run `closefit stage export {workspace.root}` to write it again"
+    with refusals_as(ArtifactDamagedError, workspace.motion, hint):
+        frames = len(exported.valid)
+        shapes = {
+            "rotations": (frames, 2, 24, 3, 3),
+            "joints": (frames, 2, 24, 3),
+            "betas": (2, 10),
+            "transl": (frames, 2, 3),
+            "valid": (frames, 2),
+            "floor": (4,),
+        }
+        for name, shape in shapes.items():
+            if (found := getattr(exported, name).shape) != shape or frames == 0:
+                refuse(f"`{name}` has shape {found} instead of {shape}")
+        if exported.K.shape[-2:] != (3, 3) or exported.K.shape[:-2] not in ((), (frames,)):
+            refuse(f"`K` has shape {exported.K.shape}")
+        motion = Motion(
+            **{name: getattr(exported, name) for name in shapes},
+            confidence=exported.confidence,
+            K=np.broadcast_to(exported.K, (frames, 3, 3)),
+            body_name=exported.body,
+            notes=np.array(""),
+        )
+        try:
+            motion.check()
+        except ValueError as error:
+            refuse(str(error))
+    return motion
+
+
+def _times(exported: ExportedMotion, track: Track | None) -> Float[np.ndarray, " frame"]:
+    """Times in the source video; files of earlier versions have none."""
+    if exported.time_s is not None and exported.start_s is not None:
+        return np.asarray(exported.time_s + exported.start_s, np.float64)
+    if track is not None:
+        return track.time_s.astype(np.float64)
+    return np.arange(len(exported.valid)) / float(exported.fps)
+
+
+def _missing(
+    folder: Path, init: Motion | None, appearance: OptimizedMotion | None, track: Track | None
+) -> Iterator[str]:
+    if appearance is None:
+        yield f"`{folder}` has no Gaussians: `optimize` has not run, or without appearance"
+    if init is None:
+        yield f"`{folder}` has no first motion (artifacts/init.npz) to compare with"
+    if track is None:
+        yield f"`{folder}` has no detections (artifacts/track.npz): no keypoints are drawn"

@@ -1,0 +1,199 @@
+"""One motion in the 3D view: bodies, Gaussians, skeletons, contacts and the camera's picture."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial import cKDTree
+
+from closefit.body.skeleton import PARENTS
+from closefit.exporters.palette import CONTACT_COLOUR, PERSON_COLOURS
+from closefit.records import Motion
+from closefit.storage.workspace import NUM_PEOPLE
+from closefit.viewer.footage import Footage
+from closefit.viewer.posing import body_skin, joint_transforms, skinned_gaussians
+from closefit.viewer.results import Results
+
+CONTACT_M = 0.01
+"""As `geometry.touching.CONTACT_M`: nearer vertices of two people are in contact."""
+
+LIT_M = 0.025
+"""While two people touch, their skin is lit so near to each other: what touches is hidden."""
+
+FRUSTUM_M = 1.0
+"""Distance from the camera at which its picture is shown."""
+
+CAMERA_COLOUR = (110, 110, 110)
+
+
+@dataclass
+class Shown:
+    """What a user wants to see."""
+
+    bodies: bool = True
+    gaussians: bool = True
+    skeletons: bool = False
+    contacts: bool = True
+    camera: bool = True
+    detections: bool = True
+    reprojections: bool = True
+    opacity: float = 1.0
+
+
+class Stand:
+    """One motion of one results folder at its place in the scene."""
+
+    def __init__(
+        self, server: Any, name: str, results: Results, motion: str, footage: Footage
+    ) -> None:
+        """Add it to the scene of a `viser.ViserServer`, hidden.
+
+        Args:
+            server: The server.
+            name: Unique name; also the label under the people.
+            results: The folder.
+            motion: Which motion of the folder.
+            footage: Its pictures.
+        """
+        self.name, self.results, self.footage = name, results, footage
+        self._motion: Motion = results.motions[motion]
+        self._transforms = joint_transforms(results.body, self._motion, results.T_scene_camera)
+        turn, move = results.T_scene_camera[:3, :3], results.T_scene_camera[:3, 3]
+        self.joints = (self._motion.joints @ turn.T + move).astype(np.float32)
+        self._skins = [body_skin(results.body, betas) for betas in self._motion.betas]
+        self._gaussians = (
+            [skinned_gaussians(results.body, results.appearance, n) for n in range(NUM_PEOPLE)]
+            if motion == "result" and results.appearance is not None
+            else []
+        )
+        self._add_nodes(server.scene)
+
+    @property
+    def has_gaussians(self) -> bool:
+        """Whether there is an appearance to show."""
+        return bool(self._gaussians)
+
+    @property
+    def width_m(self) -> float:
+        """Extent of the motion from side to side."""
+        return float(np.ptp(self.joints[..., 0]))
+
+    def _add_nodes(self, scene: Any) -> None:
+        root, colours = f"/{self.name}", np.round(255 * PERSON_COLOURS).astype(np.uint8)
+        self.root = scene.add_frame(root, show_axes=False, visible=False)
+        middle = self.joints.mean((0, 1, 2))
+        scene.add_label(f"{root}/name", self.name, position=(middle[0], -0.1, middle[2]))
+        faces = self.results.body.tensors["faces"].astype(np.uint32)
+        bones = np.zeros((len(PARENTS) - 1, 2, 3), np.float32)
+        self._bodies, self._splats, self._bones = [], [], []
+        for person, colour in enumerate(colours):
+            start = f"{root}/person_{person}"
+            rest = self._skins[person].rest
+            body = scene.add_mesh_simple(f"{start}/body", rest, faces, color=tuple(colour.tolist()))
+            self._bodies.append(body)
+            lines = scene.add_line_segments(f"{start}/skeleton", bones, colour, thickness=0.02)
+            self._bones.append(lines)
+        for person, cloud in enumerate(self._gaussians):
+            name, means = f"{root}/person_{person}/gaussians", cloud.skin.rest
+            look = cloud.covariances, cloud.colours, cloud.opacities
+            self._splats.append(scene.add_gaussian_splats(name, means, *look))
+        self._lit = scene.add_point_cloud(
+            f"{root}/contacts",
+            np.zeros((0, 3), np.float32),
+            np.round(255 * np.array(CONTACT_COLOUR)).astype(np.uint8),
+            point_size=0.009,
+            point_shape="circle",
+            precision="float32",
+        )
+        width, height = self.results.size_wh
+        # viser's cameras have the principal point in the middle, as closefit's usually have.
+        self._lens = float(2.0 * np.arctan(0.5 * height / self._motion.K[0, 1, 1]))
+        self._camera = scene.add_camera_frustum(
+            f"{root}/camera",
+            self._lens,
+            width / height,
+            scale=FRUSTUM_M,
+            thickness=0.006,
+            color=CAMERA_COLOUR,
+            wxyz=_quaternion(self.results.T_scene_camera[:3, :3]),
+            position=self.results.T_scene_camera[:3, 3],
+        )
+
+    def show(self, frame: int, shown: Shown) -> None:
+        """Update every visible part to a frame; later ones than the last show the last."""
+        frame = min(frame, self.results.num_frames - 1)
+        transforms, rotations = self._transforms[frame], self._motion.rotations[frame]
+        poses = list(zip(transforms, rotations, strict=True))
+        for parts, visible in (
+            (self._bodies, shown.bodies),
+            (self._splats, shown.gaussians),
+            (self._bones, shown.skeletons),
+            ([self._lit], shown.contacts),
+            ([self._camera], shown.camera),
+        ):
+            for part in parts:
+                part.visible = visible
+        if shown.bodies or shown.contacts:
+            skins = zip(self._skins, poses, strict=True)
+            vertices = [skin.blend(*pose)[0] for skin, pose in skins]
+            for body, posed in zip(self._bodies, vertices, strict=True):
+                body.vertices = posed
+                body.opacity = shown.opacity if shown.opacity < 1.0 else None
+            self._lit.points = _lit(*vertices) if shown.contacts else vertices[0][:0]
+        if shown.gaussians:
+            for splats, rest, pose in zip(self._splats, self._gaussians, poses, strict=False):
+                splats.set_gaussians(*rest.pose(*pose), rest.colours, rest.opacities)
+        for lines, joints in zip(self._bones, self.joints[frame], strict=True):
+            lines.points = np.stack([joints[1:], joints[list(PARENTS[1:])]], axis=1)
+        if shown.camera:
+            self._camera.image = self.picture(frame, shown)
+
+    def look(self, camera: Any) -> None:
+        """Move a browser's camera to that of the video."""
+        turn, place = self.results.T_scene_camera[:3, :3], self.results.T_scene_camera[:3, 3]
+        camera.wxyz = _quaternion(turn)
+        camera.position = place + self.root.position
+        camera.fov = self._lens
+
+    def picture(
+        self, frame: int, shown: Shown, box_xyxy: tuple[float, ...] | None = None
+    ) -> np.ndarray:
+        """Return the video's picture with what is drawn on it."""
+        frame = min(frame, self.results.num_frames - 1)
+        track = self.results.track
+        detected = track.keypoints[frame] if track is not None and shown.detections else None
+        points = self._motion.joints[frame] @ self._motion.K[frame].T
+        joints = points[..., :2] / np.maximum(points[..., 2:], 0.1)
+        return self.footage.drawn(
+            frame, detected, joints if shown.reprojections else None, box_xyxy
+        )
+
+
+def _lit(
+    first: Float[np.ndarray, "vertex 3"], second: Float[np.ndarray, "vertex 3"]
+) -> Float[np.ndarray, "point 3"]:
+    """Return the vertices of both around a contact; none where the two do not touch."""
+    parts = []
+    for own, other in ((first, second), (second, first)):
+        low, high = other.min(0) - LIT_M, other.max(0) + LIT_M
+        near = own[((own > low) & (own < high)).all(-1)]
+        distance, _ = cKDTree(other).query(near, distance_upper_bound=LIT_M)
+        parts.append((near, distance))
+    if min((d.min(initial=np.inf) for _, d in parts)) >= CONTACT_M:
+        return first[:0]
+    return np.concatenate([near[distance < LIT_M] for near, distance in parts])
+
+
+def _quaternion(turn: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4"]:
+    """Unit quaternion (wxyz) of a rotation, from the eigenvector of its quadratic form."""
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = turn
+    form = np.array(
+        [
+            [xx + yy + zz, zy - yz, xz - zx, yx - xy],
+            [zy - yz, xx - yy - zz, xy + yx, xz + zx],
+            [xz - zx, xy + yx, yy - xx - zz, yz + zy],
+            [yx - xy, xz + zx, yz + zy, zz - xx - yy],
+        ]
+    )
+    return np.array(np.linalg.eigh(form)[1][:, -1])
