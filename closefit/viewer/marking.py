@@ -31,6 +31,7 @@ class Marking:
         self._stands = {stand.name: stand for stand in stands if stand.name.endswith(" result")}
         self._current, self._redraw = current, redraw
         self._marks: list[Mark] = []
+        self._drawn: tuple[int, tuple[float, ...]] = (0, ())
         with gui.add_folder("Corrections"):
             names = tuple(self._stands)
             self._folder = gui.add_dropdown("Folder", names, visible=len(names) > 1)
@@ -49,7 +50,7 @@ class Marking:
             self._corner = gui.add_vector2("Left, top", (0, 0), **limits)
             self._other = gui.add_vector2("Right, bottom", (1, 1), **limits)
             for corner in (self._corner, self._other):
-                corner.on_update(lambda _: redraw())
+                corner.on_update(lambda _: self._box_changed())
             gui.add_button("Box as detected").on_click(lambda _: self._take_box())
             gui.add_button("Mark: person is here").on_click(lambda _: self._mark_placed())
             self._list = gui.add_markdown("")
@@ -60,7 +61,10 @@ class Marking:
         self._update_list()
 
     def draw(self, frame: int, shown: Shown) -> None:
-        """Show the picture of a frame with the box on it."""
+        """Show the picture of a frame with a box on it: at first the detected one."""
+        if frame != self._drawn[0]:
+            self._take_box()
+        self._drawn = frame, self._box
         self._picture.image = self._stand.picture(frame, shown, self._box)
 
     @property
@@ -89,7 +93,10 @@ class Marking:
             if np.isfinite(found).all():
                 box = np.clip(np.round(found), 0, [*size, *size])
         self._corner.value, self._other.value = tuple(box[:2].tolist()), tuple(box[2:].tolist())
-        self._redraw()
+
+    def _box_changed(self) -> None:
+        if self._box != self._drawn[1]:
+            self._redraw()
 
     def _mark_swapped(self) -> None:
         first, last = sorted((int(self._from.value), int(self._to.value)))

@@ -21,21 +21,22 @@ CONTACT_M = 0.01
 LIT_M = 0.025
 """While two people touch, their skin is lit so near to each other: what touches is hidden."""
 
-FRUSTUM_M = 1.0
-"""Distance from the camera at which its picture is shown."""
+PICTURE_M, BEHIND_M = 0.5, 1.0
+"""Distance of the picture from the camera, or from the farthest joint where it is a backdrop."""
 
 CAMERA_COLOUR = (110, 110, 110)
 
 
 @dataclass
 class Shown:
-    """What a user wants to see."""
+    """What a user wants to see; `backdrop`: the camera's picture behind the people."""
 
     bodies: bool = True
-    gaussians: bool = True
+    gaussians: bool = False
     skeletons: bool = False
     contacts: bool = True
     camera: bool = True
+    backdrop: bool = False
     detections: bool = True
     reprojections: bool = True
     opacity: float = 1.0
@@ -85,13 +86,13 @@ class Stand:
         middle = self.joints.mean((0, 1, 2))
         scene.add_label(f"{root}/name", self.name, position=(middle[0], -0.1, middle[2]))
         faces = self.results.body.tensors["faces"].astype(np.uint32)
-        bones = np.zeros((len(PARENTS) - 1, 2, 3), np.float32)
         self._bodies, self._splats, self._bones = [], [], []
         for person, colour in enumerate(colours):
             start = f"{root}/person_{person}"
             rest = self._skins[person].rest
             body = scene.add_mesh_simple(f"{start}/body", rest, faces, color=tuple(colour.tolist()))
             self._bodies.append(body)
+            bones = _bones(self.joints[0, person])
             lines = scene.add_line_segments(f"{start}/skeleton", bones, colour, thickness=0.02)
             self._bones.append(lines)
         for person, cloud in enumerate(self._gaussians):
@@ -100,7 +101,7 @@ class Stand:
             self._splats.append(scene.add_gaussian_splats(name, means, *look))
         self._lit = scene.add_point_cloud(
             f"{root}/contacts",
-            np.zeros((0, 3), np.float32),
+            self.joints[0, 0, :1],
             np.round(255 * np.array(CONTACT_COLOUR)).astype(np.uint8),
             point_size=0.009,
             point_shape="circle",
@@ -113,7 +114,6 @@ class Stand:
             f"{root}/camera",
             self._lens,
             width / height,
-            scale=FRUSTUM_M,
             thickness=0.006,
             color=CAMERA_COLOUR,
             wxyz=_quaternion(self.results.T_scene_camera[:3, :3]),
@@ -140,14 +140,25 @@ class Stand:
             for body, posed in zip(self._bodies, vertices, strict=True):
                 body.vertices = posed
                 body.opacity = shown.opacity if shown.opacity < 1.0 else None
-            self._lit.points = _lit(*vertices) if shown.contacts else vertices[0][:0]
+            if shown.contacts:
+                lit = _lit(*vertices)
+                self._lit.visible = len(lit) > 0
+                self._lit.points = lit if len(lit) else vertices[0][:1]
         if shown.gaussians:
             for splats, rest, pose in zip(self._splats, self._gaussians, poses, strict=False):
                 splats.set_gaussians(*rest.pose(*pose), rest.colours, rest.opacities)
         for lines, joints in zip(self._bones, self.joints[frame], strict=True):
-            lines.points = np.stack([joints[1:], joints[list(PARENTS[1:])]], axis=1)
+            lines.points = _bones(joints)
         if shown.camera:
+            far = float(self._motion.joints[..., 2].max()) + BEHIND_M
+            self._camera.scale = self._frustum_scale(far if shown.backdrop else PICTURE_M)
             self._camera.image = self.picture(frame, shown)
+
+    def _frustum_scale(self, distance_m: float) -> float:
+        """Return viser's scale of a frustum with its picture at this distance."""
+        width, height = self.results.size_wh
+        half = np.tan(0.5 * self._lens)
+        return float(distance_m * np.cbrt(half * half * width / height / 3.0))
 
     def look(self, camera: Any) -> None:
         """Move a browser's camera to that of the video."""
@@ -168,6 +179,11 @@ class Stand:
         return self.footage.drawn(
             frame, detected, joints if shown.reprojections else None, box_xyxy
         )
+
+
+def _bones(joints: Float[np.ndarray, "24 3"]) -> Float[np.ndarray, "23 2 3"]:
+    """Lines from each joint to its parent."""
+    return np.stack([joints[1:], joints[list(PARENTS[1:])]], axis=1)
 
 
 def _lit(

@@ -11,6 +11,8 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from closefit.errors import ConfigError
 from closefit.viewer.footage import Footage
 from closefit.viewer.marking import Marking
@@ -76,6 +78,7 @@ class Viewer:
         self._add_page(share)
         self._marking = Marking(self._server.gui, self._stands, lambda: self._frame, self._redraw)
         self._place()
+        self._look_at_people()
         self._draw()
 
     def share_url(self) -> str | None:
@@ -173,6 +176,17 @@ class Viewer:
             stand.root.position = (left + 0.5 * width - middle, 0.0, 0.0)
             left += width
         self._changed.set()
+
+    def _look_at_people(self) -> None:
+        """Begin before the people, a little to the right of the camera and above."""
+        seen = [s.joints + s.root.position for s in self._stands if s.root.visible]
+        low, high = (
+            side([side(j, axis=(0, 1, 2)) for j in seen], axis=0) for side in (np.min, np.max)
+        )
+        middle, reach_m = (low + high) / 2, max(float(np.linalg.norm(high - low)), 1.5)
+        camera = self._server.initial_camera
+        camera.look_at, camera.up = middle, (0.0, 1.0, 0.0)
+        camera.position = middle + reach_m * np.array([0.4, 0.3, 1.0])
 
     def _look(self, event: Any) -> None:
         """Move the browser's camera to that of the first chosen motion."""
