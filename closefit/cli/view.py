@@ -12,6 +12,7 @@ from closefit.errors import ConfigError
 from closefit.interruption import Interrupted
 
 CTRL_C = 130
+NOT_SHARED = "warning: no public address could be had (is there internet?); the viewer works here"
 
 
 def view(
@@ -44,18 +45,16 @@ def view(
         if chosen != port:
             console.line(f"note: port {port} is in use; {chosen} is used instead")
         viewer = Viewer(results, host, chosen, share)
-        console.line(f"open http://{host}:{viewer.port} in a browser; Ctrl-C ends the viewer")
-        if share:
-            url = viewer.share_url()
-            console.line(
-                f"public address: {url}"
-                if url
-                else "warning: no public address could be had (is there internet?); the viewer "
-                "goes on without one"
-            )
         try:
+            name = f"[{host}]" if ":" in host else host
+            console.line(f"open http://{name}:{viewer.port} in a browser; Ctrl-C ends the viewer")
+            if share:
+                url = viewer.share_url()
+                console.line(f"public address: {url}" if url else NOT_SHARED)
             viewer.serve()
         except Interrupted as ended:
             if ended.exit_code != CTRL_C:
                 raise
             console.line("the viewer has ended")
+        finally:
+            viewer.stop()

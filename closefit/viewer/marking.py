@@ -36,7 +36,7 @@ class Marking:
             names = tuple(self._stands)
             self._folder = gui.add_dropdown("Folder", names, visible=len(names) > 1)
             self._folder.on_update(lambda _: self._forget())
-            self._picture = gui.add_image(self._stand.picture(0, Shown()), label="Frame")
+            self._picture = gui.add_image(self._stand.picture(0, Shown()), label="Picture")
             last = self._stand.results.num_frames - 1
             self._from = gui.add_number("Swapped from", 0, min=0, max=last, step=1)
             self._to = gui.add_number("Swapped to", last, min=0, max=last, step=1)

@@ -6,6 +6,7 @@ import io
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
@@ -88,18 +89,20 @@ class Viewer:
         return url
 
     def serve(self) -> None:
-        """Draw whatever the browser asks for; returns only by an exception such as Ctrl-C."""
-        try:
-            while True:
-                self._changed.wait(IDLE_S)
-                if self._changed.is_set():
-                    self._changed.clear()
-                    self._draw()
-                if self._playing:
-                    self._play()
-        finally:
-            with contextlib.redirect_stdout(io.StringIO()):
-                self._server.stop()
+        """Draw whatever the browser asks for; ends only by an exception such as Ctrl-C."""
+        while True:
+            self._changed.wait(IDLE_S)
+            if self._changed.is_set():
+                self._changed.clear()
+                self._draw()
+            if self._playing:
+                self._play()
+
+    def stop(self) -> None:
+        """Close all connections."""
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # viser warns that a tunnel is gone
+            self._server.stop()
 
     def _put_up(self, results: Sequence[Results]) -> list[Stand]:
         """A stand for each motion, those of one folder beside each other."""
