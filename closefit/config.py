@@ -211,6 +211,7 @@ class ExportConfig:
     panel_height_px: Annotated[int, Meta(ge=64, le=2160)] = 480
     joint_names: JointNames = "smpl"
     meshes: MeshFormat | None = None
+    usd: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ def write_glb(
         prefix = f"person_{person}_" if style == "smpl" else ""
         names = [prefix + name for name in joint_names(style)]
         pelvis_node = builder.add_person(f"person_{person}", skin, names)
-        quats = _continuous_quats(motion.rotations[:, person])
+        quats = continuous_quats(motion.rotations[:, person])
         pelvis = motion.pelvis[:, person].astype(np.float32)
         builder.animate(animation, clock, pelvis_node, "translation", pelvis)
         for joint in range(NUM_JOINTS):
@@ -177,7 +177,7 @@ class _Builder:
 
     def _skin_primitive(self, person: SkinnedPerson) -> gl.Primitive:
         joints, weights = strongest_influences(person.weights)
-        opaque = np.concatenate([_linear(person.colours), np.ones((len(joints), 1))], axis=1)
+        opaque = np.concatenate([linear_light(person.colours), np.ones((len(joints), 1))], axis=1)
         vertex_data = gl.ARRAY_BUFFER
         attributes = gl.Attributes(
             POSITION=self.add(
@@ -242,10 +242,10 @@ def _marker(touch: Touch, since_s: list[float]) -> dict[str, str | float]:
     }
 
 
-def _continuous_quats(
+def continuous_quats(
     rotations: Float[np.ndarray, "frame joint 3 3"],
 ) -> Float[np.ndarray, "frame joint 4"]:
-    """Unit quaternions (xyzw) without sign flips between frames."""
+    """Return unit quaternions (xyzw) without sign flips between frames."""
     quats: np.ndarray = roma.rotmat_to_unitquat(torch.from_numpy(rotations)).numpy()
     agreement = (quats[1:] * quats[:-1]).sum(-1)
     sign = np.cumprod(np.where(agreement < 0, -1.0, 1.0), axis=0)
@@ -253,8 +253,8 @@ def _continuous_quats(
     return quats.astype(np.float32)
 
 
-def _linear(colours: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 3"]:
-    """Turn sRGB into linear light, which is what glTF's vertex colours are."""
+def linear_light(colours: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 3"]:
+    """Turn sRGB into linear light, which is what vertex colours are in glTF and USD."""
     linear: Float[np.ndarray, "vertex 3"] = np.where(
         colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4
     )

@@ -20,6 +20,7 @@ from closefit.exporters.motion import write_motion
 from closefit.exporters.palette import PERSON_COLOURS
 from closefit.exporters.reprojection import reprojected_keypoints
 from closefit.exporters.scene import motion_in, scene_from_camera
+from closefit.exporters.usd import write_usd
 from closefit.records import Motion
 from closefit.storage.workspace import NUM_PEOPLE, Workspace
 
@@ -52,6 +53,7 @@ def write_motion_files(
     colours: Sequence[Float[np.ndarray, "vertex 3"]] | None = None,
     style: JointNames = "smpl",
     markers: Sequence[Touch] = (),
+    usd: bool = False,
 ) -> None:
     """Write `motion.npz`, and per person AMASS and BVH, and the scene of both; each all or nothing.
 
@@ -63,6 +65,7 @@ def write_motion_files(
         colours: Each person's skin, sRGB in 0 to 1; None: one plain colour each.
         style: Whose names the joints of scene and BVH have.
         markers: Contacts that the scene lists.
+        usd: Write the scene as USD too.
 
     Raises:
         DiskFullError: The disk is full.
@@ -114,6 +117,9 @@ def write_motion_files(
         colours = [np.tile(colour, (rest.vertices.shape[1], 1)) for colour in PERSON_COLOURS]
     first, second = (_skinned(body, rest, colours[person], person) for person in range(NUM_PEOPLE))
     write_glb(workspace.glb, (first, second), moved, footage.time_s, camera, style, markers)
+    workspace.usd.unlink(missing_ok=True)
+    if usd:
+        write_usd(workspace.usd, (first, second), moved, footage.fps, camera, style, markers)
 
 
 def _skinned(

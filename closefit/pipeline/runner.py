@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
@@ -87,6 +88,11 @@ def run(
     Raises:
         ClosefitError: Any of the documented failures; finished stages are kept.
     """
+    if config.export.usd and "export" in selection.stages and find_spec("pxr") is None:
+        raise ConfigError(
+            "`export.usd` needs the package `usd-core`",
+            hint="install it with `pip install 'closefit[usd]'`, or use --set export.usd=false",
+        )
     info = probe(video)
     workspace = Workspace(out)
     workspace.check_inputs(_inputs(video, config))

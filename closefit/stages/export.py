@@ -86,8 +86,9 @@ def _write_motion_files(
     if job.config.camera.file is not None:
         arrays |= {"K": motion.K, **read_camera(job.config.camera, size_wh, len(motion.K)).pose}
     footage = Footage(track.time_s, float(track.fps), size_wh, arrays)
-    style = job.config.export.joint_names
-    write_motion_files(job.workspace, body, motion, footage, colours, style, found)
+    asked = job.config.export
+    files = (job.workspace, body, motion, footage, colours, asked.joint_names, found, asked.usd)
+    write_motion_files(*files)
 
 
 def _measure_contacts(job: Job, body: Body, motion: Motion) -> Contacts:

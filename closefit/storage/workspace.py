@@ -93,6 +93,8 @@ class Workspace:
     """Both people's motion."""
     glb = _Inside("scene.glb")
     """Both people skinned and animated."""
+    usd = _Inside("scene.usdc")
+    """The same as USD, where it was asked for."""
     contacts = _Inside("contacts.json")
     """Who touches whom."""
     contact_table = _Inside("contacts.csv")
@@ -133,7 +135,7 @@ class Workspace:
             for person in range(NUM_PEOPLE)
         ]
         contacts = (self.contacts, self.contact_table, self.timeline, self.report)
-        return (self.motion, self.glb, *contacts, self.overlay, *per_person)
+        return (self.motion, self.glb, self.usd, *contacts, self.overlay, *per_person)
 
     def check_inputs(self, inputs: Iterable[Path]) -> None:
         """Refuse inputs that a command would overwrite, whatever their names lead to.
