@@ -25,6 +25,7 @@ FLAGS = {
     "stage": SETTINGS | {"--out", "--preview", "--force", "--json", "--verbose"},
     "status": {"--json"},
     "report": set(),
+    "view": {"--host", "--port", "--share", "--weights"},
     "doctor": {"--weights", "--json"},
     "demo": {"--out", "--frames", "--device", "--weights", "--seed", "--json", "--verbose"},
     "evaluate": {"--truth", "--truth-body", "--joints", "--json"},

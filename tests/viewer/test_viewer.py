@@ -5,15 +5,18 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from closefit.appearance.avatar import GaussianMap, SurfaceRig
 from closefit.appearance.surface import SurfaceTexels
+from closefit.cli.app import app
 from closefit.exporters.scene import scene_from_camera
 from closefit.records import Track
 from closefit.storage import artifacts
@@ -156,6 +159,13 @@ def test_a_port_in_use_and_ctrl_c(started, results) -> None:
     _, said = process.communicate(timeout=10)
     assert (process.returncode, said) == (0, "the viewer has ended\n")
     assert time.monotonic() - began < 5.0
+
+
+def test_without_viser_a_sentence_names_the_extra(results, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "viser", None)
+    done = CliRunner().invoke(app, ["view", str(results.root)])
+    assert done.exit_code == 4
+    assert "pip install 'closefit[view]'" in done.stderr
 
 
 def refused(*arguments: object) -> tuple[int, str]:

@@ -1,12 +1,17 @@
 """`scene.usdc`, read back and skinned by USD itself."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+from closefit.config import Config, ExportConfig
+from closefit.errors import ConfigError
 from closefit.exporters.contacts import Touch
 from closefit.exporters.motion_files import Footage, write_motion_files
 from closefit.exporters.scene import scene_from_camera
+from closefit.pipeline import runner
 from closefit.storage.workspace import Workspace
 
 pxr = pytest.importorskip("pxr", reason="needs usd-core: pip install 'closefit[usd]'")
@@ -100,3 +105,11 @@ def test_other_names_of_joints_are_valid_too(style, motion, body, tmp_path) -> N
     joints = UsdSkel.Skeleton.Get(stage, "/scene/person_0/skeleton").GetJointsAttr().Get()
     assert len(joints) == 24
     assert all(Sdf.Path.IsValidPathString(joint) for joint in joints)
+
+
+def test_without_usd_a_run_is_refused_before_it_begins(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pxr", None)
+    config = Config(export=ExportConfig(usd=True))
+    with pytest.raises(ConfigError, match="usd-core"):
+        runner.run(tmp_path / "clip.mp4", tmp_path / "out", config, lambda _: None)
+    assert not (tmp_path / "out").exists()
