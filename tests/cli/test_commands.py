@@ -48,11 +48,13 @@ def test_run_prints_one_line_per_stage_on_stderr(
     assert result.exit_code == 0
     assert result.stdout == ""
     lines = result.stderr.splitlines()
-    assert [line.split()[0] for line in lines[:4]] == STAGES
-    assert all("done in" in line and "(missing; on cpu" in line for line in lines[:4])
-    assert lines[4] == f"results are in `{out}`"
+    assert lines[1].startswith("to do: track, init, optimize, export; about ")
+    assert [line.split()[0] for line in lines[2:6]] == STAGES
+    assert all("done in" in line and "(missing; on cpu" in line for line in lines[2:6])
+    assert lines[6] == f"results are in `{out}`"
     again = invoke("run", stub_clip, "--out", out).stderr.splitlines()
-    assert [line.split() for line in again[:4]] == [[name, "up", "to", "date"] for name in STAGES]
+    assert again[1] == "to do: nothing, all is up to date"
+    assert [line.split() for line in again[2:6]] == [[name, "up", "to", "date"] for name in STAGES]
 
 
 @pytest.mark.usefixtures("stub_stages")
