@@ -25,6 +25,7 @@ from closefit.interruption import InOrder
 PIPED_WIDTH = 160
 """Width of tables that go into a file or another program."""
 
+
 class Console:
     """The terminal of one command: progress while it runs, tables and errors."""
 

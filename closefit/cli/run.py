@@ -19,7 +19,9 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="DIR",
+            "--out",
+            "-o",
+            metavar="DIR",
             help="Results folder; default: one in the current folder, named after the video.",
         ),
     ] = None,

@@ -10,17 +10,19 @@ from closefit.records import VideoInfo
 from closefit.system import num_threads
 
 UNIT_MS = 30.0
-"""`unit_s` on the machine of the seconds below. They were fitted to the runs that
-`python benchmarks/forecast.py` times; benchmarks/results/forecast.md compares them."""
+"""`unit_s` on the machine of the seconds below: 2 cores, fitted to the runs in
+benchmarks/results/forecast.md."""
 
-LOADING_S = {"import": 1.0, "lite": 5.0, "yolo": 5.0}
-DETECTING_S = {"import": 0.02, "lite": 0.03, "yolo": 0.08}
-"""Loading a detector, and a frame of it; nobody has timed `full` on a CPU yet."""
+LOADING_S = {"import": 1.0, "lite": 2.0, "yolo": 2.0}
+DETECTING_S = {"import": 0.0125, "lite": 0.1, "yolo": 0.41}
+"""Loading a detector, and a frame of it; `full` was never timed on a CPU."""
 
-INIT_STEP_S, INIT_STEP_FRAME_S = 0.01, 0.0001
-DEPTH_ORDER_S = 0.04
+INIT_STEP_S, INIT_STEP_FRAME_S = 0.023, 0.00023
+PREPARING_S = 9.0
+"""What `optimize` does before its first step and after its last."""
+DEPTH_ORDER_S = 0.1
 """Comparing depth orders, a frame."""
-EXPORT_S, EXPORT_FRAME_S = 3.0, 0.05
+EXPORT_S, EXPORT_FRAME_S = 9.0, 0.09
 COMPILING_S = 60.0
 """The rasteriser's first use on a machine."""
 TRIES = 5
@@ -61,12 +63,13 @@ def _optimize_s(config: OptimizeConfig, frames: int) -> float:
     steps = passes * math.ceil(frames / config.frames_per_step)
     window = min(frames, config.window_frames)
     rendered = min(frames, config.frames_per_step)
-    step_s = 0.03 + 0.0008 * window
+    step_s = 0.0005 * window
     if config.appearance:
         megapixels = rendered * config.image_size_px**2 / 1e6
-        step_s += 0.15 * megapixels + 3e-6 * config.map_size**2
+        step_s += 0.45 * megapixels + 1.9e-5 * config.map_size**2
     depth_order_s = DEPTH_ORDER_S * frames if config.check_depth_order else 0.0
-    return steps * step_s + depth_order_s + (0.0 if _is_compiled() else COMPILING_S)
+    once_s = PREPARING_S + (0.0 if _is_compiled() else COMPILING_S)
+    return steps * step_s + depth_order_s + once_s
 
 
 def _is_compiled() -> bool:
