@@ -5,6 +5,27 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class Planned:
+    """A run is about to begin.
+
+    Attributes:
+        clip: Name, length and size of the clip.
+        preset: Name of the preset.
+        device: Where it runs.
+        stages: Names of the stages that have to run.
+        seconds: Roughly how long they take; None where that is unknown.
+        continues: Some of `optimize` was done before.
+    """
+
+    clip: str
+    preset: str
+    device: str
+    stages: tuple[str, ...]
+    seconds: float | None
+    continues: bool
+
+
+@dataclass(frozen=True)
 class StageStarted:
     """A stage begins, and why it has to run."""
 
@@ -61,7 +82,7 @@ class StageFinished:
     seconds: float
 
 
-Event = StageStarted | StageSkipped | Step | Transferred | Notice | StageFinished
+Event = Planned | StageStarted | StageSkipped | Step | Transferred | Notice | StageFinished
 Emit = Callable[[Event], None]
 
 

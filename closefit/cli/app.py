@@ -48,7 +48,6 @@ class Boundary(TyperGroup):
 app = typer.Typer(
     cls=Boundary,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 2 wrong usage, 3 input, 4 settings, 5 weights, 6 results folder, "
@@ -66,7 +65,7 @@ app.add_typer(prior_app, name="prior")
 def run_program() -> int:
     """Run the command that the arguments name; returns the exit code."""
     try:
-        app()
+        app(prog_name="closefit")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:  # noqa: BLE001 - the outermost handler: nothing passes unexplained

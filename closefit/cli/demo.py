@@ -43,6 +43,6 @@ def demo(
         scores = evaluate_run(out, clip.truth)
     show_scores(console, scores, as_json)
     console.line(
-        f"\nlook at `{out / 'overlay.mp4'}`: input, overlay, side and top view\n"
-        f"open `{out / 'scene.glb'}` in Blender, or read `{out / 'motion.npz'}` with numpy"
+        f"\nopen `{out / 'report.html'}` in a browser first: 3D player, video, contacts, doubts\n"
+        f"then `{out / 'overlay.mp4'}`, or `{out / 'scene.glb'}` in Blender"
     )

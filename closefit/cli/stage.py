@@ -58,4 +58,4 @@ def stage(
         shown = runner.preview(video, folder, emit) if preview else None
     if shown is not None:
         console.line(f"who is who: `{shown}`")
-    console.run_finished(folder, run_facts, as_json)
+    console.run_finished(folder, run_facts, as_json, exported=name == "export")

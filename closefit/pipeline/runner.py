@@ -19,9 +19,9 @@ from closefit.errors import (
     InputError,
     disk_full_guard,
 )
-from closefit.events import Emit, Notice, StageFinished, StageSkipped, StageStarted
+from closefit.events import Emit, Notice, Planned, StageFinished, StageSkipped, StageStarted
 from closefit.models import downloads, weights
-from closefit.pipeline import device, freshness, run_json
+from closefit.pipeline import device, forecast, freshness, run_json
 from closefit.pipeline.declarations import STAGES, Stage
 from closefit.pipeline.freshness import FORCED, Reason, Situation
 from closefit.records import DetectedPeople, VideoInfo
@@ -107,6 +107,8 @@ def run(
             workspace.check_video(info.content_sha256)
         situation = _situation(workspace, config, video, info.content_sha256)
         with run_json.outcome_recorded(workspace, info, config):
+            if selection.only is None:
+                emit(_plan(selection, situation, info))
             _warn_of_stale_inputs(selection, situation, emit)
             for stage in STAGES.values():  # track, init, optimize, export
                 if stage.name in selection.stages:
@@ -193,18 +195,10 @@ def status(out: Path) -> list[StageStatus]:
     # The folder alone is enough: the video may be gone.
     content = sha256_of(video) if video.is_file() else str(recorded["video"]["content_sha256"])
     situation = _situation(workspace, recorded_config(out), video, content)
-    reasons: dict[StageName, Reason | None] = {}
-    for name, stage in STAGES.items():
-        rerun = [f"`{source}` runs again" for source in stage.inputs if reasons[source] is not None]
-        reasons[name] = (
-            Reason("input changed", ", ".join(rerun))
-            if rerun
-            else _expected_reason(stage, situation)
-        )
     times = recorded.get("stages", {})
     return [
         StageStatus(stage=name, reason=reason, seconds=times.get(name, {}).get("seconds"))
-        for name, reason in reasons.items()
+        for name, reason in _expected_reasons(situation).items()
     ]
 
 
@@ -365,6 +359,39 @@ def _warn_of_stale_inputs(selection: Selection, situation: Situation, emit: Emit
         if reason is not None and reason.kind not in ("missing", "unreadable", "older version"):
             text = f"`{selection.only}` takes `{name}` as it is, but that is out of date ({reason})"
             emit(Notice(text, warning=True))
+
+
+def _plan(selection: Selection, situation: Situation, info: VideoInfo) -> Planned:
+    """Which stages will run, and roughly how long that takes."""
+    config, workspace = situation.config, situation.workspace
+    reasons = _expected_reasons(situation, selection.forced)
+    names = tuple(name for name in selection.stages if reasons[name] is not None)
+    frames = forecast.clip_frames(info, config)
+    return Planned(
+        clip=f"{Path(info.path).name}: {frames} frames of {info.width}x{info.height} "
+        f"({frames / info.fps:.1f} s)",
+        preset=config.preset,
+        device=device.describe(situation.device),
+        stages=names,
+        seconds=forecast.seconds(names, config, info, situation.device),
+        continues="optimize" in names and workspace.optimize_checkpoint.exists(),
+    )
+
+
+def _expected_reasons(
+    situation: Situation, forced: tuple[StageName, ...] = ()
+) -> dict[StageName, Reason | None]:
+    """Why each stage would run if all those before it have; None where it would not."""
+    reasons: dict[StageName, Reason | None] = {}
+    for name, stage in STAGES.items():
+        rerun = [f"`{source}` runs again" for source in stage.inputs if reasons[source] is not None]
+        if name in forced:
+            reasons[name] = FORCED
+        elif rerun:
+            reasons[name] = Reason("input changed", ", ".join(rerun))
+        else:
+            reasons[name] = _expected_reason(stage, situation)
+    return reasons
 
 
 def _expected_reason(stage: Stage, situation: Situation) -> Reason | None:

@@ -11,8 +11,9 @@ import pytest
 
 from closefit import errors
 from closefit.cli import main as cli
+from closefit.cli.summary import summary
 from closefit.config import PRESETS
-from closefit.errors import ClosefitError
+from closefit.errors import ClosefitError, OutputFolderError
 from closefit.storage.workspace import Workspace
 from tests.stubs import StubStages, write_video
 
@@ -48,11 +49,13 @@ def test_run_prints_one_line_per_stage_on_stderr(
     assert result.exit_code == 0
     assert result.stdout == ""
     lines = result.stderr.splitlines()
-    assert [line.split()[0] for line in lines[:4]] == STAGES
-    assert all("done in" in line and "(missing; on cpu" in line for line in lines[:4])
-    assert lines[4] == f"results are in `{out}`"
+    assert lines[1].startswith("to do: track, init, optimize, export; about ")
+    assert [line.split()[0] for line in lines[2:6]] == STAGES
+    assert all("done in" in line and "(missing; on cpu" in line for line in lines[2:6])
+    assert lines[6] == f"results are in `{out}`"
     again = invoke("run", stub_clip, "--out", out).stderr.splitlines()
-    assert [line.split() for line in again[:4]] == [[name, "up", "to", "date"] for name in STAGES]
+    assert again[1] == "to do: nothing, all is up to date"
+    assert [line.split() for line in again[2:6]] == [[name, "up", "to", "date"] for name in STAGES]
 
 
 @pytest.mark.usefixtures("stub_stages")
@@ -238,6 +241,7 @@ def test_a_gpu_that_is_not_there_is_a_device_error(
 
 
 def test_a_folder_of_another_video_is_refused(invoke, finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
     other = write_video(tmp_path / "other.mp4", b"another video")
     result = invoke("run", other, "--out", finished)
     assert result.exit_code == 10
@@ -432,3 +436,47 @@ def test_import_smpl_of_a_missing_file_is_an_input_error(invoke, tmp_path: Path)
     result = invoke("import-smpl", tmp_path / "none.pkl", "--weights", tmp_path)
     assert result.exit_code == 3
     assert "none.pkl`" in result.stderr
+
+
+@pytest.mark.usefixtures("stub_stages")
+def test_results_go_to_a_folder_named_after_the_video_unless_that_is_something_else(
+    invoke, stub_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    assert invoke("run", stub_clip).exit_code == 0
+    assert [path.name for path in place.iterdir()] == [stub_clip.stem]
+    again = invoke("run", stub_clip)
+    assert "nothing, all is up to date" in again.stderr
+    (tmp_path / "more").mkdir()
+    other = write_video(tmp_path / "more" / stub_clip.name, b"another video")
+    refused = invoke("run", other)
+    assert refused.exit_code == OutputFolderError.exit_code
+    assert "another video" in refused.stderr
+    photos = write_video(tmp_path / "photos.mp4")
+    (place / "photos").mkdir()
+    (place / "photos" / "beach.jpg").write_bytes(b"precious")
+    refused = invoke("run", photos)
+    assert refused.exit_code == OutputFolderError.exit_code
+    assert f"closefit run {photos} --out DIR" in refused.stderr
+    assert [path.name for path in (place / "photos").iterdir()] == ["beach.jpg"]
+
+
+def test_the_summary_says_what_to_open_how_long_they_touch_and_what_is_doubtful(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "report.html").write_text("page")
+    run = {
+        "video": {"fps": 25.0},
+        "quality": {
+            "track": {"frames": 100, "not_seen_frames": [[], list(range(30))]},
+            "export": {"contact_s": 1.24, "confidence": [0.8, 0.31]},
+        },
+    }
+    lines = list(summary(tmp_path, run))
+    assert lines[0].split() == ["open", "first", str(tmp_path / "report.html")]
+    assert "  touching     1.2 of 4.0 seconds" in lines
+    assert "  confidence   person 0 0.80, person 1 0.31 (mean, of 1)" in lines
+    assert any("person 1 was not found in 30 of 100 frames" in line for line in lines)
+    assert list(summary(tmp_path / "old", {"video": {"fps": 25.0}}))[-1].endswith("notices")

@@ -118,7 +118,6 @@ def test_no_arguments_show_the_help(invoke) -> None:
     [
         ["fly"],
         ["run"],
-        ["run", "clip.mp4"],
         ["run", "--what", "clip.mp4"],
         ["stage", "melt", "out"],
     ],

@@ -1,9 +1,12 @@
-"""What a user sees of files that are on their way."""
+"""What a user sees of work that is on its way, and what a shell completes."""
 
 import os
 import pty
+import re
 import subprocess
 import sys
+
+import pytest
 
 from closefit.cli.console import Console
 from closefit.events import ALL_FILES, Transferred
@@ -33,13 +36,64 @@ def test_on_a_terminal_a_bar_per_file_in_bytes() -> None:
         "    emit(Transferred(ALL_FILES, 3_000_000, 20_000_000))\n"
         "    emit(Transferred('b.bin', 5, 5))\n"
     )
+    shown = on_a_terminal(script, 100)
+    assert "3.0/10.0 MB" in shown
+    assert "3.0/20.0 MB" in shown
+
+
+def on_a_terminal(script: str, columns: int) -> str:
+    """What a Python script writes to a terminal of this width."""
     environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    environment |= {"TERM": "xterm", "COLUMNS": str(columns)}
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", script]
-    result = subprocess.run(command, stderr=theirs, env={**environment, "TERM": "xterm"})
+    result = subprocess.run([sys.executable, "-c", script], stderr=theirs, env=environment)
     os.close(theirs)
     shown = os.read(ours, 1 << 16).decode()
     os.close(ours)
     assert result.returncode == 0
-    assert "3.0/10.0 MB" in shown
-    assert "3.0/20.0 MB" in shown
+    return shown
+
+
+@pytest.mark.parametrize(("columns", "verbose"), [(60, False), (60, True), (110, True)])
+def test_a_stage_has_one_live_line_that_fits(columns: int, verbose: bool) -> None:
+    script = (
+        "import time\n"
+        "from closefit.cli.console import Console\n"
+        "from closefit.events import StageFinished, StageStarted, Step\n"
+        f"with Console().progress({verbose}) as emit:\n"
+        "    emit(StageStarted('optimize', 'missing', 'cpu'))\n"
+        "    terms = {f'loss term {number}': 123.456 for number in range(9)}\n"
+        "    for done in range(1, 9):\n"
+        "        time.sleep(0.15)\n"
+        "        emit(Step('optimize', 1200 + done, 12345, terms))\n"
+        "    emit(StageFinished('optimize', 'out/optimize.npz', 1.2))\n"
+    )
+    shown = on_a_terminal(script, columns)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    drawn = [line for line in re.split(r"[\r\n]+", plain) if "12345" in line]
+    assert all(len(line.rstrip()) <= columns for line in drawn)
+    assert re.fullmatch(r"optimize\s+\S+\s+120\d/12345\s+\S+ left.*", drawn[-1].strip())
+    assert ("loss term 0" in plain) == (columns == 110)
+    assert "\x1b[1A" not in shown  # never a second line
+    assert "optimize  done in 0:01" in plain
+
+
+@pytest.mark.parametrize(
+    ("words", "answers"),
+    [
+        ("closefit sta", {"stage", "status"}),
+        ("closefit stage ", {"track", "init", "optimize", "export"}),
+        ("closefit run video.mp4 --preset ", {"draft", "default", "paper"}),
+    ],
+)
+def test_the_shell_completes(words: str, answers: set[str]) -> None:
+    script = "from closefit.cli.main import main; main()"
+    asked = {
+        "_CLOSEFIT_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | asked, capture_output=True, text=True
+    )
+    assert set(result.stdout.split()) == answers, result.stderr

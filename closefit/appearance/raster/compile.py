@@ -42,3 +42,9 @@ def compiled(function: _Function) -> _Function:
         index = dispatcher._cache._cache_file
         index._source_stamp = (index._source_stamp, _sources_stamp())
     return cast(_Function, dispatcher)
+
+
+def is_kept(function: Callable[..., object]) -> bool:
+    """Whether the machine code of a `compiled` function is kept from an earlier process."""
+    index = getattr(getattr(function, "_cache", None), "_cache_file", None)
+    return index is not None and Path(index._index_path).exists()

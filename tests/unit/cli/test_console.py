@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from closefit.cli.console import Console, _Lines
+from closefit.cli.console import Console
+from closefit.cli.progress import Lines
 from closefit.events import StageFinished, Step
 
 
@@ -24,7 +25,7 @@ def lines_of(
 ) -> list[tuple[float, str]]:
     """Lines about a task whose steps take equally long, and when they were written."""
     clock = Clock()
-    lines = _Lines(Console(), clock)
+    lines = Lines(Console().line, clock)
     found = []
     for done in range(first, total + 1):
         clock.now += step_s
@@ -72,7 +73,7 @@ def test_work_that_goes_on_counts_only_what_it_has_seen_itself(
 
 def test_a_task_that_begins_anew_is_a_new_task(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    lines = _Lines(Console(), clock)
+    lines = Lines(Console().line, clock)
     for start in (0.0, 1000.0):
         for done in (1, 50, 100):
             clock.now = start + done
@@ -84,5 +85,5 @@ def test_a_task_that_begins_anew_is_a_new_task(capsys: pytest.CaptureFixture[str
 
 
 def test_lines_of_stages_stay(capsys: pytest.CaptureFixture[str]) -> None:
-    _Lines(Console()).listen(StageFinished("track", "out/track.npz", 1.0))
+    Lines(Console().line).listen(StageFinished("track", "out/track.npz", 1.0))
     assert capsys.readouterr().err.startswith("track     done in 1.0 s")
