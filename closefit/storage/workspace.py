@@ -128,14 +128,14 @@ class Workspace:
 
     @property
     def results(self) -> tuple[Path, ...]:
-        """Every file that `export` writes, apart from meshes."""
+        """Every file that `export` writes, apart from those written on request."""
         per_person = [
             path(person)
             for path in (self.amass, self.bvh, self.gaussians)
             for person in range(NUM_PEOPLE)
         ]
         contacts = (self.contacts, self.contact_table, self.timeline, self.report)
-        return (self.motion, self.glb, self.usd, *contacts, self.overlay, *per_person)
+        return (self.motion, self.glb, *contacts, self.overlay, *per_person)
 
     def check_inputs(self, inputs: Iterable[Path]) -> None:
         """Refuse inputs that a command would overwrite, whatever their names lead to.
@@ -143,7 +143,7 @@ class Workspace:
         Raises:
             OutputFolderError: One of them is a file that closefit writes to this folder.
         """
-        written = (*self.results, self.preview, self.run_json, self.log)
+        written = (*self.results, self.usd, self.preview, self.run_json, self.log)
         for path in inputs:
             place = _real(path)
             inside = any(place.is_relative_to(_real(f)) for f in (self.artifacts, self.meshes))
