@@ -4,6 +4,8 @@ Nothing heavy is imported before a command runs, so that `--help` is quick.
 """
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -32,17 +34,28 @@ INTERRUPTED = 130
 class Boundary(TyperGroup):
     """Turns errors into messages and exit codes."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the program's own options; those for completion write into the user's home."""
+        with _errors_as_messages():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; end it with a message if it fails as documented."""
-        try:
-            with InOrder(), file_guard("the output"):
-                return super().invoke(ctx)
-        except ClosefitError as error:
-            Console().error(error)
-            raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt as error:
-            Console().line("stopped; run the same command again to continue where it was")
-            raise typer.Exit(getattr(error, "exit_code", INTERRUPTED)) from error
+        with _errors_as_messages(), InOrder():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _errors_as_messages() -> Iterator[None]:
+    try:
+        with file_guard("the output"):
+            yield
+    except ClosefitError as error:
+        Console().error(error)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        Console().line("stopped; run the same command again to continue where it was")
+        raise typer.Exit(getattr(error, "exit_code", INTERRUPTED)) from error
 
 
 app = typer.Typer(

@@ -86,9 +86,16 @@ def _write_motion_files(
     if job.config.camera.file is not None:
         arrays |= {"K": motion.K, **read_camera(job.config.camera, size_wh, len(motion.K)).pose}
     footage = Footage(track.time_s, float(track.fps), size_wh, arrays)
-    asked = job.config.export
-    files = (job.workspace, body, motion, footage, colours, asked.joint_names, found, asked.usd)
-    write_motion_files(*files)
+    write_motion_files(
+        job.workspace,
+        body,
+        motion,
+        footage,
+        colours,
+        style=job.config.export.joint_names,
+        markers=found,
+        usd=job.config.export.usd,
+    )
 
 
 def _measure_contacts(job: Job, body: Body, motion: Motion) -> Contacts:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
 from closefit.body.files import BodyArrays
 from closefit.body.skeleton import NUM_JOINTS, PARENTS
@@ -78,7 +79,8 @@ def skinned_gaussians(body: BodyArrays, motion: OptimizedMotion, person: int) ->
     frames = _face_frames(body.tensors["v_template"][corners])
     offset = (frames @ motion.gaussian_offset_m[person][..., None])[..., 0]
     posedirs = None if whole.posedirs is None else at_surface(whole.posedirs)
-    axes = frames @ _rotations(motion.gaussian_rotation[person])
+    turns = Rotation.from_rotvec(motion.gaussian_rotation[person]).as_matrix().astype(np.float32)
+    axes = frames @ turns
     axes = axes * motion.gaussian_scale_m[person][:, None, :]
     return SkinnedGaussians(
         skin=Skin(at_surface(whole.rest) + offset, at_surface(whole.weights), posedirs),
@@ -115,15 +117,3 @@ def _unit(vectors: Float[np.ndarray, "vector 3"]) -> Float[np.ndarray, "vector 3
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     unit: Float[np.ndarray, "vector 3"] = vectors / np.maximum(length, 1e-12)
     return unit
-
-
-def _rotations(rotvecs: Float[np.ndarray, "vector 3"]) -> Float[np.ndarray, "vector 3 3"]:
-    """Rotation matrices of axis-angle vectors (Rodrigues)."""
-    angle = np.linalg.norm(rotvecs, axis=-1)[:, None, None]
-    x, y, z = _unit(rotvecs).T
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(-1, 3, 3)
-    turns: Float[np.ndarray, "vector 3 3"] = (
-        np.eye(3, dtype=rotvecs.dtype) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-    )
-    return turns

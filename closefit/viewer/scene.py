@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from closefit.body.skeleton import PARENTS
 from closefit.exporters.palette import CONTACT_COLOUR, PERSON_COLOURS
@@ -202,14 +203,5 @@ def _lit(
 
 
 def _quaternion(turn: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4"]:
-    """Unit quaternion (wxyz) of a rotation, from the eigenvector of its quadratic form."""
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = turn
-    form = np.array(
-        [
-            [xx + yy + zz, zy - yz, xz - zx, yx - xy],
-            [zy - yz, xx - yy - zz, xy + yx, xz + zx],
-            [xz - zx, xy + yx, yy - xx - zz, yz + zy],
-            [yx - xy, xz + zx, yz + zy, zz - xx - yy],
-        ]
-    )
-    return np.array(np.linalg.eigh(form)[1][:, -1])
+    """Unit quaternion (wxyz) of a rotation."""
+    return np.roll(Rotation.from_matrix(turn).as_quat(), 1)

@@ -5,6 +5,7 @@ import pty
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from closefit.cli.console import Console
 from closefit.events import ALL_FILES, Transferred
 
 MB = 1_000_000
+PROGRAM = "from closefit.cli.main import main; main()"
 
 
 def test_without_a_terminal_a_line_per_file_and_per_tenth(capsys) -> None:
@@ -87,13 +89,26 @@ def test_a_stage_has_one_live_line_that_fits(columns: int, verbose: bool) -> Non
     ],
 )
 def test_the_shell_completes(words: str, answers: set[str]) -> None:
-    script = "from closefit.cli.main import main; main()"
     asked = {
         "_CLOSEFIT_COMPLETE": "complete_bash",
         "COMP_WORDS": words,
         "COMP_CWORD": str(words.count(" ")),
     }
     result = subprocess.run(
-        [sys.executable, "-c", script], env=os.environ | asked, capture_output=True, text=True
+        [sys.executable, "-c", PROGRAM], env=os.environ | asked, capture_output=True, text=True
     )
     assert set(result.stdout.split()) == answers, result.stderr
+
+
+def test_completion_that_cannot_be_set_up_ends_in_a_sentence(tmp_path: Path) -> None:
+    home = tmp_path / "a file"
+    home.write_text("")
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "--install-completion", "bash"],
+        env=os.environ | {"HOME": str(home)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 3
+    assert "cannot be used" in result.stderr
+    assert "Traceback" not in result.stderr
