@@ -103,9 +103,11 @@ def test_the_shell_completes(words: str, answers: set[str]) -> None:
 def test_completion_that_cannot_be_set_up_ends_in_a_sentence(tmp_path: Path) -> None:
     home = tmp_path / "a file"
     home.write_text("")
+    # Otherwise Typer looks for the shell that the tests were started from, which may be any.
+    shell_as_named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, "--install-completion", "bash"],
-        env=os.environ | {"HOME": str(home)},
+        env=os.environ | shell_as_named | {"HOME": str(home)},
         capture_output=True,
         text=True,
     )
