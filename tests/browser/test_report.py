@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from closefit.exporters.palette import PERSON_COLOURS
 from closefit.exporters.report.page import thinned_scene, write_report
+from closefit.palette import PERSON_COLOURS
 from closefit.storage.workspace import Workspace
 from tests.browser.conftest import BIT_PX, FRAMES, HEIGHT, WIDTH, facts
 
