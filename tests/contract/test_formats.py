@@ -20,6 +20,7 @@ from closefit.events import ignore
 from closefit.exporters.amass import AmassMotion
 from closefit.exporters.contacts import ContactsContent
 from closefit.exporters.gltf import ContactMarker
+from closefit.exporters.joint_names import joint_names
 from closefit.exporters.motion import ExportedMotion
 from closefit.pipeline import runner
 from closefit.pipeline.freshness import ExportManifest
@@ -190,6 +191,13 @@ def test_bvh_has_the_described_channels(results: Path) -> None:
     assert all(part in BVH_LINES["CHANNELS"] for part in ("Zposition", rotations))
     assert lines[0] == "HIERARCHY"
     assert "MOTION" in lines
+
+
+def test_animators_find_every_joint_under_each_name() -> None:
+    styles = (joint_names("smpl"), joint_names("mixamo"), joint_names("unreal"))
+    page = (ROOT / "docs" / "animators.md").read_text(encoding="utf-8")
+    for joint, names in enumerate(zip(*styles, strict=True)):
+        assert f"| {joint} | " + " | ".join(f"`{name}`" for name in names) + " |" in page
 
 
 def _counted(name: str) -> str:
