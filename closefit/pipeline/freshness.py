@@ -64,7 +64,13 @@ FORCED = Reason("forced")
 
 @dataclass(frozen=True, kw_only=True)
 class ExportManifest:
-    """Which result files the last `export` wrote, with their sizes, and from what."""
+    """Which result files the last `export` wrote, with their sizes, and from what.
+
+    Attributes:
+        version: Version of the layout of the exported files and of this list.
+        files: Size in bytes of each file.
+        provenance: Origin, as in the artifacts.
+    """
 
     version: int
     files: dict[str, int]

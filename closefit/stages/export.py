@@ -29,6 +29,7 @@ from closefit.exporters.timeline import write_timeline
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.inputs import clip_pictures, load_body, read_camera
 from closefit.storage.job import Job
+from closefit.storage.run_record import ExportFigures
 from closefit.storage.workspace import NUM_PEOPLE
 from closefit.video import write
 
@@ -52,15 +53,15 @@ def run(job: Job) -> None:
     if job.config.export.meshes is not None:
         write_meshes(job.workspace, body, motion, job.config.export.meshes, job.progress("meshes"))
     job.report(
-        {
-            "penetration_mean_mm": round(float(measured.mean_depth_mm.mean()), 4),
-            "penetration_max_mm": round(float(measured.max_depth_mm.max()), 2),
-            "contact_frames": int(measured.touching.sum()),
-            "valid_share": round(float(motion.valid.mean()), 4),
-            "reprojection_error_px": _reprojection_error_px(body, track, motion),
-            "contact_s": round(int(measured.touching.sum()) / float(track.fps), 3),
-            "confidence": [round(float(mean), 3) for mean in motion.confidence.mean(axis=0)],
-        }
+        ExportFigures(
+            penetration_mean_mm=round(float(measured.mean_depth_mm.mean()), 4),
+            penetration_max_mm=round(float(measured.max_depth_mm.max()), 2),
+            contact_frames=int(measured.touching.sum()),
+            valid_share=round(float(motion.valid.mean()), 4),
+            reprojection_error_px=_reprojection_error_px(body, track, motion),
+            contact_s=round(int(measured.touching.sum()) / float(track.fps), 3),
+            confidence=[round(float(mean), 3) for mean in motion.confidence.mean(axis=0)],
+        )
     )
     run = job.workspace.read_run()
     quality = run.get("quality", {}) | {"export": job.quality}

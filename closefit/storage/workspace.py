@@ -36,7 +36,12 @@ MAX_RUN_BYTES = 1 << 26
 
 
 class Diverged(TypedDict):
-    """Why a fit has no trustworthy result, and what to do."""
+    """Why a fit has no trustworthy result, and what to do.
+
+    Attributes:
+        message: What happened.
+        hint: What to do.
+    """
 
     message: str
     hint: str
