@@ -97,7 +97,8 @@ def draw_marks(
     for number in np.argsort(-depths_mm, kind="stable"):
         place = pixels[number]
         if all(np.linalg.norm(place - other) > 2.5 * radius for other in drawn):
-            _disc(draw, *place.tolist(), radius, rgb8(depth_colour(float(depths_mm[number]))))
+            colour = rgb8(depth_colour(float(depths_mm[number])))
+            _disc(draw, float(place[0]), float(place[1]), radius, colour)
             drawn.append(place)
     return np.asarray(image)
 

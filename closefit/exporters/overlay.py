@@ -176,7 +176,7 @@ class _FixedViews:
         """Return a picture for each view; the first one has the legend."""
         turn, move = self._T_scene_camera[:3, :3], self._T_scene_camera[:3, 3]
         bodies = vertices @ turn.T + move
-        panels = []
+        panels: list[Picture] = []
         for name, view in self._views.items():
             light = TOWARDS_LIGHT @ view.axes
             panel = self.painter.draw(
