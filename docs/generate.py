@@ -208,8 +208,15 @@ FILES = (
     ),
     File(
         "overlay.mp4",
-        "Input and bodies side by side, one picture per frame.",
+        "One picture per frame: the input, the bodies over it, both from the side and from above; "
+        "with `--set export.overlay_layout=single` only the second, at the size of the video. "
+        "Outlines show who is in front, yellow skin and discs where the two touch.",
     ),
+    File(
+        "preview.gif",
+        "The bodies over the input in the three seconds with most contact, under 3 MB.",
+    ),
+    File("artifacts/film.mp4", "What `report.html` shows of `overlay.mp4`."),
     File("preview.mp4", "The result of `track`, drawn over the input; only after `--preview`."),
     File(
         "report.html",

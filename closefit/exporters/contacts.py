@@ -17,8 +17,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from closefit.body.skeleton import PART_NAMES
+from closefit.geometry.contact import CONTACT_M
 from closefit.geometry.penetration import MM_PER_M, penetration_depth, surface_gap
-from closefit.geometry.touching import CONTACT_M
 from closefit.storage.artifacts import atomic_write
 
 NUM_PARTS = len(PART_NAMES)
