@@ -44,7 +44,8 @@ def looks(image: UInt8[np.ndarray, "height width 3"], top: float, tall: float) -
         top: Row of the upper end of the two people.
         tall: Their height in pixels.
     """
-    lab = cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB) / 50.0
+    lab = cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
+    lab = np.asarray(lab / 50.0, np.float32)
     blurred = [cv2.GaussianBlur(lab, (0, 0), sigma) for sigma in BLURS_PX]
     lightness = np.asarray(lab[..., 0], np.float32)
     mean = cv2.GaussianBlur(lightness, (0, 0), CONTRAST_PX)
