@@ -11,7 +11,6 @@ from string import Template
 from typing import Any
 
 import numpy as np
-import pygltflib as gl
 
 from closefit.exporters.report.content import read_content
 from closefit.exporters.report.film import film_of
@@ -19,6 +18,9 @@ from closefit.storage.artifacts import atomic_write
 from closefit.storage.workspace import Workspace
 
 PARTS = Path(__file__).parent
+GZIP_LEVEL = 4
+"""Of the scene: the highest takes five times as long for 0.2 per cent less."""
+
 PROGRAM = ("clock.js", "scene.js", "timeline.js", "page.js")
 """Parts of one script, in this order."""
 
@@ -39,7 +41,7 @@ def write_report(workspace: Workspace, run: Mapping[str, Any]) -> None:
     script, three = "".join(map(_part, PROGRAM)), _part("three.min.js")
     style = _part("page.css")
     data = _block("data", "application/json", json.dumps(content).replace("<", "\\u003c"))
-    scene = gzip.compress(thinned_scene(workspace.glb, content["stride"]), mtime=0)
+    scene = gzip.compress(thinned_scene(workspace.glb, content["stride"]), GZIP_LEVEL, mtime=0)
     data += _block("scene-bytes", "text/plain", base64.b64encode(scene).decode())
     film = film_of(workspace)
     if film is not None:
@@ -64,6 +66,8 @@ def thinned_scene(path: Path, stride: int) -> bytes:
     """
     if stride == 1:
         return path.read_bytes()
+    import pygltflib as gl
+
     scene = gl.GLTF2.load_binary(str(path))
     blob = bytearray(scene.binary_blob())
     samplers = scene.animations[0].samplers
@@ -83,8 +87,10 @@ def thinned_scene(path: Path, stride: int) -> bytes:
     return _repacked(scene, bytes(blob))
 
 
-def _repacked(scene: gl.GLTF2, blob: bytes) -> bytes:
-    """Return the document with only those bytes that an accessor uses."""
+def _repacked(scene: Any, blob: bytes) -> bytes:
+    """Return the `GLTF2` document with only those bytes that an accessor uses."""
+    import pygltflib as gl
+
     packed = bytearray()
     views: list[gl.BufferView] = []
     for accessor in scene.accessors:
