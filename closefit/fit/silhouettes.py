@@ -8,6 +8,7 @@ Bodies are represented by vertices that are spread evenly over the surface. The 
 neither on depth nor on stature: it depends on clothes, which the body does not have.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import cv2
@@ -77,9 +78,9 @@ class Silhouettes:
 
     def cut(self, frames: slice | Tensor) -> "Silhouettes":
         """The same, some frames only."""
-        per_frame = (self.points_px, self.clear, self.known, self.share, self.distance)
-        cut = [values[frames] for values in (*per_frame, self.corners_px)]
-        return Silhouettes(*cut, self.picture_px, self.height_px[frames])
+        per_frame = ("points_px", "clear", "known", "share", "distance", "corners_px", "height_px")
+        cut = {name: getattr(self, name)[frames] for name in per_frame}
+        return dataclasses.replace(self, **cut)
 
 
 def silhouettes_from_track(
@@ -123,7 +124,7 @@ def _of_frame(
     """Values of one frame, in pixels of the masks, in the order of `Silhouettes`."""
     area = pair.sum(axis=(1, 2))
     known = area >= LEAST_PIXELS
-    corners = _region(pair.any(axis=0))
+    corners = _region(np.asarray(pair.any(axis=0)))
     points, beside = np.zeros((2, POINTS, 2)), np.zeros((2, POINTS), np.float32)
     distance = np.zeros((2, CELLS, CELLS), np.float32)
     if known.any():

@@ -134,7 +134,8 @@ def test_the_size_of_a_mask_moves_nobody_in_depth_and_makes_nobody_taller(known,
             terms[name], motion.tensors(), retain_graph=True, allow_unused=True
         )
         pose, place, depth, betas = gradients
-        assert pose.abs().max() > 0 and place.abs().max() > 0
+        assert pose.abs().max() > 0
+        assert place.abs().max() > 0
         assert depth is None or not depth.any()
         assert betas is None or not betas.any()
 
@@ -171,9 +172,7 @@ def test_without_a_mask_nothing_is_stated(known) -> None:
     assert not found[2].any()
     empty = make_track()
     stack = MaskStack.of([b""] * (2 * FRAMES), SIZE_WH, (-1, 2))
-    empty = dataclasses.replace(
-        empty, person_mask_bytes=stack.joined, person_mask_ends=stack.ends
-    )
+    empty = dataclasses.replace(empty, person_mask_bytes=stack.joined, person_mask_ends=stack.ends)
     assert silhouettes_from_track(empty, np.full((FRAMES, 2), HEIGHT_PX), "cpu") is None
 
 
