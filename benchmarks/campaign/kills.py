@@ -23,16 +23,7 @@ from benchmarks.campaign.__main__ import ENVIRONMENT
 
 DISK_MIB = 64
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
-SETTINGS = tuple(
-    word
-    for setting in (
-        "device=cpu", "offline=true", "init.prior=false", "init.steps=3", "optimize.passes=2",
-        "optimize.warmup_passes=1", "optimize.image_size_px=48", "optimize.map_size=32",
-        "optimize.latent_channels=4", "optimize.decoder_width=4",
-        "optimize.check_depth_order=false", "export.panel_height_px=64",
-    )
-    for word in ("--set", setting)
-)  # fmt: skip
+SETTINGS = tuple(word for setting in corpus.ALL_PARTS for word in ("--set", setting))
 
 At = Callable[[], None]
 

@@ -25,6 +25,7 @@ ODD_NUMBERS = (
 ODD_TEXTS = (
     '""', '"\\u0000"', '"\\u001b[31mred\\u001b]0;title\\u0007"', '"1e5"', '"../../etc/passwd"',
     '"' + "x" * 5000 + '"', '"\\ud800"', '"~nobody/x"', '"2024-01-01"', '"²"', '"\\u202eabc"',
+    '"<script>odd()</script><img src=x onerror=odd()>"', '"`${odd} {odd()} [a](javascript:odd())"',
 )  # fmt: skip
 ODD_VALUES = (
     *ODD_NUMBERS, *ODD_TEXTS, "null", "true", "[]", "{}", "[[]]", "[null]",
