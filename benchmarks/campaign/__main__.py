@@ -41,12 +41,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after this time")
     parser.add_argument("--out", type=Path, default=Path("campaign"), help="corpus and findings")
     parser.add_argument("--again", action="store_true", help="run only what failed before")
+    parser.add_argument("--locked", action="store_true", help="each input without rights, once")
     parser.add_argument("--publish", action="store_true", help=f"write {RESULTS.name}")
     given = parser.parse_args()
     given.out = given.out.absolute()
     os.environ.update(ENVIRONMENT)
     build = corpus.build_light if given.light else corpus.build
     build(given.out / "corpus")
+    if given.locked:
+        sys.exit(_run_locked(given))
     started = time.monotonic()
     wanted = _wanted(given)
     if not (given.out / JOURNAL).exists():
@@ -91,19 +94,36 @@ def _wanted(given: argparse.Namespace) -> list[int]:
 def require_sound_corpus(given: argparse.Namespace) -> None:
     """Make sure that what is spoiled is accepted as it is, or nothing could be learned from it.
 
+    Not isolated, so that kernels are compiled and stored: a case could not store them.
+
     Raises:
         RuntimeError: The program refuses one of the commands.
     """
     forkserver.import_everything()
     known = cases.templates()
-    isolated = forkserver.can_isolate()
     for name in (name for name in _among(given) or known if known[name].spoil):
         folder = Path(tempfile.mkdtemp(prefix="sound-", dir=given.out))
         case = cases.make(0, 0, given.out / "corpus", folder, (name,), spoil=False)
-        entry = run_case(case, folder, False, isolated)
+        entry = run_case(case, folder, False, isolated=False)
         if entry["verdict"] != verdicts.ACCEPTED:
             raise RuntimeError(f"the input of `{name}` is not accepted: {entry}")
         shutil.rmtree(folder)
+
+
+def _run_locked(given: argparse.Namespace) -> int:
+    """Take all rights from each input of each kind of case; returns how many fail."""
+    forkserver.import_everything()
+    isolated, failed, known = forkserver.can_isolate(), 0, cases.templates()
+    for name, target in ((n, target) for n in _among(given) or known for target in known[n].spoil):
+        folder = Path(tempfile.mkdtemp(prefix="locked-", dir=given.out))
+        case = cases.make(0, 0, given.out / "corpus", folder, (name,), locked=target)
+        entry = run_case(case, folder, False, isolated)
+        failed += entry["verdict"] in verdicts.FAILURES
+        print(name, target, entry["verdict"], entry["reason"], sep="\t")
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o700)
+        shutil.rmtree(folder)
+    return failed
 
 
 def _among(given: argparse.Namespace) -> tuple[str, ...]:
@@ -148,7 +168,10 @@ def run_case(case: cases.Case, folder: Path, is_fresh: bool, isolated: bool) -> 
         outcome = forkserver.run_fresh(arguments, folder, environment)
     else:
         outcome = forkserver.run(arguments, folder, environment, isolated)
-    verdict, reason = verdicts.judge(case, outcome, folder, before)
+    try:
+        verdict, reason = verdicts.judge(case, outcome, folder, before)
+    except Exception as error:  # noqa: BLE001 - what it left cannot even be looked at
+        verdict, reason = "silent wrong", f"results cannot be judged: {error!r}"
     explained = verdict in verdicts.FAILURES or case.spoiled == "nothing"
     return {
         "number": case.number, "name": case.name, "verdict": verdict, "reason": reason,

@@ -134,6 +134,7 @@ def make(
     folder: Path,
     among: Collection[str] = (),
     spoil: bool = True,
+    locked: str = "",
 ) -> Case:
     """Write the input of a case into `folder` and return its command.
 
@@ -144,6 +145,7 @@ def make(
         folder: Where the case runs.
         among: Names of the templates to draw from; all if there are none.
         spoil: Whether anything is spoiled; what is not, the program has to accept.
+        locked: Name of an input whose rights are taken from everybody; nothing else is spoiled.
     """
     draw = random.Random(f"{seed} {number}")
     known = {name: kind for name, kind in templates().items() if name in (among or {name})}
@@ -161,6 +163,9 @@ def make(
     (folder / "in").mkdir(parents=True)
     for source in sorted(named):
         arguments = _copy(corpus, folder, source, arguments)
+    if locked:
+        (folder / _place(corpus, locked)).chmod(0)
+        return Case(number, name, arguments, f"{locked}: rights taken")
     if not spoil:
         return Case(number, name, arguments, "nothing")
     if template.spoil:

@@ -37,6 +37,7 @@ PROGRAM = (sys.executable, "-c", "from closefit.cli.main import main; main()")
 NEW_NAMESPACES = 0x10000000 | 0x00020000 | 0x40000000  # user, mount, network
 BIND, PRIVATE, RECURSIVE = 0x1000, 0x40000, 0x4000
 MOUNT_SETATTR, READ_ONLY, AT_RECURSIVE, HERE = 442, 1, 0x8000, -100
+CAPABILITIES_3, PASS_OVER_PERMISSIONS = 0x20080522, 0b110
 SET_INTERFACE, UP = 0x8914, 1
 KILLED_BY_LIMIT = 137
 
@@ -150,6 +151,7 @@ def _call(
     if isolated:
         _isolate(folder)
         os.chdir(folder)
+    obey_permissions()
     os.environ.update(environment)
     tempfile.tempdir = None  # found out before TMPDIR was this one
     with open("/proc/self/statm") as file:
@@ -185,6 +187,17 @@ def own_mounts() -> None:
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
     _check(LIBC.mount(b"none", b"/", None, RECURSIVE | PRIVATE, None))
+
+
+def obey_permissions() -> None:
+    """Let permissions of files count for this process, also where it is root's."""
+    header = struct.pack("II", CAPABILITIES_3, 0)
+    data = ctypes.create_string_buffer(24)  # effective, permitted, inheritable; twice 32 bits
+    _check(LIBC.capget(header, data))
+    sets = list(struct.unpack("6I", data.raw))
+    for place in range(3):
+        sets[place] &= ~PASS_OVER_PERMISSIONS
+    _check(LIBC.capset(header, struct.pack("6I", *sets)))
 
 
 def _check(result: int) -> None:

@@ -67,7 +67,12 @@ def splice(draw: random.Random, path: Path) -> str:
 
 def become(draw: random.Random, path: Path) -> str:
     """Replace the file by something that no file of this name should be."""
-    kind = draw.choice(("folder", "fifo", "loop", "zero", "null", "missing", "proc", "huge"))
+    kind = draw.choice(
+        ("folder", "fifo", "loop", "zero", "null", "missing", "proc", "huge", "locked")
+    )
+    if kind == "locked":
+        path.chmod(0)
+        return "rights taken"
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     if kind == "folder":
         path.mkdir()

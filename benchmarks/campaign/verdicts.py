@@ -3,7 +3,9 @@
 import json
 import re
 import stat
+import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +40,14 @@ def state_of(folder: Path) -> dict[str, Any]:
     for path in sorted(folder.rglob("*")):
         facts = path.lstat()
         ordinary = stat.S_ISREG(facts.st_mode) and facts.st_size < COMPARED_BYTES
-        state[str(path)] = (facts.st_mode, facts.st_size, path.read_bytes() if ordinary else None)
+        state[str(path)] = (facts.st_mode, facts.st_size, _content(path) if ordinary else None)
     return state
+
+
+def _content(path: Path) -> bytes | None:
+    with suppress(PermissionError):
+        return path.read_bytes()
+    return None
 
 
 def folders_of(case: Case) -> set[str]:
@@ -162,7 +170,7 @@ def _wrong_files(case: Case, root: Path, before: dict[str, Any]) -> Iterator[str
                 if not (np.abs(np.fromfile(path, kind)) <= most).all():
                     yield f"{name}: not finite, or too large"
     for path in filter(is_judged, root.glob("**/motion.npz")):
-        if command != "stage" or "export" in case.arguments:
+        if command not in ("stage", "report", "view") or "export" in case.arguments:
             yield from _wrong_arrays(path)
 
 
@@ -226,7 +234,7 @@ def _wrong_arrays(path: Path) -> Iterator[str]:
                 projected = name == "keypoints2d_reprojected"  # of points behind the camera
                 if array.dtype.kind == "f" and not projected and not np.isfinite(array).all():
                     yield f"{path.name}: `{name}` is not finite"
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         yield f"{path.name}: {error}"
 
 
