@@ -64,7 +64,10 @@ def entries_below(folder: Path, pattern: str = "*") -> Iterator[Path]:
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     del size, mtime_ns  # they distinguish the states of a file in the cache
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                digest.update(block)
+    except OSError as error:  # errors of reading, unlike those of opening, lack the name
+        raise OSError(error.errno, error.strerror, str(path)) from error
     return digest.hexdigest()
