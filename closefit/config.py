@@ -18,6 +18,7 @@ Preset = Literal["draft", "default", "paper"]
 PerceptionBackend = Literal["full", "yolo", "lite", "import"]
 MeshFormat = Literal["obj", "ply"]
 JointNames = Literal["smpl", "mixamo", "unreal"]
+OverlayLayout = Literal["panels", "single"]
 Sam2 = Literal["tiny", "small", "base-plus", "large"]
 VitPose = Literal["base-simple", "plus-small", "plus-base"]
 BlazePoseSize = Literal["lite", "full", "heavy"]
@@ -208,6 +209,7 @@ class ExportConfig:
     """Files for people and programs."""
 
     overlay: bool = True
+    overlay_layout: OverlayLayout = "panels"
     panel_height_px: Annotated[int, Meta(ge=64, le=2160)] = 480
     joint_names: JointNames = "smpl"
     meshes: MeshFormat | None = None

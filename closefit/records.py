@@ -34,7 +34,19 @@ REACH_M = (0.1, 3.0)
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """Facts of a video after its rotation metadata is applied."""
+    """Facts of a video after its rotation metadata is applied.
+
+    Attributes:
+        path: The file.
+        width: Width in pixels.
+        height: Height in pixels.
+        fps: Frames per second (mean rate where the rate varies).
+        num_frames: Number of frames.
+        duration_s: Length.
+        rotation_deg: The rotation that its metadata asked for.
+        variable_frame_rate: The times between frames differ.
+        content_sha256: SHA-256 of the file.
+    """
 
     path: str
     width: Annotated[int, Meta(ge=1, le=1 << 16)]

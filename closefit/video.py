@@ -34,6 +34,12 @@ from closefit.storage.hashing import sha256_of
 
 Image = UInt8[np.ndarray, "height width 3"]
 
+H264 = (
+    *("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"),
+    *("-movflags", "+faststart", "-f", "mp4"),
+)
+"""How ffmpeg encodes every video file."""
+
 DISCARD_FLAG = 0x4
 """Packet flag of frames that are decoded but, by the file's edit list, never shown."""
 
@@ -181,10 +187,15 @@ def _check_unchanged(info: VideoInfo) -> None:
         )
 
 
-def write(path: Path, images: Iterable[Image], fps: float) -> None:
+def write(
+    path: Path,
+    images: Iterable[Image],
+    fps: float,
+    also: tuple[Path, Sequence[str]] | None = None,
+) -> None:
     """Write RGB pictures of one size as an H.264 file; odd sizes are padded to even ones.
 
-    The file appears complete or not at all.
+    The files appear complete or not at all. `also` is a second file, with ffmpeg's options for it.
 
     Raises:
         NoFramesError: There are no pictures.
@@ -196,18 +207,23 @@ def write(path: Path, images: Iterable[Image], fps: float) -> None:
     if first is None:
         raise NoFramesError(f"there are no pictures to write to `{path}`", hint="check the input")
     height, width, _ = first.shape
-    partial = path.with_name(f".closefit-partial-{path.name}")
-    arguments = [
-        *("-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"),
-        *("-r", f"{fps:.6f}", "-i", "-", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"),
-        *("-c:v", "libx264", "-crf", "18", "-preset", "veryfast", "-pix_fmt", "yuv420p"),
-        *("-movflags", "+faststart", "-f", "mp4", ffmpeg.url(partial)),
-    ]
+    whole = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-crf", "18"]
+    outputs = [(path, whole), *([] if also is None else [also])]
+    arguments = ["-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
+    arguments += ["-r", f"{fps:.6f}", "-i", "-"]
+    for file, options in outputs:
+        arguments += [*options, *H264, ffmpeg.url(_partial(file))]
     try:
         _encode(arguments, first, iterator, path)
-        partial.replace(path)
+        for file, _ in outputs:
+            _partial(file).replace(file)
     finally:
-        partial.unlink(missing_ok=True)
+        for file, _ in outputs:
+            _partial(file).unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".closefit-partial-{path.name}")
 
 
 def _encode(arguments: Sequence[str], first: Image, rest: Iterator[Image], path: Path) -> None:

@@ -9,7 +9,9 @@ Recipe:
 3. Straighten every body to a T-pose with the merged skin weights.
 4. The template is the average adult. Shape directions are principal components (area-weighted) of
    the differences from it over the whole population, scaled so that adults have unit variance.
-5. Make everything exactly mirror symmetric, name the landmarks, write.
+5. Draw the surface of all of them without a bust (and with the same directions in all else): joints
+   do not show it, so that fits to keypoints would give men one.
+6. Make everything exactly mirror symmetric, name the landmarks, write.
 """
 
 import hashlib
@@ -101,6 +103,14 @@ def draw_population(labels: list[str]) -> torch.Tensor:
     return torch.tensor(np.stack([columns[label] for label in labels], axis=1))
 
 
+def without_bust(phenotypes: torch.Tensor, labels: list[str]) -> torch.Tensor:
+    """Return the same people with the flattest chest that Anny has."""
+    flat = phenotypes.clone()
+    flat[:, labels.index("cupsize")] = 0.0
+    flat[:, labels.index("firmness")] = 1.0
+    return flat
+
+
 def merged_weights(model: anny.Anny) -> np.ndarray:
     """Return skin weights (vertex, 24) of the merged skeleton."""
     owner = np.zeros(model.bone_count, dtype=np.int64)
@@ -125,6 +135,17 @@ def rest_bodies(model: anny.Anny, phenotypes: torch.Tensor) -> tuple[np.ndarray,
     joints = output["rest_bone_heads"].numpy()[:, first_bone][..., axes[0]] * axes[1]
     pelvis = joints[:, :1]
     return vertices - pelvis, joints - pelvis
+
+
+def straight_bodies(
+    model: anny.Anny, phenotypes: torch.Tensor, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return vertices and joints of the people in the T-pose."""
+    bodies = [
+        straighten(*rest_bodies(model, some), weights) for some in torch.split(phenotypes, 50)
+    ]
+    vertices, joints = (np.concatenate(parts) for parts in zip(*bodies, strict=True))
+    return vertices, joints
 
 
 def rotation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -248,18 +269,16 @@ def unexplained_m(differences: np.ndarray, directions: np.ndarray, areas: np.nda
 def build() -> dict[str, np.ndarray]:
     """Return all arrays of the body file."""
     model = anny.Anny(phenotypes="all")
-    people = torch.split(draw_population(model.phenotype_labels), 50)
-    weights = merged_weights(model)
-    bodies = [straighten(*rest_bodies(model, some), weights) for some in people]
-    vertices = np.concatenate([vertices for vertices, _ in bodies])
-    joints = np.concatenate([joints for _, joints in bodies])
+    people, weights = draw_population(model.phenotype_labels), merged_weights(model)
+    vertices, joints = straight_bodies(model, people, weights)
     faces = model.faces.numpy()
     areas = vertex_areas(vertices[0], faces)
     mirror, mirror_joints = mirror_map(vertices[0]), np.array(MIRROR)
 
-    v_template = symmetric(vertices[0], mirror)
-    differences = vertices - v_template
-    mixtures = shape_mixtures(differences, areas)
+    mixtures = shape_mixtures(vertices - symmetric(vertices[0], mirror), areas)
+    flat, _ = straight_bodies(model, without_bust(people, model.phenotype_labels), weights)
+    v_template = symmetric(flat[0], mirror)
+    differences = flat - v_template
     shapedirs = symmetric(np.einsum("kn,nvc->vck", mixtures, differences), mirror)
     # Positive betas make the body larger: a fixed sign, whatever the eigenvectors' was.
     signs = np.sign(np.einsum("vc,vck->k", v_template, shapedirs))

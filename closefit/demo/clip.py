@@ -17,8 +17,8 @@ from closefit.demo.detections import VisiblePeople, simulate_detections
 from closefit.demo.filming import Shot, film
 from closefit.demo.room import Room
 from closefit.geometry.camera import project
+from closefit.geometry.contact import CONTACT_M
 from closefit.geometry.penetration import average_penetration_depth_mm, surface_gap
-from closefit.geometry.touching import CONTACT_M
 from closefit.models import weights
 from closefit.storage import artifacts
 from closefit.storage.workspace import create_writable

@@ -25,8 +25,8 @@ from closefit.errors import ArtifactMissingError, FileMissingError, Observations
 from closefit.evaluation import metrics
 from closefit.exporters.contacts import Contacts, find_contacts, join
 from closefit.geometry.camera import project
+from closefit.geometry.contact import CONTACT_M
 from closefit.geometry.penetration import MM_PER_M
-from closefit.geometry.touching import CONTACT_M
 from closefit.models import weights
 from closefit.records import Motion, OptimizedMotion
 from closefit.storage import artifacts

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from closefit.appearance.avatar import face_frames
 from closefit.body.model import Body
-from closefit.exporters.palette import PERSON_COLOURS
+from closefit.palette import PERSON_COLOURS
 from closefit.records import OptimizedMotion
 
 BLENDED_GAUSSIANS = 4

@@ -9,7 +9,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -17,8 +17,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from closefit.body.skeleton import PART_NAMES
+from closefit.geometry.contact import CONTACT_M
 from closefit.geometry.penetration import MM_PER_M, penetration_depth, surface_gap
-from closefit.geometry.touching import CONTACT_M
 from closefit.storage.artifacts import atomic_write
 
 NUM_PARTS = len(PART_NAMES)
@@ -66,6 +66,70 @@ class Touch:
     part_1: str
     distance_mm: float
     penetration_mm: float
+
+
+class PartContact(TypedDict):
+    """Contact of one body part of each person, over the whole clip.
+
+    Attributes:
+        person_0: Part of person 0.
+        person_1: Part of person 1.
+        num_frames: Number of frames with contact.
+        frames: First and last frame of each unbroken contact; both belong to it.
+        seconds: The same in seconds from frame 0.
+        smallest_distance_m: Smallest distance of the parts' vertices; 0 where one is inside.
+        max_penetration_mm: Deepest penetration.
+        distance_mm: Smallest distance in each frame with contact, in order of frames.
+        penetration_mm: Deepest penetration in each frame with contact.
+        place_m: Middle of what touches, in the frame of `scene.glb`, in each frame with contact.
+    """
+
+    person_0: str
+    person_1: str
+    num_frames: int
+    frames: list[list[int]]
+    seconds: list[list[float]]
+    smallest_distance_m: float
+    max_penetration_mm: float
+    distance_mm: list[float]
+    penetration_mm: list[float]
+    place_m: list[list[float]]
+
+
+class FrameContact(TypedDict):
+    """Lists with an entry per frame of the clip.
+
+    Attributes:
+        gap_m: Smallest distance between vertices of the two.
+        mean_penetration_mm: Mean penetration over all vertices of both (A-PD).
+        max_penetration_mm: Deepest penetration.
+    """
+
+    gap_m: list[float]
+    mean_penetration_mm: list[float]
+    max_penetration_mm: list[float]
+
+
+class ContactsContent(TypedDict):
+    """Content of `contacts.json`.
+
+    Attributes:
+        fps: Frames per second.
+        num_frames: Number of frames.
+        start_s: Time of frame 0 in the source video.
+        contact_distance_m: Vertices nearer to each other than this touch.
+        frames_in_contact: First and last frame of each stretch in which the two touch.
+        contacts: Each pair of parts that touch, the longest contact first.
+        per_frame: Both people as wholes, frame by frame.
+    """
+
+    fps: float
+    num_frames: int
+    start_s: float
+    contact_distance_m: float
+    frames_in_contact: list[list[int]]
+    contacts: list[PartContact]
+    per_frame: FrameContact
 
 
 def find_contacts(
@@ -152,7 +216,7 @@ def write_contacts(
         for first, second in np.argwhere(np.isfinite(contacts.distance_m).any(axis=0)).tolist()
     ]
     pairs.sort(key=lambda pair: -pair["num_frames"])
-    content = {
+    content: ContactsContent = {
         "fps": fps,
         "num_frames": len(times_s),
         "start_s": round(float(times_s[0]), 4),
@@ -256,7 +320,7 @@ def _describe(
     second: int,
     times_s: Float[np.ndarray, " frame"],
     T_scene_camera: Float[np.ndarray, "4 4"],
-) -> dict[str, Any]:
+) -> PartContact:
     """Everything about one pair of parts; the lists have an entry per frame with contact."""
     distance, depth = contacts.distance_m[:, first, second], contacts.depth_mm[:, first, second]
     touching = np.isfinite(distance)
@@ -277,7 +341,7 @@ def _describe(
     }
 
 
-def _readable_json(content: dict[str, Any]) -> str:
+def _readable_json(content: ContactsContent) -> str:
     """JSON with a line per entry, and a line per item of lists of objects."""
 
     def text(value: Any) -> str:

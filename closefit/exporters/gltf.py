@@ -10,6 +10,7 @@ weakest are left out. SMPL's pose-dependent corrections cannot be expressed and 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import pygltflib as gl
@@ -50,6 +51,26 @@ class SceneCamera:
     T_scene_camera: Float[np.ndarray, "4 4"]
     fov_y_rad: float
     aspect: float
+
+
+class ContactMarker(TypedDict):
+    """An unbroken contact, as the scene's `extras` list it.
+
+    Attributes:
+        start_s: Time of its first frame in the animation.
+        end_s: Time of its last frame in the animation.
+        person_0: Part of person 0.
+        person_1: Part of person 1.
+        distance_mm: Smallest distance.
+        penetration_mm: Deepest penetration.
+    """
+
+    start_s: float
+    end_s: float
+    person_0: str
+    person_1: str
+    distance_mm: float
+    penetration_mm: float
 
 
 def write_glb(
@@ -230,7 +251,7 @@ class _Builder:
         return b"".join(self.gltf.save_to_bytes())
 
 
-def _marker(touch: Touch, since_s: list[float]) -> dict[str, str | float]:
+def _marker(touch: Touch, since_s: list[float]) -> ContactMarker:
     """Describe one contact for programs that show markers."""
     return {
         "start_s": since_s[touch.first_frame],

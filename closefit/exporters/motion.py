@@ -32,8 +32,8 @@ class ExportedMotion:
 
     Attributes:
         fps: Frames per second.
-        width: Width of the source video.
-        height: Height of the source video.
+        width: Width of the source video in pixels.
+        height: Height of the source video in pixels.
         K: Intrinsics; one matrix per frame where a camera file was given.
         valid: The person's pose in this frame rests on observations near in time, in this frame or
             in others.
@@ -47,7 +47,7 @@ class ExportedMotion:
         keypoints2d_reprojected: COCO-17 keypoints of the body in the image.
         body: Name of the body, `closefit` or `smpl`.
         joint_names: Names of the 24 joints.
-        floor: Plane: the height of a point is floor[:3] . point + floor[3].
+        floor: Plane: the height of a point is `floor[:3] . point + floor[3]`.
         R: World to camera, where a camera file has it.
         t: World to camera, where a camera file has it.
         time_s: Time of each frame, from frame 0 on.

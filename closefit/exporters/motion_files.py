@@ -17,10 +17,10 @@ from closefit.exporters.contacts import Touch
 from closefit.exporters.gltf import SceneCamera, SkinnedPerson, write_glb
 from closefit.exporters.joint_names import joint_names
 from closefit.exporters.motion import write_motion
-from closefit.exporters.palette import PERSON_COLOURS
 from closefit.exporters.reprojection import reprojected_keypoints
 from closefit.exporters.scene import motion_in, scene_from_camera
 from closefit.exporters.usd import write_usd
+from closefit.palette import PERSON_COLOURS
 from closefit.records import Motion
 from closefit.storage.workspace import NUM_PEOPLE, Workspace
 

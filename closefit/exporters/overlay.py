@@ -1,18 +1,19 @@
-"""`overlay.mp4`: input, bodies over the input, side view and top view, with numbered frames.
+"""`overlay.mp4`: input, bodies over the input, side view and top view, or the second alone.
 
-Motion without a video gets its front, side and top views.
+Bodies have outlines, so that it shows who is in front; skin around a contact is yellow, and discs
+mark contacts, the darker, the deeper. Motion without a video gets its front, side and top views.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from closefit.config import OverlayLayout
+from closefit.exporters.lettering import EMPTY, Corner, draw_corner, draw_marks
 from closefit.exporters.mesh_raster import MeshPainter, Picture
-from closefit.exporters.palette import PERSON_COLOURS
 from closefit.exporters.views import (
     FRONT_AXES,
     SIDE_AXES,
@@ -20,20 +21,23 @@ from closefit.exporters.views import (
     ParallelView,
     project_perspective,
 )
+from closefit.geometry.contact import lit_skin
+from closefit.palette import PERSON_COLOURS
+from closefit.storage.workspace import NUM_PEOPLE
 
 Sheet = UInt8[np.ndarray, "rows columns 3"]
 
-BODY_OPACITY = 0.8
+BODY_OPACITY = 0.75
 GUESSED = 0.65
 """Share of grey in the colour of a person nobody saw around that frame."""
 GREY = np.array([0.6, 0.6, 0.6], np.float32)
 NEAR_M = 0.1
 WIDE = 1.2
 """Panels wider than this times their height go two by two."""
+MAX_SINGLE_PX = 1080
+"""Height of the single view: that of the video, but at most this."""
 TOWARDS_LIGHT = np.array([-0.36, -0.48, -0.8])
 """Over the viewer's left shoulder, in view axes (right, down, forward); unit length."""
-TEXT_SHARE = 0.045
-"""Height of the lettering over that of a panel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,7 @@ class OverlayScene:
         joints: Joints of the whole clip in the scene; the fixed views show all of them.
         size_wh: Source video in pixels.
         panel_height_px: Height of one panel.
+        layout: Four panels, or only the bodies over the input at the size of the video.
     """
 
     faces: Int[np.ndarray, "face 3"]
@@ -53,44 +58,85 @@ class OverlayScene:
     joints: Float[np.ndarray, "frame 2 24 3"]
     size_wh: tuple[int, int]
     panel_height_px: int
+    layout: OverlayLayout = "panels"
 
     @property
     def panel_wh(self) -> tuple[int, int]:
-        """Size of one panel: as the video, sides even."""
-        width = self.panel_height_px * self.size_wh[0] / self.size_wh[1]
-        return 2 * round(width / 2), 2 * round(self.panel_height_px / 2)
+        """Size of one panel, or of the only picture: shaped as the video, sides even."""
+        is_single = self.layout == "single"
+        height = min(self.size_wh[1], MAX_SINGLE_PX) if is_single else self.panel_height_px
+        width = height * self.size_wh[0] / self.size_wh[1]
+        return max(2, 2 * round(width / 2)), max(2, 2 * round(height / 2))
+
+    @property
+    def camera_views_xywh(self) -> tuple[int, int, int, int]:
+        """Where the picture shows what the camera sees: input and overlay, or the overlay alone."""
+        width, height = self.panel_wh
+        return 0, 0, width if self.layout == "single" else 2 * width, height
+
+    @property
+    def overlay_xywh(self) -> tuple[int, int, int, int]:
+        """Where the picture shows the bodies over the input."""
+        width, height = self.panel_wh
+        return 0 if self.layout == "single" else width, 0, width, height
 
 
 @dataclass(frozen=True, eq=False)
 class OverlayFrame:
     """One frame: the input at panel size and both bodies in the camera frame.
 
-    `K` is for source pixels; `valid` marks people whose pose rests on observations.
+    Attributes:
+        number: Counts from 0.
+        time_s: Time since frame 0.
+        image: The input.
+        vertices: Metres.
+        K: Intrinsics for source pixels.
+        valid: People whose pose rests on observations.
+        contacts: Places of the contacts in the camera frame, metres.
+        depths_mm: Penetration of each.
     """
 
     number: int
+    time_s: float
     image: Picture
     vertices: Float[np.ndarray, "2 vertex 3"]
     K: Float[np.ndarray, "3 3"]
     valid: Bool[np.ndarray, "2"]
+    contacts: Float[np.ndarray, "contact 3"]
+    depths_mm: Float[np.ndarray, " contact"]
 
 
 def draw_overlay(scene: OverlayScene, frames: Iterable[OverlayFrame]) -> Iterator[Sheet]:
-    """Yield one picture of four panels for each frame."""
+    """Yield one picture for each frame."""
     width, height = scene.panel_wh
-    fixed = _FixedViews(scene, {"side": SIDE_AXES, "top": TOP_AXES})
+    is_single = scene.layout == "single"
+    fixed = _FixedViews(scene, {} if is_single else {"side": SIDE_AXES, "top": TOP_AXES})
     to_panel = np.array([[width / scene.size_wh[0]], [height / scene.size_wh[1]], [1.0]])
     for frame in frames:
         colours = np.where(
             frame.valid[:, None], PERSON_COLOURS, PERSON_COLOURS + GUESSED * (GREY - PERSON_COLOURS)
         )
-        seen = project_perspective(frame.vertices, frame.K * to_panel, NEAR_M)
+        touching = len(frame.contacts) > 0
+        lit = lit_skin(frame.vertices) if touching else None
+        K = frame.K * to_panel
+        seen = project_perspective(frame.vertices, K, NEAR_M)
         overlaid = fixed.painter.draw(
-            frame.image, frame.vertices, seen, TOWARDS_LIGHT, colours, BODY_OPACITY
+            frame.image, frame.vertices, seen, TOWARDS_LIGHT, colours, BODY_OPACITY, lit
         )
-        panels = [("input", frame.image), ("overlay", overlaid)]
-        panels += fixed.panels(frame.vertices, colours)
-        yield _compose(panels, frame.number)
+        places = project_perspective(frame.contacts[None], K, NEAR_M) if touching else None
+        if places is not None:
+            overlaid = draw_marks(overlaid, places.pixels[0], frame.depths_mm)
+        people = Corner.of_people(colours, frame.valid, frame.depths_mm)
+        clock = f"{frame.time_s:.2f} s   frame {frame.number}"
+        if is_single:
+            yield draw_corner(overlaid, Corner((clock,)) + people)
+            continue
+        panels = [
+            draw_corner(frame.image, Corner(("input", clock))),
+            draw_corner(overlaid, people),
+            *fixed.panels(frame.vertices, colours, lit, frame.contacts, frame.depths_mm),
+        ]
+        yield _compose(panels)
 
 
 def draw_views(
@@ -98,8 +144,10 @@ def draw_views(
 ) -> Iterator[Sheet]:
     """Yield front, side and top view of each frame's bodies, which are in the camera frame."""
     fixed = _FixedViews(scene, {"front": FRONT_AXES, "side": SIDE_AXES, "top": TOP_AXES})
+    people = Corner.of_people(PERSON_COLOURS, np.ones(NUM_PEOPLE, bool), np.zeros(0))
     for number, vertices in enumerate(bodies):
-        yield _compose(fixed.panels(vertices, PERSON_COLOURS), number)
+        legend = Corner((f"frame {number}",)) + people
+        yield _compose(fixed.panels(vertices, PERSON_COLOURS, legend=legend))
 
 
 class _FixedViews:
@@ -117,45 +165,37 @@ class _FixedViews:
         self._backgrounds = {name: view.empty_panel() for name, view in self._views.items()}
 
     def panels(
-        self, vertices: Float[np.ndarray, "2 vertex 3"], colours: Float[np.ndarray, "2 3"]
-    ) -> list[tuple[str, Picture]]:
+        self,
+        vertices: Float[np.ndarray, "2 vertex 3"],
+        colours: Float[np.ndarray, "2 3"],
+        lit: Bool[np.ndarray, "2 vertex"] | None = None,
+        contacts: Float[np.ndarray, "contact 3"] | None = None,
+        depths_mm: Float[np.ndarray, " contact"] | None = None,
+        legend: Corner = EMPTY,
+    ) -> list[Picture]:
+        """Return a picture for each view; the first one has the legend."""
         turn, move = self._T_scene_camera[:3, :3], self._T_scene_camera[:3, 3]
         bodies = vertices @ turn.T + move
-        return [
-            (
-                name,
-                self.painter.draw(
-                    self._backgrounds[name],
-                    bodies,
-                    view.project(bodies),
-                    TOWARDS_LIGHT @ view.axes,
-                    colours,
-                    1.0,
-                ),
+        panels: list[Picture] = []
+        for name, view in self._views.items():
+            light = TOWARDS_LIGHT @ view.axes
+            panel = self.painter.draw(
+                self._backgrounds[name], bodies, view.project(bodies), light, colours, 1.0, lit
             )
-            for name, view in self._views.items()
-        ]
+            if contacts is not None and depths_mm is not None and len(contacts):
+                places = view.project((contacts @ turn.T + move)[None])
+                panel = draw_marks(panel, places.pixels[0], depths_mm)
+            panels.append(draw_corner(panel, Corner((name,)) + (EMPTY if panels else legend)))
+        return panels
 
 
-def _compose(panels: list[tuple[str, Picture]], number: int) -> Sheet:
-    """Put panels side by side, or two by two if four are wide, with names and frame number."""
-    height, width, _ = panels[0][1].shape
-    lettering = max(10, round(TEXT_SHARE * height))
-    pad = round(0.4 * lettering)
+def _compose(panels: list[Picture]) -> Sheet:
+    """Put panels side by side, or two by two if four are wide."""
+    height, width, _ = panels[0].shape
     columns = 2 if len(panels) == 4 and width > WIDE * height else len(panels)
     rows = len(panels) // columns
     picture = Image.new("RGB", (columns * width, rows * height))
-    draw = ImageDraw.Draw(picture)
-    for index, (name, panel) in enumerate(panels):
+    for index, panel in enumerate(panels):
         row, column = divmod(index, columns)
-        corner = (column * width, row * height)
-        picture.paste(Image.fromarray(panel), corner)
-        text = f"{name} {number}" if index == 0 else name
-        place = (corner[0] + pad, corner[1] + pad)
-        draw.text(place, text, "white", _font(lettering), stroke_width=2, stroke_fill="black")
+        picture.paste(Image.fromarray(panel), (column * width, row * height))
     return np.array(picture)
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=size)

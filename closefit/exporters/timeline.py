@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from closefit.exporters.contacts import Touch
-from closefit.exporters.palette import (
+from closefit.palette import (
     DEPTH_COLOURS,
     DEPTH_STEPS_MM,
     PERSON_COLOURS,

@@ -24,10 +24,17 @@ FLOOR_COLOUR = (120, 120, 116)
 
 @dataclass(frozen=True, eq=False)
 class Projected:
-    """Vertices in a panel: pixels, and a nearness that is linear in the image."""
+    """Vertices in a panel.
+
+    Attributes:
+        pixels: Where they are.
+        nearness: Larger for nearer ones, linear in the image.
+        nearness_per_m: Difference of nearness that a metre of depth makes in their middle.
+    """
 
     pixels: Float[np.ndarray, "body vertex 2"]
     nearness: Float[np.ndarray, "body vertex"]
+    nearness_per_m: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +74,11 @@ class ParallelView:
         along = (points - self.centre) @ self.axes.T
         depth = along[..., 2]
         low, high = depth.min(), depth.max()
+        extent_m = max(float(high - low), 1e-6)
         return Projected(
             pixels=along[..., :2] * self.px_per_m + 0.5 * np.array(self.size_wh),
-            nearness=2.0 - (depth - low) / max(float(high - low), 1e-6),
+            nearness=2.0 - (depth - low) / extent_m,
+            nearness_per_m=1.0 / extent_m,
         )
 
     def empty_panel(self) -> UInt8[np.ndarray, "height width 3"]:
@@ -106,5 +115,8 @@ def project_perspective(
 ) -> Projected:
     """Project camera-space points; those nearer than `near_m` get nearness 0."""
     depth = np.maximum(points[..., 2], near_m)
-    pixels = points[..., :2] / depth[..., None] * K[(0, 1), (0, 1)] + K[:2, 2]
-    return Projected(pixels=pixels, nearness=np.where(points[..., 2] > near_m, 1.0 / depth, 0.0))
+    return Projected(
+        pixels=points[..., :2] / depth[..., None] * K[(0, 1), (0, 1)] + K[:2, 2],
+        nearness=np.where(points[..., 2] > near_m, 1.0 / depth, 0.0),
+        nearness_per_m=float(np.median(depth)) ** -2,
+    )

@@ -7,9 +7,6 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-CONTACT_M = 0.01
-"""Reported as contact: vertices of two people nearer than this."""
-
 TOUCH_M = 0.015
 """Vertices of two people nearer than this are in contact: flesh is soft and meshes are coarse."""
 

@@ -10,6 +10,7 @@ from closefit.events import Notice
 from closefit.perception.clip import Clip, Image, batches
 from closefit.perception.kept_detections import keep_detections, kept_detections
 from closefit.records import DetectedPeople
+from closefit.storage.run_record import ChoiceFigures
 from closefit.tracking.crowd import described, gather
 from closefit.tracking.detections import DetectionCollector, Detections
 from closefit.tracking.identify import UserInput, identify
@@ -69,5 +70,5 @@ def choose(clip: Clip, find: Callable[[], DetectedPeople]) -> IdentifiedPair:
             "hold both people, in the same frames (docs/importing.md)",
         ) from error
     swapped = np.flatnonzero(found.swapped).tolist()
-    job.report({"swapped_frames": swapped, "people": described(people, owner, clip.scale)})
+    job.report(ChoiceFigures(swapped_frames=swapped, people=described(people, owner, clip.scale)))
     return found

@@ -67,8 +67,8 @@ class ExportManifest:
     """Which result files the last `export` wrote, and from what.
 
     Attributes:
-        version: Of this description.
-        files: Size of each file, by its name in the folder.
+        version: Version of the layout of the exported files and of this list.
+        files: Size in bytes of each file, by its name in the folder.
         content: SHA-256 of each file but meshes, which are too many.
         provenance: What they were made from.
     """

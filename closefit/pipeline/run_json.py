@@ -6,13 +6,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from closefit import __version__, settings
 from closefit.config import Config
 from closefit.errors import ClosefitError, FitDivergedError
 from closefit.records import VideoInfo
 from closefit.storage.job import Job
+from closefit.storage.run_record import CameraFacts, StageRecord, StepProfile, Timing
 from closefit.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -52,9 +53,9 @@ def record_stage(job: Job, seconds: float, diverged: FitDivergedError | None) ->
     """Record the stage's time, device and figures."""
     stage = job.provenance.stage
     facts = job.workspace.read_run()
-    entry: dict[str, Any] = {"seconds": seconds, "device": job.device, "finished": _now()}
+    entry = StageRecord(seconds=seconds, device=job.device, finished=_now())
     if job.profile:
-        entry["profile"] = job.profile
+        entry["profile"] = cast("StepProfile", job.profile)
     if diverged is not None:
         entry["diverged"] = {"message": diverged.message, "hint": diverged.hint}
     stages = {**facts.get("stages", {}), stage: entry}
@@ -63,7 +64,7 @@ def record_stage(job: Job, seconds: float, diverged: FitDivergedError | None) ->
     job.workspace.update_run(
         {
             "stages": stages,
-            "timing": {"seconds": round(total, 3), "share": shares},
+            "timing": Timing(seconds=round(total, 3), share=shares),
             "quality": {**facts.get("quality", {}), stage: job.quality},
         }
     )
@@ -95,7 +96,7 @@ def _restored(
     return {} if workspace.read_run().get("stages") else {"settings": {}}
 
 
-def _camera(info: VideoInfo, config: Config) -> dict[str, Any]:
+def _camera(info: VideoInfo, config: Config) -> CameraFacts:
     """Facts of the camera, for people."""
     camera = config.camera
     if camera.file is not None:

@@ -20,6 +20,8 @@ from closefit.exporters.meshes import remove_meshes, write_meshes
 from closefit.exporters.motion_files import Footage, posed_chunks, write_motion_files
 from closefit.exporters.overlay import OverlayFrame, OverlayScene, draw_overlay
 from closefit.exporters.ply import write_ply
+from closefit.exporters.preview_gif import best_stretch, write_preview_gif
+from closefit.exporters.report.film import film_options
 from closefit.exporters.report.page import write_report
 from closefit.exporters.reprojection import reprojected_keypoints
 from closefit.exporters.scene import scene_from_camera
@@ -27,6 +29,7 @@ from closefit.exporters.timeline import write_timeline
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.inputs import clip_pictures, load_body, read_camera
 from closefit.storage.job import Job
+from closefit.storage.run_record import ExportFigures
 from closefit.storage.workspace import NUM_PEOPLE
 from closefit.video import write
 
@@ -42,24 +45,23 @@ def run(job: Job) -> None:
     found = touches(measured)
     _write_motion_files(job, body, track, motion, found)
     _write_contacts(job, measured, found, track, motion)
-    job.workspace.overlay.unlink(missing_ok=True)
+    for path in (job.workspace.overlay, job.workspace.film, job.workspace.preview_gif):
+        path.unlink(missing_ok=True)
     if job.config.export.overlay:
-        scene = _overlay_scene(job, body, track, motion)
-        pictures = draw_overlay(scene, _overlay_frames(job, body, track, motion, scene))
-        write(job.workspace.overlay, pictures, float(track.fps))
+        _write_overlay(job, body, track, motion, measured)
     remove_meshes(job.workspace)
     if job.config.export.meshes is not None:
         write_meshes(job.workspace, body, motion, job.config.export.meshes, job.progress("meshes"))
     job.report(
-        {
-            "penetration_mean_mm": round(float(measured.mean_depth_mm.mean()), 4),
-            "penetration_max_mm": round(float(measured.max_depth_mm.max()), 2),
-            "contact_frames": int(measured.touching.sum()),
-            "valid_share": round(float(motion.valid.mean()), 4),
-            "reprojection_error_px": _reprojection_error_px(body, track, motion),
-            "contact_s": round(int(measured.touching.sum()) / float(track.fps), 3),
-            "confidence": [round(float(mean), 3) for mean in motion.confidence.mean(axis=0)],
-        }
+        ExportFigures(
+            penetration_mean_mm=round(float(measured.mean_depth_mm.mean()), 4),
+            penetration_max_mm=round(float(measured.max_depth_mm.max()), 2),
+            contact_frames=int(measured.touching.sum()),
+            valid_share=round(float(motion.valid.mean()), 4),
+            reprojection_error_px=_reprojection_error_px(body, track, motion),
+            contact_s=round(int(measured.touching.sum()) / float(track.fps), 3),
+            confidence=[round(float(mean), 3) for mean in motion.confidence.mean(axis=0)],
+        )
     )
     run = job.workspace.read_run()
     quality = run.get("quality", {}) | {"export": job.quality}
@@ -117,6 +119,17 @@ def _write_contacts(
     write_timeline(workspace.timeline, found, track.time_s, motion.confidence, motion.valid)
 
 
+def _write_overlay(job: Job, body: Body, track: Track, motion: Motion, measured: Contacts) -> None:
+    workspace, fps = job.workspace, float(track.fps)
+    scene = _overlay_scene(job, body, track, motion)
+    pictures = draw_overlay(scene, _overlay_frames(job, body, track, motion, scene, measured))
+    film = film_options(len(measured.gap_m), fps, scene.camera_views_xywh)
+    write(workspace.overlay, pictures, fps, also=(workspace.film, film))
+    stretch = best_stretch(measured.touching, measured.gap_m, fps)
+    view = scene.overlay_xywh
+    write_preview_gif(workspace.preview_gif, workspace.overlay, view, stretch, fps)
+
+
 def _overlay_scene(job: Job, body: Body, track: Track, motion: Motion) -> OverlayScene:
     T_scene_camera = scene_from_camera(motion.floor)
     joints = motion.joints.astype(np.float64) @ T_scene_camera[:3, :3].T + T_scene_camera[:3, 3]
@@ -127,23 +140,33 @@ def _overlay_scene(job: Job, body: Body, track: Track, motion: Motion) -> Overla
         joints=joints,
         size_wh=(width, height),
         panel_height_px=job.config.export.panel_height_px,
+        layout=job.config.export.overlay_layout,
     )
 
 
 def _overlay_frames(
-    job: Job, body: Body, track: Track, motion: Motion, scene: OverlayScene
+    job: Job,
+    body: Body,
+    track: Track,
+    motion: Motion,
+    scene: OverlayScene,
+    measured: Contacts,
 ) -> Iterator[OverlayFrame]:
-    """The frames of the clip at panel size with the bodies that belong to them."""
+    """The frames of the clip at panel size with the bodies and contacts that belong to them."""
     images = clip_pictures(job.video, track, scene.panel_wh)
     on_frame = job.progress("overlay")
     bodies = (body_pair for _, chunk in posed_chunks(body, motion) for body_pair in chunk)
     for number, (image, vertices) in enumerate(zip(images, bodies, strict=False)):
+        parts = np.isfinite(measured.distance_m[number])
         yield OverlayFrame(
             number=number,
+            time_s=float(track.time_s[number] - track.time_s[0]),
             image=image,
             vertices=vertices.cpu().numpy(),
             K=motion.K[number],
             valid=motion.valid[number],
+            contacts=measured.place_m[number][parts].astype(np.float64),
+            depths_mm=measured.depth_mm[number][parts],
         )
         on_frame(number + 1, len(motion.transl))
 

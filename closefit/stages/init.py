@@ -24,6 +24,7 @@ from closefit.init.hypotheses import fit_best
 from closefit.records import Motion, PersonEstimates, Track
 from closefit.stages.inputs import load_body, load_network, read_camera
 from closefit.storage.job import Job
+from closefit.storage.run_record import EstimateFigures, FitFigures
 from closefit.video import frame_times
 
 VALID_WITHIN_S = 0.5
@@ -60,7 +61,7 @@ def run(job: Job) -> None:
         fit, order = fit_best(body, targets, limits, settings.steps, on_step)
     motion = motion_from_fit(body, targets, fit, K, f"depth order: {order}")
     job.save(motion)
-    job.report({"init_energy": round(fit.energy, 3), "depth_order_start": order})
+    job.report(FitFigures(init_energy=round(fit.energy, 3), depth_order_start=order))
 
 
 def _check_seen(targets: KeypointTargets, min_confidence: float) -> None:
@@ -102,9 +103,8 @@ def _given_estimates(
         if share == 0:
             text = f"person {person} is not in the estimate `{path}` and comes from keypoints alone"
             job.emit(Notice(text, warning=True))
-    job.report(
-        {"init_from": pair.tool, "init_from_share": pair.known.mean(axis=0).round(3).tolist()}
-    )
+    shares = pair.known.mean(axis=0).round(3).tolist()
+    job.report(EstimateFigures(init_from=pair.tool, init_from_share=shares))
     return pair
 
 

@@ -40,6 +40,7 @@ from closefit.stages.crops import crop_frames, remove_crops
 from closefit.stages.inputs import load_body, load_network
 from closefit.storage import checkpoints
 from closefit.storage.job import Job
+from closefit.storage.run_record import OptimizeFigures
 from closefit.tracking.detections import box_iou
 
 CHECKPOINT_EVERY_S = 45.0
@@ -75,12 +76,12 @@ def run(job: Job) -> None:
     loop = phases.loop
     job.profile.update(loop.clock.profile())
     job.report(
-        {
-            "optimize_status": str(record.status),
-            "optimize_steps": loop.state.step,
-            "depth_order_swapped_frames": phases.swapped_frames,
-            "kept_keypoints": round(float(record.kept_keypoints), 4),
-        }
+        OptimizeFigures(
+            optimize_status=str(record.status),
+            optimize_steps=loop.state.step,
+            depth_order_swapped_frames=phases.swapped_frames,
+            kept_keypoints=round(float(record.kept_keypoints), 4),
+        )
     )
     if loop.diverged:
         raise FitDivergedError(

@@ -12,6 +12,7 @@ from closefit.perception import full, imported, lite, yolo
 from closefit.perception.clip import Clip
 from closefit.records import Track
 from closefit.storage.job import Job
+from closefit.storage.run_record import TrackFigures
 from closefit.tracking.gaps import runs_of
 from closefit.tracking.repair import doubtful_frames
 
@@ -65,16 +66,16 @@ def _report(job: Job, track: Track) -> None:
         )
     confidence = track.identity_confidence[known].astype(np.float64)
     job.report(
-        {
-            "frames": len(track.seen),
-            "both_seen": round(float(track.seen.all(axis=1).mean()), 4),
-            "not_seen_frames": [np.flatnonzero(~seen).tolist() for seen in track.seen.T],
-            "doubtful_frames": [[int(run[0]), int(run[-1])] for run in runs_of(doubtful)],
-            "identity_confidence": {
+        TrackFigures(
+            frames=len(track.seen),
+            both_seen=round(float(track.seen.all(axis=1).mean()), 4),
+            not_seen_frames=[np.flatnonzero(~seen).tolist() for seen in track.seen.T],
+            doubtful_frames=[[int(run[0]), int(run[-1])] for run in runs_of(doubtful)],
+            identity_confidence={
                 "mean": round(float(confidence.mean()), 4),
                 "least": round(float(confidence.min()), 4),
             },
-        }
+        )
     )
 
 

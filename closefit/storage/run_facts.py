@@ -16,7 +16,12 @@ Setting = Simple | list[Simple | dict[str, Simple]]
 
 
 class Diverged(TypedDict):
-    """Why a fit has no trustworthy result, and what to do."""
+    """Why a fit has no trustworthy result, and what to do.
+
+    Attributes:
+        message: What happened.
+        hint: What to do.
+    """
 
     message: str
     hint: str

@@ -75,7 +75,11 @@ class Workspace:
     report = _Inside("report.html")
     """Everything to look at, in one page."""
     overlay = _Inside("overlay.mp4")
-    """Input and bodies side by side."""
+    """Bodies over the input, and beside it."""
+    preview_gif = _Inside("preview.gif")
+    """Three seconds of it, small enough for a chat."""
+    film = _Inside("artifacts/film.mp4")
+    """What of the overlay shows in the page: small, and quick to scrub."""
     preview = _Inside("preview.mp4")
     """The result of `track`, drawn over the input."""
     meshes = _Inside("meshes")
@@ -106,7 +110,8 @@ class Workspace:
             for person in range(NUM_PEOPLE)
         ]
         contacts = (self.contacts, self.contact_table, self.timeline, self.report)
-        return (self.motion, self.glb, *contacts, self.overlay, *per_person)
+        pictures = (self.overlay, self.preview_gif)
+        return (self.motion, self.glb, *contacts, *pictures, *per_person)
 
     def check_inputs(self, inputs: Iterable[Path]) -> None:
         """Refuse inputs that a command would overwrite, whatever their names lead to.

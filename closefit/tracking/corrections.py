@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypedDict
 
 import numpy as np
 from jaxtyping import Bool
@@ -35,6 +35,66 @@ MAX_BYTES = 1 << 24
 HINT = "docs/tracking.md describes the file, with an example"
 
 Range = tuple[int, int]
+
+
+class BoxEntry(TypedDict):
+    """A person is in this box.
+
+    Attributes:
+        person: 0 or 1.
+        frame: Number of the frame.
+        xyxy: Left, top, right, bottom.
+    """
+
+    person: int
+    frame: int
+    xyxy: list[float]
+
+
+class PointEntry(TypedDict):
+    """A person is at this point.
+
+    Attributes:
+        person: 0 or 1.
+        frame: Number of the frame.
+        xy: The point.
+    """
+
+    person: int
+    frame: int
+    xy: list[float]
+
+
+class DropEntry(TypedDict, total=False):
+    """A person's detection is of nobody, or of somebody else: in a `frame`, or in `frames`.
+
+    Attributes:
+        person: 0 or 1.
+        frame: Number of the frame.
+        frames: First and last frame.
+    """
+
+    person: int
+    frame: int
+    frames: list[int]
+
+
+class CorrectionsContent(TypedDict, total=False):
+    """Content of a file of corrections.
+
+    Attributes:
+        swap: From each of these frames on, until the next one, the two people are exchanged.
+        box: Where people are, as boxes.
+        point: Where people are, as points.
+        ignore: First and last frame of each stretch in which no detection counts.
+        drop: False detections.
+    """
+
+    swap: list[int]
+    box: list[BoxEntry]
+    point: list[PointEntry]
+    ignore: list[list[int]]
+    drop: list[DropEntry]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +241,7 @@ class _Reader:
         self._path, self._num_frames, self._size_wh = path, num_frames, size_wh
 
     def read(self, content: Any) -> Corrections:
-        parts = ("swap", "box", "point", "ignore", "drop")
+        parts = tuple(CorrectionsContent.__annotations__)
         self._check_object("the file", content, parts, required=())
         entries = {part: self._entries(part, content.get(part, [])) for part in parts}
         corrections = Corrections(

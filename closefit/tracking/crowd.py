@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from closefit.config import PeopleChoice, PointInFrame
 from closefit.errors import UnknownPersonError
 from closefit.records import DetectedPeople
+from closefit.storage.run_record import CandidatePerson
 from closefit.tracking.association import Tracklet, link_known
 from closefit.tracking.mask_crops import mask_crops
 from closefit.tracking.pair_search import MIN_SEEN_S, Jumps, choose_pair
@@ -49,7 +50,7 @@ def letter(number: int) -> str:
 
 def described(
     people: DetectedPeople, owner: Owner, scale: Float[np.ndarray, "2"]
-) -> list[dict[str, object]]:
+) -> list[CandidatePerson]:
     """Describe when, how often and where each person is seen, in JSON values.
 
     Args:
@@ -58,14 +59,14 @@ def described(
         scale: Source pixels per pixel of the detections, across and down.
     """
     return [
-        {
-            "id": name,
-            "frames": [int(people.frame[mine[0]]), int(people.frame[mine[-1]])],
-            "seen_frames": len(mine),
-            "first_box": [
+        CandidatePerson(
+            id=name,
+            frames=[int(people.frame[mine[0]]), int(people.frame[mine[-1]])],
+            seen_frames=len(mine),
+            first_box=[
                 round(float(side), 1) for side in people.boxes_xyxy[mine[0]] * np.tile(scale, 2)
             ],
-        }
+        )
         for name, mine in _by_letter(owner)
     ]
 

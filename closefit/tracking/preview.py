@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from closefit import palette
 from closefit.records import DetectedPeople, Track
 from closefit.tracking.crowd import letter
 from closefit.tracking.repair import DOUBTFUL, doubtful_frames
@@ -13,12 +14,10 @@ from closefit.tracking.repair import DOUBTFUL, doubtful_frames
 Picture = UInt8[np.ndarray, "height width 3"]
 Font = ImageFont.FreeTypeFont
 
-PERSON_COLOURS = ((250, 133, 51), (64, 143, 224))
-"""Orange and blue, as in the overlay: distinct with any kind of colour vision."""
-
-OTHER_COLOUR = (190, 190, 190)
+PERSON_COLOURS = tuple(map(palette.rgb8, palette.PERSON_COLOURS))
+OTHER_COLOUR = palette.rgb8(palette.OTHER_COLOUR)
 UNION_COLOUR = (255, 255, 255)
-WARNING_COLOUR = (220, 30, 30)
+WARNING_COLOUR = palette.rgb8(palette.WARNING_COLOUR)
 MASK_OPACITY = 0.3
 SHOWN_CONFIDENCE = 0.2
 """Keypoints below it are not drawn."""

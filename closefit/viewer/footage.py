@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from closefit import video
 from closefit.body.skeleton import PARENTS
 from closefit.errors import ClosefitError
-from closefit.exporters.palette import PERSON_COLOURS, hex_colour
+from closefit.palette import PERSON_COLOURS, hex_colour
 from closefit.viewer.results import Results
 
 HEIGHT_PX = 360

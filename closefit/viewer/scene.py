@@ -5,22 +5,16 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from closefit.body.skeleton import PARENTS
-from closefit.exporters.palette import CONTACT_COLOUR, PERSON_COLOURS
+from closefit.geometry.contact import lit_skin
+from closefit.palette import CONTACT_COLOUR, PERSON_COLOURS
 from closefit.records import Motion
 from closefit.storage.workspace import NUM_PEOPLE
 from closefit.viewer.footage import Footage
 from closefit.viewer.posing import body_skin, joint_transforms, skinned_gaussians
 from closefit.viewer.results import Results
-
-CONTACT_M = 0.01
-"""As `geometry.touching.CONTACT_M`: nearer vertices of two people are in contact."""
-
-LIT_M = 0.025
-"""While two people touch, their skin is lit so near to each other: what touches is hidden."""
 
 PICTURE_M, BEHIND_M = 0.5, 1.0
 """Distance of the picture from the camera, or from the farthest joint where it is a backdrop."""
@@ -142,7 +136,8 @@ class Stand:
                 body.vertices = posed
                 body.opacity = shown.opacity if shown.opacity < 1.0 else None
             if shown.contacts:
-                lit = _lit(*vertices)
+                both = np.stack(vertices)
+                lit = both[lit_skin(both)]
                 self._lit.visible = len(lit) > 0
                 self._lit.points = lit if len(lit) else vertices[0][:1]
         if shown.gaussians:
@@ -185,21 +180,6 @@ class Stand:
 def _bones(joints: Float[np.ndarray, "24 3"]) -> Float[np.ndarray, "23 2 3"]:
     """Lines from each joint to its parent."""
     return np.stack([joints[1:], joints[list(PARENTS[1:])]], axis=1)
-
-
-def _lit(
-    first: Float[np.ndarray, "vertex 3"], second: Float[np.ndarray, "vertex 3"]
-) -> Float[np.ndarray, "point 3"]:
-    """Return the vertices of both around a contact; none where the two do not touch."""
-    parts = []
-    for own, other in ((first, second), (second, first)):
-        low, high = other.min(0) - LIT_M, other.max(0) + LIT_M
-        near = own[((own > low) & (own < high)).all(-1)]
-        distance, _ = cKDTree(other).query(near, distance_upper_bound=LIT_M)
-        parts.append((near, distance))
-    if min((d.min(initial=np.inf) for _, d in parts)) >= CONTACT_M:
-        return first[:0]
-    return np.concatenate([near[distance < LIT_M] for near, distance in parts])
 
 
 def _quaternion(turn: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4"]:

@@ -14,6 +14,7 @@ from closefit import video
 from closefit.body.model import Body
 from closefit.exporters.contacts import find_contacts, touches, write_contact_table, write_contacts
 from closefit.exporters.motion_files import Footage, write_motion_files
+from closefit.exporters.report.film import film_options
 from closefit.exporters.report.page import write_report
 from closefit.exporters.scene import scene_from_camera
 from closefit.geometry.camera import intrinsics
@@ -63,7 +64,7 @@ def motion(body: Body) -> OptimizedMotion:
 def folder(
     tmp_path_factory: pytest.TempPathFactory, body: Body, motion: OptimizedMotion
 ) -> Workspace:
-    """Results whose overlay shows the number of each frame as blocks, in both front panels."""
+    """Results whose film shows the number of each frame as blocks, in both front panels."""
     workspace = Workspace(tmp_path_factory.mktemp("report"))
     seen = np.ones((FRAMES, 2), bool)
     seen[10:14, 1] = False
@@ -77,7 +78,10 @@ def folder(
     move = scene_from_camera(motion.floor)
     write_contacts(workspace.contacts, contacts, times, FPS, move)
     write_contact_table(workspace.contact_table, touches(contacts), times)
-    video.write(workspace.overlay, map(numbered_sheet, range(FRAMES)), FPS)
+    workspace.artifacts.mkdir()
+    film = film_options(FRAMES, FPS, (0, 0, 2 * WIDTH, HEIGHT))
+    sheets = map(numbered_sheet, range(FRAMES))
+    video.write(workspace.overlay, sheets, FPS, also=(workspace.film, film))
     write_report(workspace, facts())
     return workspace
 

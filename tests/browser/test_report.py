@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from closefit.exporters.palette import PERSON_COLOURS
 from closefit.exporters.report.page import thinned_scene, write_report
+from closefit.palette import PERSON_COLOURS
 from closefit.storage.workspace import Workspace
 from tests.browser.conftest import BIT_PX, FRAMES, HEIGHT, WIDTH, facts
 
@@ -211,6 +212,7 @@ def test_the_command_writes_the_same_page_again(folder: Workspace, tmp_path: Pat
     for path in folder.root.iterdir():
         if path.is_file() and path != folder.report:
             (tmp_path / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(folder.artifacts, tmp_path / "artifacts")
     (tmp_path / "run.json").write_text(json.dumps(facts()))
     command = [sys.executable, "-c", "from closefit.cli.main import main; main()", "report"]
     done = subprocess.run([*command, tmp_path], capture_output=True, text=True)

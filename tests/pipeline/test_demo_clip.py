@@ -15,7 +15,7 @@ from closefit.demo.room import Room
 from closefit.demo.steps import Feet, reach_feet, walk
 from closefit.errors import OutputFolderError
 from closefit.evaluation import metrics, runs
-from closefit.geometry.touching import CONTACT_M
+from closefit.geometry.contact import CONTACT_M
 from closefit.models import weights
 
 FRAMES = 44

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import roma
 import torch
+from PIL import Image
 
 from closefit import video
 from closefit.body.keypoints import KeypointRegressor
 from closefit.body.model import Body
 from closefit.config import Config, ExportConfig
 from closefit.events import Emit, Event, Step, ignore
+from closefit.exporters.preview_gif import GIF_FPS, best_stretch
 from closefit.geometry.camera import intrinsics, project
+from closefit.geometry.contact import CONTACT_M
 from closefit.geometry.penetration import surface_gap
-from closefit.geometry.touching import CONTACT_M
 from closefit.records import OptimizedMotion, Track
 from closefit.stages import export
 from closefit.storage import artifacts
@@ -118,6 +120,51 @@ def test_the_overlay_has_every_frame_and_four_panels(finished: Job) -> None:
     info = video.probe(finished.workspace.overlay)
     assert (info.num_frames, info.width, info.height) == (FRAMES, 4 * 48, 64)
     assert info.fps == pytest.approx(FPS)
+
+
+def test_the_film_of_the_page_shows_what_the_camera_sees(finished: Job) -> None:
+    info = video.probe(finished.workspace.film)
+    assert (info.num_frames, info.width, info.height) == (FRAMES, 2 * 48, 64)
+    assert info.fps == pytest.approx(FPS)
+
+
+def test_the_single_layout_has_the_size_of_the_video(
+    body: Body, motion: OptimizedMotion, tmp_path: Path
+) -> None:
+    job = make_job(tmp_path, body, motion)
+    config = dataclasses.replace(job.config, export=ExportConfig(overlay_layout="single"))
+    export.run(dataclasses.replace(job, config=config))
+    for path in (job.workspace.overlay, job.workspace.film):
+        info = video.probe(path)
+        assert (info.num_frames, info.width, info.height) == (FRAMES, WIDTH, HEIGHT)
+    with Image.open(job.workspace.preview_gif) as gif:
+        assert gif.size == (WIDTH, HEIGHT)
+
+
+def test_the_moving_picture_shows_the_bodies_over_the_input(finished: Job) -> None:
+    with Image.open(finished.workspace.preview_gif) as gif:
+        assert gif.size == (48, 64)
+        assert gif.info["loop"] == 0
+        seconds = 0.0
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            seconds += gif.info["duration"] / 1000.0
+        picture = np.asarray(gif.convert("RGB"), float)
+    assert seconds == pytest.approx(FRAMES / FPS, abs=1.5 / GIF_FPS)
+    whole = next(iter(video.frames(video.probe(finished.workspace.overlay), (FRAMES - 1.5) / FPS)))
+    assert np.abs(picture - whole[:, 48:96]).mean() < 25
+    assert np.abs(picture - whole[:, :48]).mean() > 32
+
+
+def test_the_three_seconds_with_most_contact_are_chosen() -> None:
+    touching = np.zeros(100, bool)
+    touching[[10, *range(60, 80), 90]] = True
+    gap_m = np.where(touching, 0.0, 0.5)
+    assert best_stretch(touching, gap_m, fps=10.0) == range(50, 80)
+    assert best_stretch(touching, gap_m, fps=100.0) == range(100)
+    nearer = 1.0 - 0.5 * np.exp(-(((np.arange(100) - 70) / 10.0) ** 2))
+    chosen = best_stretch(np.zeros(100, bool), nearer, fps=10.0)
+    assert abs(chosen.start + 15 - 70) <= 1
 
 
 def test_the_figures_count_what_was_exported(finished: Job, body: Body) -> None:

@@ -18,10 +18,8 @@ from closefit.appearance.avatar import GaussianMap, SurfaceRig
 from closefit.appearance.surface import SurfaceTexels
 from closefit.cli.app import app
 from closefit.exporters.scene import scene_from_camera
-from closefit.geometry import touching
 from closefit.records import Track
 from closefit.storage import artifacts
-from closefit.viewer import scene
 from closefit.viewer.posing import joint_transforms, skinned_gaussians
 from closefit.viewer.results import read_results
 from tests.pipeline.test_track import FRAMES
@@ -97,10 +95,6 @@ def test_a_pose_at_rest_keeps_the_shape_of_gaussians(results, motion) -> None:
     turned = gaussians.pose(transforms, still[0, 0])[1]
     expected = still[0, 0, 0] @ gaussians.covariances @ still[0, 0, 0].T
     np.testing.assert_allclose(turned, expected, atol=1e-8)
-
-
-def test_contact_is_what_the_results_call_contact() -> None:
-    assert scene.CONTACT_M == touching.CONTACT_M
 
 
 def test_contacts_are_lit_while_the_two_touch(page) -> None:

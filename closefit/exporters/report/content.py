@@ -1,7 +1,6 @@
 """What the page shows besides pictures: contacts, rows over time, figures and doubts, as JSON."""
 
 import json
-import math
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,17 +15,15 @@ from closefit.body.skeleton import JOINT_INDEX
 from closefit.errors import ArtifactError, ArtifactMissingError, ConfigError
 from closefit.exporters.doubts import doubts
 from closefit.exporters.motion import FAR, ExportedMotion, read_motion
-from closefit.exporters.palette import DEPTH_COLOURS, DEPTH_STEPS_MM, PERSON_COLOURS, hex_colour
 from closefit.exporters.report.contact_file import read_contacts
+from closefit.exporters.report.film import stride_of
 from closefit.exporters.scene import scene_from_camera
 from closefit.geometry.penetration import MM_PER_M
 from closefit.models import weights
+from closefit.palette import DEPTH_COLOURS, DEPTH_STEPS_MM, PERSON_COLOURS, hex_colour
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.storage import artifacts
 from closefit.storage.workspace import NUM_PEOPLE, Workspace
-
-MAX_FRAMES = 1800
-"""A longer clip shows every second, third, ... frame."""
 
 SPOT_M = 0.11
 """Radius of the light on skin around a contact."""
@@ -53,7 +50,7 @@ def read_content(workspace: Workspace, run: Mapping[str, Any]) -> Content:
     contacts = read_contacts(workspace.contacts, len(motion.valid), hint)
     touching = [contacts["frames_in_contact"], contacts["contacts"], contacts["per_frame"]]
     frames, fps = len(motion.valid), float(motion.fps)
-    stride = math.ceil(frames / MAX_FRAMES)
+    stride = stride_of(frames)
     times_s = np.arange(frames) / fps if motion.time_s is None else motion.time_s
     in_scene = _joints_in_scene(motion)
     low, high = in_scene.min((0, 1, 2)), in_scene.max((0, 1, 2))

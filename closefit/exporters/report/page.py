@@ -16,7 +16,7 @@ from closefit.boundary.files import UNREADABLE, read_bytes, to_json
 from closefit.boundary.refusals import refusals_as, refuse
 from closefit.errors import ArtifactDamagedError
 from closefit.exporters.report.content import read_content
-from closefit.exporters.report.film import film_of, front_panels
+from closefit.exporters.report.film import film_of
 from closefit.storage.artifacts import atomic_write
 from closefit.storage.workspace import Workspace
 
@@ -30,7 +30,7 @@ def write_report(workspace: Workspace, run: Mapping[str, Any]) -> None:
 
     Args:
         workspace: Folder with `motion.npz`, `contacts.json`, `scene.glb` and, for the video,
-            `overlay.mp4`.
+            `overlay.mp4` or what `export` made of it for the page.
         run: Content of `run.json`.
 
     Raises:
@@ -45,8 +45,8 @@ def write_report(workspace: Workspace, run: Mapping[str, Any]) -> None:
     with refusals_as(ArtifactDamagedError, workspace.glb, hint):
         scene = gzip.compress(thinned_scene(workspace.glb, content["stride"]), mtime=0)
     data += _block("scene-bytes", "text/plain", base64.b64encode(scene).decode())
-    if workspace.overlay.is_file():
-        film = film_of(workspace.overlay, front_panels(run), content["stride"])
+    film = film_of(workspace)
+    if film is not None:
         data += _block("film-bytes", "text/plain", base64.b64encode(film).decode())
     page = Template(_part("page.html")).substitute(
         policy=_policy(scripts=(three, script), style=style),

@@ -18,9 +18,9 @@ from closefit.exporters.contacts import (
     write_contact_table,
     write_contacts,
 )
-from closefit.exporters.palette import PERSON_COLOURS, depth_colour
 from closefit.exporters.timeline import write_timeline
 from closefit.geometry.penetration import average_penetration_depth_mm, surface_gap
+from closefit.palette import PERSON_COLOURS, depth_colour
 
 RADIUS = 0.1
 HEAD, TORSO = PART_NAMES.index("head"), PART_NAMES.index("torso")

@@ -6,8 +6,8 @@ import torch
 
 from closefit.appearance.avatar import face_frames
 from closefit.exporters.appearance import rest_gaussians, vertex_colours
-from closefit.exporters.palette import PERSON_COLOURS
 from closefit.exporters.ply import ATTRIBUTES, SH_CONSTANT, write_ply
+from closefit.palette import PERSON_COLOURS
 from tests.samples import make_optimized_motion
 
 
