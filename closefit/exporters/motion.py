@@ -149,29 +149,42 @@ def read_motion(path: Path) -> ExportedMotion:
         missing = [name for name, optional in names.items() if not optional and name not in file]
         if missing:
             refuse(f"it lacks {named(missing)}")
-        motion = ExportedMotion(**{name: file[name] for name in names if name in file})
-        _check(motion)
+        arrays = {name: file[name] for name in names if name in file}
+        _check_schema(arrays)
+        motion = ExportedMotion(**arrays)
+        _check_values(motion)
     return motion
 
 
-def _check(motion: ExportedMotion) -> None:
-    """Check that arrays follow the schema, fit together, and hold numbers that they can hold.
+def _check_schema(arrays: Mapping[str, np.ndarray]) -> None:
+    """Check that arrays have the kinds and shapes of the fields, and fit together.
 
     Raises:
         RefusedError: One does not.
     """
     with jaxtyped("context"):  # within it, an axis name means one size for all fields
-        for f in fields(motion):
-            array, kinds = getattr(motion, f.name), (*get_args(f.type), f.type)
-            if array is None:
+        for f in fields(ExportedMotion):
+            if f.name not in arrays:
                 continue
-            kind = next((k for k in kinds if k is np.ndarray or _is_schema(k)), np.ndarray)
-            is_text = not _is_schema(kind)
-            if (array.dtype.kind != "U") if is_text else not isinstance(array, kind):
+            array, kinds = arrays[f.name], (*get_args(f.type), f.type)
+            kind = next((k for k in kinds if _is_schema(k)), None)
+            if (array.dtype.kind != "U") if kind is None else not isinstance(array, kind):
                 refuse(f"`{f.name}` is {array.dtype} of shape {array.shape}")
-            may_be_far = f.name == "keypoints2d_reprojected"  # of points behind the camera
-            if array.dtype.kind == "f" and not may_be_far and not (np.abs(array) < FAR).all():
-                refuse(f"`{f.name}` has a value that is not finite, or too large")
+
+
+def _check_values(motion: ExportedMotion) -> None:
+    """Check that the numbers are such as a motion can have.
+
+    Raises:
+        RefusedError: They are not.
+    """
+    for f in fields(motion):
+        array = getattr(motion, f.name)
+        may_be_far = f.name == "keypoints2d_reprojected"  # of points behind the camera
+        if array is None or array.dtype.kind != "f" or may_be_far:
+            continue
+        if not (np.abs(array) < FAR).all():
+            refuse(f"`{f.name}` has a value that is not finite, or too large")
     frames = len(motion.valid)
     if not frames or motion.K.shape[:-2] not in ((), (frames,)):
         refuse(f"`K` has shape {motion.K.shape} for {frames} frames")
