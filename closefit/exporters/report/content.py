@@ -48,7 +48,11 @@ def read_content(workspace: Workspace, run: Mapping[str, Any]) -> Content:
             raise ArtifactMissingError(f"there is no `{path}`", hint)
     motion = read_motion(workspace.motion)
     contacts = read_contacts(workspace.contacts, len(motion.valid), hint)
-    touching = [contacts["frames_in_contact"], contacts["contacts"], contacts["per_frame"]]
+    touching: list[Any] = [
+        contacts["frames_in_contact"],
+        contacts["contacts"],
+        contacts["per_frame"],
+    ]
     frames, fps = len(motion.valid), float(motion.fps)
     stride = stride_of(frames)
     times_s = np.arange(frames) / fps if motion.time_s is None else motion.time_s
