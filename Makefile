@@ -7,7 +7,7 @@ TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxproce
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench campaign prior clean
+.PHONY: help install demo test check format docs pictures bench campaign prior clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -30,6 +30,12 @@ check: $(VENV)/.ready-to-develop ## lint, format, types, import contracts, then 
 format: $(VENV)/.ready-to-develop ## put all code into the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.ready-to-develop ## build the pages of docs/ as a site in build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+pictures: demo $(VENV)/.ready-to-develop ## make the pictures of README and gallery from the demo
+	$(BIN)/python -m docs.pictures demo
 
 bench: $(VENV)/.ready-to-develop ## measure speed and, where the shared clips are, accuracy
 	$(BIN)/python benchmarks/rasterizer.py

@@ -24,12 +24,13 @@ from scipy.stats import spearmanr
 
 from closefit.body.model import Body
 from closefit.body.skeleton import EVALUATION_JOINTS
-from closefit.evaluation.metrics import MM_PER_M, assign_people
+from closefit.evaluation.metrics import assign_people
 from closefit.evaluation.runs import HIPS, STAGES, read_truth
 from closefit.fit.confidence import doubts, error_of_confidence, pose_confidence
 from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import targets_from_track
 from closefit.geometry.camera import project
+from closefit.geometry.units import MM_PER_M
 from closefit.models import weights
 from closefit.records import Motion, Track
 from closefit.storage import artifacts

@@ -19,9 +19,10 @@ from views import View, read_qualisys, same_people, triangulate
 
 from closefit.body.keypoints import COCO17, KEYPOINT_SETS
 from closefit.body.model import Body
-from closefit.evaluation.metrics import MM_PER_M, similarity_align
+from closefit.evaluation.metrics import similarity_align
 from closefit.evaluation.runs import STAGES
 from closefit.fit.reprojection import KeypointProjector
+from closefit.geometry.units import MM_PER_M
 from closefit.models import weights
 from closefit.records import Motion, Track
 from closefit.storage import artifacts

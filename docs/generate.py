@@ -17,6 +17,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddic
 import numpy as np
 from jaxtyping import AbstractArray
 
+from closefit.body.skeleton import JOINT_NAMES
 from closefit.exporters.amass import AmassMotion
 from closefit.exporters.contacts import ContactsContent
 from closefit.exporters.gltf import ContactMarker
@@ -90,6 +91,8 @@ SPLAT_ATTRIBUTES = {
     "scale_0, scale_1, scale_2": "natural logarithm of the standard deviation along each axis, "
     "in metres",
     "rot_0, rot_1, rot_2, rot_3": "rotation of the axes, unit quaternion w, x, y, z",
+    ", ".join(f"weight_{joint}" for joint in JOINT_NAMES): "share with which the Gaussian follows "
+    "each joint (linear blend skinning); they sum to 1",
 }
 
 SCENE_NODES = {
@@ -198,7 +201,8 @@ FILES = (
     File(
         "gaussians/person_{0,1}.ply",
         "A person's Gaussians in the rest pose: binary PLY with the attributes that splat "
-        "viewers read, float32.",
+        "viewers read and skinning weights, float32. What the camera never saw has the colours of "
+        "the mirrored side or, where that was not seen either, the body part's middle colour.",
         parts=(("Attributes", SPLAT_ATTRIBUTES),),
     ),
     File(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from closefit.geometry.penetration import MM_PER_M
+from closefit.geometry.units import MM_PER_M
 
 CONTACT_TOLERANCE_FRAMES = 2
 """A contact between two body parts may be found this many frames too early or too late."""

@@ -26,7 +26,7 @@ from closefit.evaluation import metrics
 from closefit.exporters.contacts import Contacts, find_contacts, join
 from closefit.geometry.camera import project
 from closefit.geometry.contact import CONTACT_M
-from closefit.geometry.penetration import MM_PER_M
+from closefit.geometry.units import MM_PER_M
 from closefit.models import weights
 from closefit.records import Motion, OptimizedMotion
 from closefit.storage import artifacts

@@ -19,13 +19,17 @@ BLENDED_GAUSSIANS = 4
 
 @dataclass(frozen=True, eq=False)
 class RestGaussians:
-    """One person's Gaussians, body frame (y up, facing +z), metres."""
+    """One person's Gaussians, body frame (y up, facing +z), metres.
+
+    `weights` are the shares with which they follow each joint.
+    """
 
     means: Float[np.ndarray, "gaussian 3"]
     quats_wxyz: Float[np.ndarray, "gaussian 4"]
     scales_m: Float[np.ndarray, "gaussian 3"]
     opacity: Float[np.ndarray, " gaussian"]
     colour: Float[np.ndarray, "gaussian 3"]
+    weights: Float[np.ndarray, "gaussian 24"]
 
 
 def rest_gaussians(body: Body, motion: OptimizedMotion, person: int) -> RestGaussians:
@@ -46,6 +50,7 @@ def rest_gaussians(body: Body, motion: OptimizedMotion, person: int) -> RestGaus
         scales_m=motion.gaussian_scale_m[person],
         opacity=motion.gaussian_opacity[person],
         colour=motion.gaussian_colour[person],
+        weights=(body.weights[corners] * weights).sum(1).numpy(),
     )
 
 

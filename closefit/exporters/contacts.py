@@ -18,7 +18,8 @@ from torch import Tensor
 
 from closefit.body.skeleton import PART_NAMES
 from closefit.geometry.contact import CONTACT_M
-from closefit.geometry.penetration import MM_PER_M, penetration_depth, surface_gap
+from closefit.geometry.penetration import penetration_depth, surface_gap
+from closefit.geometry.units import MM_PER_M
 from closefit.storage.artifacts import atomic_write
 
 NUM_PARTS = len(PART_NAMES)

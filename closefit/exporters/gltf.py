@@ -46,11 +46,20 @@ class SkinnedPerson:
 
 @dataclass(frozen=True, eq=False)
 class SceneCamera:
-    """The camera of the source video; `aspect` is width over height."""
+    """The camera of the source video.
+
+    Attributes:
+        T_scene_camera: From the camera to the scene.
+        fov_y_rad: Vertical field of view.
+        aspect: Width over height.
+        principal_offset: Principal point right of and below the middle, over the picture's height.
+            glTF has no place for it.
+    """
 
     T_scene_camera: Float[np.ndarray, "4 4"]
     fov_y_rad: float
     aspect: float
+    principal_offset: tuple[float, float] = (0.0, 0.0)
 
 
 class ContactMarker(TypedDict):

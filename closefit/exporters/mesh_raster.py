@@ -23,6 +23,9 @@ OUTLINE_SHARE = 1.0 / 300.0
 CREASE_M = 0.08
 """A limb that is so far before the same person's body has an outline of its own."""
 
+HIDDEN_M = 0.02
+"""A vertex that is so far behind what is drawn there is hidden."""
+
 INK, HALO = 1, 2
 INK_SHADE = 0.25
 """Brightness of the ink inside a body's edge, in that person's colour."""
@@ -91,6 +94,34 @@ class MeshPainter:
         picture = np.empty_like(background)
         _lay_over(background, self._colour, self._owner, self._line, np.float32(opacity), picture)
         return picture
+
+    def visible(
+        self, bodies: Float[np.ndarray, "body vertex 3"], projected: Projected
+    ) -> Bool[np.ndarray, "body vertex"]:
+        """Return which vertices are in the picture, face the viewer and are not hidden."""
+        height, width = self._nearness.shape
+        self._nearness[:] = 0.0
+        self._owner[:] = 0
+        skin = np.zeros((bodies.shape[1], 3), np.float32)
+        points = np.concatenate(
+            [projected.pixels * SUPERSAMPLING, projected.nearness[..., None]], axis=-1
+        ).astype(np.float32)
+        for number, body in enumerate(points):
+            buffers = self._colour, self._nearness, self._owner
+            _draw_mesh(body, skin, self._faces, np.uint8(number + 1), *buffers)
+        seen = np.zeros(bodies.shape[:2], bool)
+        for number, body in enumerate(points):
+            a, b, c = np.moveaxis(body[self._faces, :2], 1, 0)
+            area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1])
+            area -= (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+            facing = self._around @ (area < 0.0).astype(np.float32) > 0.0
+            column, row = np.nan_to_num(np.floor(body[:, :2].T), nan=-1.0)
+            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            place = row[inside].astype(int), column[inside].astype(int)
+            slack = np.float32(HIDDEN_M * projected.nearness_per_m)
+            clear = body[inside, 2] > np.maximum(self._nearness[place] - slack, 0.0)
+            seen[number, inside] = clear & facing[inside]
+        return seen
 
     def _shade(
         self, vertices: Float[np.ndarray, "vertex 3"], towards_light: Float[np.ndarray, "3"]

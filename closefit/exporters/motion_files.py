@@ -112,6 +112,10 @@ def write_motion_files(
         T_scene_camera=T_scene_camera,
         fov_y_rad=float(2.0 * np.arctan(0.5 * height / motion.K[0, 1, 1])),
         aspect=width / height,
+        principal_offset=(
+            float(motion.K[0, 0, 2] - 0.5 * width) / height,
+            float(motion.K[0, 1, 2] - 0.5 * height) / height,
+        ),
     )
     if colours is None:
         colours = [np.tile(colour, (rest.vertices.shape[1], 1)) for colour in PERSON_COLOURS]

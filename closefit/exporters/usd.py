@@ -152,6 +152,10 @@ def _add_camera(stage: Any, camera: SceneCamera) -> None:
     lens.CreateFocalLengthAttr(FOCAL_MM)
     lens.CreateVerticalApertureAttr(height)
     lens.CreateHorizontalApertureAttr(height * camera.aspect)
+    right, down = camera.principal_offset
+    # The window of the film moves the other way; its offset counts upwards.
+    lens.CreateHorizontalApertureOffsetAttr(-right * height)
+    lens.CreateVerticalApertureOffsetAttr(down * height)
     lens.CreateClippingRangeAttr(Gf.Vec2f(NEAR_M, FAR_M))
     place = np.eye(4)
     place[:3, :3] = camera.T_scene_camera[:3, :3] @ CAMERA_FROM_OPENCV

@@ -22,8 +22,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from closefit.geometry.meshes import closed_proxy
-
-MM_PER_M = 1000.0
+from closefit.geometry.units import MM_PER_M
 
 REACH_M = 0.25
 """No point inside a person is farther than this from the skin."""

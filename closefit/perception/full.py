@@ -34,7 +34,7 @@ def perceive(clip: Clip) -> Track:
         found, features = _with_vitpose(clip, found, vitpose)
     if sam2 is not None:
         masks = _sam2_masks(clip, found, sam2)
-    return to_track(clip, found, masks, features)
+    return to_track(clip, found, masks, features=features)
 
 
 def _with_vitpose(

@@ -15,6 +15,7 @@ def to_track(
     clip: Clip,
     found: IdentifiedPair,
     masks: Iterable[PairMask] | None = None,
+    doubting: Iterable[PairMask] | None = None,
     features: Float[np.ndarray, "frame person feature"] | None = None,
 ) -> Track:
     """Add masks, doubt the keypoints that they cover, and go to pixels of the source video.
@@ -23,11 +24,14 @@ def to_track(
         clip: The frames.
         found: The two people, in pixels of the working size.
         masks: Pixels of both people in each frame. Default: those of the detections.
+        doubting: As in `stack_pairs`.
         features: Image feature of each person. Default: size 0.
     """
     if masks is None:
         masks = detected_masks(found.detected, clip.size_wh)
-    union, people, keypoints = stack_pairs(masks, clip.size_wh, found.boxes_xyxy, found.keypoints)
+    union, people, keypoints = stack_pairs(
+        masks, clip.size_wh, found.boxes_xyxy, found.keypoints, doubting
+    )
     if clip.given is not None and clip.given.silhouettes is not None:
         ignored = clip.corrections.ignored_frames(len(union))
         union = clip.given.union_for(people).without(ignored)

@@ -5,15 +5,19 @@ from closefit.perception.clip import Clip
 from closefit.perception.detectors.yolo import YoloDetector
 from closefit.perception.people import Detector, choose, detect
 from closefit.perception.result import to_track
+from closefit.perception.separation import separated_masks
 from closefit.records import Track
+from closefit.tracking.masks import detected_masks
 
 
 def perceive(clip: Clip) -> Track:
-    """Everything from YOLO, in one pass over the video."""
+    """Everything from YOLO; masks are corrected by how each of the two looks."""
     masks_given = clip.given is not None and clip.given.has_masks
-    return to_track(
-        clip, choose(clip, lambda: detect(clip, load(clip, with_masks=not masks_given)))
-    )
+    found = choose(clip, lambda: detect(clip, load(clip, with_masks=not masks_given)))
+    if masks_given:
+        return to_track(clip, found)
+    masks = separated_masks(found, clip.images, clip.size_wh)
+    return to_track(clip, found, masks, detected_masks(found.detected, clip.size_wh))
 
 
 def load(clip: Clip, *, with_masks: bool) -> Detector:

@@ -26,6 +26,7 @@ from closefit.exporters.report.page import write_report
 from closefit.exporters.reprojection import reprojected_keypoints
 from closefit.exporters.scene import scene_from_camera
 from closefit.exporters.timeline import write_timeline
+from closefit.exporters.unseen import fade_unseen, trust_in_skin
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.inputs import clip_pictures, load_body, read_camera
 from closefit.storage.job import Job
@@ -73,12 +74,17 @@ def _write_motion_files(
 ) -> None:
     """Write everything that holds motion or appearance but needs no posed mesh."""
     rest = body.rest(torch.from_numpy(motion.betas).to(body.v_template)).vertices.cpu().numpy()
-    colours = []
+    size_wh = int(track.size_wh[0]), int(track.size_wh[1])
+    colours, trust = [], None
+    if motion.gaussian_face.shape[1]:
+        trust = trust_in_skin(body, motion, size_wh)
     for person in range(NUM_PEOPLE):
         gaussians = rest_gaussians(body, motion, person)
+        if trust is not None:
+            corners = body.faces.cpu().numpy()[motion.gaussian_face[person]]
+            gaussians = fade_unseen(gaussians, trust[person][corners].mean(axis=1))
         write_ply(job.workspace.gaussians(person), gaussians)
         colours.append(vertex_colours(rest[person], gaussians, person))
-    size_wh = int(track.size_wh[0]), int(track.size_wh[1])
     arrays = {
         "seen": track.seen,
         "filled": track.filled,

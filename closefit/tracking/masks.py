@@ -25,6 +25,7 @@ def stack_pairs(
     size_wh: tuple[int, int],
     boxes_xyxy: Float[np.ndarray, "frame 2 4"],
     keypoints: Float[np.ndarray, "frame 2 keypoint 3"],
+    doubting: Iterable[PairMask] | None = None,
 ) -> tuple[MaskStack, MaskStack, Float[np.ndarray, "frame 2 keypoint 3"]]:
     """Stack the masks of both people, and doubt the keypoints that they cover.
 
@@ -33,6 +34,8 @@ def stack_pairs(
         size_wh: Their width and height.
         boxes_xyxy: Box of each person, also where filled in; NaN where unknown.
         keypoints: x, y and confidence. All in pixels of the masks.
+        doubting: Masks by which keypoints are doubted; the same ones by default. A mask that is
+            right also covers keypoints that are right, but hidden: measured, `init` gets worse.
 
     Returns:
         Pixels of both people together (frame), of each person (frame, person), and the keypoints
@@ -42,10 +45,14 @@ def stack_pairs(
     """
     union, people = list[bytes](), list[bytes]()
     covered = np.zeros(keypoints.shape[:3], dtype=bool)
-    for frame, (pair, boxes, points) in enumerate(zip(masks, boxes_xyxy, keypoints, strict=True)):
+    for frame, (pair, boxes) in enumerate(zip(masks, boxes_xyxy, strict=True)):
         people.extend(deflate(mask) for mask in pair)
         union.append(deflate(np.any(pair, axis=0)) if _complete(pair, boxes) else b"")
-        covered[frame] = _covered(pair, points)
+        if doubting is None:
+            covered[frame] = _covered(pair, keypoints[frame])
+    if doubting is not None:
+        pairs = zip(doubting, keypoints, strict=True)
+        covered = np.array([_covered(pair, points) for pair, points in pairs])
     confidence = keypoints[..., 2] * np.where(covered, COVERED_TRUST, 1.0)
     doubted = np.concatenate([keypoints[..., :2], confidence[..., None]], axis=-1)
     return MaskStack.of(union, size_wh), MaskStack.of(people, size_wh, (-1, 2)), doubted

@@ -9,6 +9,7 @@ import numpy as np
 from closefit.boundary.refusals import printable
 from closefit.errors import ClosefitError
 from closefit.viewer.corrections import Mark, Placed, Swapped, apply_marks
+from closefit.viewer.results import Results
 from closefit.viewer.scene import Shown, Stand
 
 
@@ -17,23 +18,25 @@ class Marking:
 
     def __init__(
         self,
-        gui: Any,
+        server: Any,
         stands: list[Stand],
-        current: Callable[[], int],
+        current: Callable[[Results], int],
         redraw: Callable[[], None],
     ) -> None:
-        """Add the controls to viser's `gui`.
+        """Add the controls to the page of a `viser.ViserServer`.
 
         Args:
-            gui: Where to add them.
+            server: Where to add them.
             stands: What is shown; marks are about the results of folders.
-            current: Returns the frame that is shown.
+            current: Returns the frame of a folder that is shown.
             redraw: Called when the picture changes.
         """
         self._stands = {stand.name: stand for stand in stands if stand.name.endswith(" result")}
         self._current, self._redraw = current, redraw
         self._marks: list[Mark] = []
         self._drawn: tuple[int, tuple[float, ...]] = (0, ())
+        gui = server.gui
+        server.scene.on_rect_select(modifier="shift")(self._take_rectangle)
         with gui.add_folder("Corrections"):
             names = tuple(self._stands)
             self._folder = gui.add_dropdown("Folder", names, visible=len(names) > 1)
@@ -62,8 +65,9 @@ class Marking:
         self._take_box()
         self._update_list()
 
-    def draw(self, frame: int, shown: Shown) -> None:
-        """Show the picture of a frame with a box on it: at first the detected one."""
+    def draw(self, shown: Shown) -> None:
+        """Show the picture of the current frame with a box on it: at first the detected one."""
+        frame = self._frame
         if frame != self._drawn[0]:
             self._take_box()
         self._drawn = frame, self._box
@@ -75,7 +79,7 @@ class Marking:
 
     @property
     def _frame(self) -> int:
-        return min(self._current(), self._stand.results.num_frames - 1)
+        return self._current(self._stand.results)
 
     @property
     def _box(self) -> tuple[float, float, float, float]:
@@ -95,6 +99,18 @@ class Marking:
             if np.isfinite(found).all():
                 box = np.clip(np.round(found), 0, [*size, *size])
         self._corner.value, self._other.value = tuple(box[:2].tolist()), tuple(box[2:].tolist())
+
+    def _take_rectangle(self, event: Any) -> None:
+        """Take a rectangle that the pointer has drawn over the picture in the camera."""
+        first, second = (
+            self._stand.pixel_at(event.client.camera, place)
+            for place in (event.screen_min, event.screen_max)
+        )
+        if first is None or second is None:
+            return
+        size_wh = self._stand.results.size_wh
+        for control, corner in ((self._corner, first), (self._other, second)):
+            control.value = tuple(np.clip(np.round(corner), 0, size_wh).tolist())
 
     def _box_changed(self) -> None:
         if self._box != self._drawn[1]:

@@ -19,6 +19,7 @@ from closefit.viewer.results import Results
 PICTURE_M, BEHIND_M = 0.5, 1.0
 """Distance of the picture from the camera, or from the farthest joint where it is a backdrop."""
 
+BORDER_GREY = 128
 CAMERA_COLOUR = (110, 110, 110)
 
 
@@ -102,13 +103,16 @@ class Stand:
             point_shape="circle",
             precision="float32",
         )
+        self._borders = _borders(self._motion.K[0], self.results.size_wh)
+        (top, bottom), (left, right) = self._borders
         width, height = self.results.size_wh
-        # viser's cameras have the principal point in the middle, as closefit's usually have.
-        self._lens = float(2.0 * np.arctan(0.5 * height / self._motion.K[0, 1, 1]))
+        self._framed_wh = width + left + right, height + top + bottom
+        self._lens = float(2.0 * np.arctan(0.5 * self._framed_wh[1] / self._motion.K[0, 1, 1]))
+        self._picture_m = PICTURE_M
         self._camera = scene.add_camera_frustum(
             f"{root}/camera",
             self._lens,
-            width / height,
+            self._framed_wh[0] / self._framed_wh[1],
             thickness=0.006,
             color=CAMERA_COLOUR,
             wxyz=_quaternion(self.results.T_scene_camera[:3, :3]),
@@ -147,12 +151,42 @@ class Stand:
             lines.points = _bones(joints)
         if shown.camera:
             far = float(self._motion.joints[..., 2].max()) + BEHIND_M
-            self._camera.scale = self._frustum_scale(far if shown.backdrop else PICTURE_M)
-            self._camera.image = self.picture(frame, shown)
+            self._picture_m = far if shown.backdrop else PICTURE_M
+            self._camera.scale = self._frustum_scale(self._picture_m)
+            self._camera.image = self._framed(self.picture(frame, shown))
+
+    def _framed(self, picture: np.ndarray) -> np.ndarray:
+        """Return the picture with borders that put the principal point in the middle."""
+        scale = picture.shape[0] / self.results.size_wh[1]
+        borders = [tuple(round(scale * side) for side in pair) for pair in self._borders]
+        return np.pad(picture, [*borders, (0, 0)], constant_values=BORDER_GREY)
+
+    def pixel_at(self, camera: Any, screen: tuple[float, float]) -> tuple[float, float] | None:
+        """Return the source pixel of the picture in the camera at a place of a browser's canvas.
+
+        Args:
+            camera: The browser's camera.
+            screen: Right and down, 0 to 1.
+
+        Returns:
+            None where the browser's camera does not look towards the picture's plane.
+        """
+        half = np.tan(0.5 * camera.fov)
+        x, y = (2.0 * np.array(screen) - 1.0) * [half * camera.aspect, half]
+        w, *vector = camera.wxyz
+        turn = self.results.T_scene_camera[:3, :3].T
+        ahead = turn @ Rotation.from_quat([*vector, w]).apply([x, y, 1.0])
+        start = camera.position - self.root.position - self.results.T_scene_camera[:3, 3]
+        start = turn @ start
+        distance = (self._picture_m - start[2]) / ahead[2]
+        if not (np.isfinite(distance) and distance > 0.0):
+            return None
+        u, v, w = self._motion.K[0] @ (start + distance * ahead)
+        return float(u / w), float(v / w)
 
     def _frustum_scale(self, distance_m: float) -> float:
         """Return viser's scale of a frustum with its picture at this distance."""
-        width, height = self.results.size_wh
+        width, height = self._framed_wh
         half = np.tan(0.5 * self._lens)
         return float(distance_m * np.cbrt(half * half * width / height / 3.0))
 
@@ -180,6 +214,20 @@ class Stand:
 def _bones(joints: Float[np.ndarray, "24 3"]) -> Float[np.ndarray, "23 2 3"]:
     """Lines from each joint to its parent."""
     return np.stack([joints[1:], joints[list(PARENTS[1:])]], axis=1)
+
+
+def _borders(
+    K: Float[np.ndarray, "3 3"], size_wh: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return rows above and below, columns left and right, that centre the principal point.
+
+    The cameras of viser have it in the middle.
+    """
+    (left, right), (top, bottom) = (
+        (max(0, round(size - 2.0 * middle)), max(0, round(2.0 * middle - size)))
+        for size, middle in zip(size_wh, K[:2, 2].tolist(), strict=True)
+    )
+    return (top, bottom), (left, right)
 
 
 def _quaternion(turn: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4"]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from closefit.errors import ConfigError
+from closefit.viewer.clock import Clock
 from closefit.viewer.footage import Footage
 from closefit.viewer.marking import Marking
 from closefit.viewer.results import Results
@@ -74,10 +75,10 @@ class Viewer:
         self._frame, self._playing = 0, False
         self._changed = threading.Event()
         self._stands = self._put_up(results)
-        self._first = results[0]
+        self._clock = Clock(results)
         self._shown = Shown()
         self._add_page(share)
-        self._marking = Marking(self._server.gui, self._stands, lambda: self._frame, self._redraw)
+        self._marking = Marking(self._server, self._stands, self._frame_in, self._redraw)
         self._place()
         self._look_at_people()
         self._draw()
@@ -125,7 +126,7 @@ class Viewer:
         gui.configure_theme(show_logo=False, show_share_button=share, control_layout="collapsible")
         scene.set_up_direction("+y")
         scene.add_grid("/floor", plane="xz", infinite_grid=True, cell_size=0.5, section_size=1.0)
-        last = max(stand.results.num_frames for stand in self._stands) - 1
+        last = len(self._clock.times_s) - 1
         self._slider = gui.add_slider("Frame", 0, max(last, 1), 1, 0, disabled=last == 0)
         self._slider.on_update(lambda _: self._go(int(self._slider.value)))
         self._time = gui.add_text("Time", "", disabled=True)
@@ -199,20 +200,21 @@ class Viewer:
                 return
 
     def _draw(self) -> None:
-        frame = self._frame
         with self._server.atomic():
             for stand in self._stands:
                 if stand.root.visible:
-                    stand.show(frame, self._shown)
-            self._marking.draw(frame, self._shown)
-            times = self._first.times_s
-            seconds = times[min(frame, len(times) - 1)]
-            self._time.value = f"{seconds:.2f} s"
+                    stand.show(self._frame_in(stand.results), self._shown)
+            self._marking.draw(self._shown)
+            self._time.value = f"{self._clock.times_s[self._frame]:.2f} s"
+
+    def _frame_in(self, results: Results) -> int:
+        """Return the frame of a folder that is shown now."""
+        return self._clock.frame_in(results, self._frame)
 
     def _play(self) -> None:
         """Draw frame after frame at the chosen speed, leaving some out where drawing is slow."""
         started, first = time.monotonic(), self._frame
-        times = self._first.times_s
+        times = self._clock.times_s
         length = self._slider.max + 1
         rate = (len(times) - 1) / max(times[-1] - times[0], 1e-6)
         speed = float(self._speed.value)

@@ -17,7 +17,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
-IMPORT_NAMES = {"pillow": "PIL", "usd-core": "pxr", "warp-lang": "warp"}
+IMPORT_NAMES = {"opencv-python": "cv2", "pillow": "PIL", "usd-core": "pxr", "warp-lang": "warp"}
 """Packages that are imported under a name which their own name does not give."""
 
 IMPORTED_BY_OTHERS = {

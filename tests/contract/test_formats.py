@@ -200,6 +200,17 @@ def test_animators_find_every_joint_under_each_name() -> None:
         assert f"| {joint} | " + " | ".join(f"`{name}`" for name in names) + " |" in page
 
 
+def test_pictures_can_be_made_of_any_results(results: Path) -> None:
+    from docs.pictures import HEIGHT, WIDTH, Result, sheets
+
+    first, *others = sheets(Result.open(results))
+    assert len(others) == 19
+    assert first.shape == (2 * HEIGHT, 2 * WIDTH, 3)
+    for rows in (slice(HEIGHT), slice(HEIGHT, None)):
+        for columns in (slice(WIDTH), slice(WIDTH, None)):
+            assert first[rows, columns].std() > 5
+
+
 def _counted(name: str) -> str:
     return re.sub(r"person_\d", "person_N", name)
 

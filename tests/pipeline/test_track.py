@@ -205,12 +205,14 @@ class TestYolo:
         masks = written.person_masks[:]
         areas = masks.sum(axis=(2, 3)) * 4.0
         expected = np.prod(people.boxes_xyxy[..., 2:] - people.boxes_xyxy[..., :2], axis=-1)
-        np.testing.assert_allclose(areas, expected, rtol=0.05)
+        # The pictures do not show these people, so that their edges are moved a little.
+        np.testing.assert_allclose(areas, expected, rtol=0.25)
         np.testing.assert_array_equal(written.union_masks[:], masks.any(axis=1))
-        steps = [event for event in events if isinstance(event, Step)]
-        assert [(step.done, step.total) for step in steps] == [
-            (done, FRAMES) for done in range(1, FRAMES + 1)
-        ]
+        for task in ("people", "looks", "masks"):
+            steps = [e for e in events if isinstance(e, Step) and e.task == task]
+            assert [(step.done, step.total) for step in steps] == [
+                (done, FRAMES) for done in range(1, FRAMES + 1)
+            ]
 
     def test_only_the_chosen_part(self, tracked: Run, detector: StubDetector) -> None:
         written, _ = tracked(perception="yolo", start_s=0.4, end_s=1.0)
@@ -237,7 +239,9 @@ class TestYolo:
         assert quality["not_seen_frames"] == [[], [10, 11, 12, *range(30, 40)]]
         known = written.union_masks[:].any(axis=(1, 2))
         np.testing.assert_array_equal(known, written.union_masks.shown)
-        assert known.nonzero()[0].tolist() == [*range(10), *range(13, 40)]
+        # Where the detector missed the person for a moment, the frames around decide.
+        assert known.all()
+        assert written.person_masks.shown[10:13, 1].all()
 
     @pytest.mark.parametrize(
         ("hidden", "error"),

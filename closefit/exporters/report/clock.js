@@ -74,13 +74,17 @@ function setUpVideo() {
   if (!hasVideo) { video.hidden = true; $("film-missing").hidden = false; $("film-choice").hidden = true; return; }
   const arrange = () => {
     const box = $("film").getBoundingClientRect();
-    const aspect = video.videoWidth / 2 / (video.videoHeight || 1) || 1;
+    const whole = video.videoWidth / (video.videoHeight || 1) || 1;
+    const pair = Math.abs(whole / data.aspect - 2) < 0.1; // input and bodies beside each other
+    const aspect = pair ? whole / 2 : whole;
     const width = Math.min(box.width, box.height * aspect);
-    const bodies = document.querySelector("[name=film]:checked").value === "bodies";
+    const bodies = pair && document.querySelector("[name=film]:checked").value === "bodies";
+    const cut = bodies ? "inset(0 0 0 50%)" : "inset(0 50% 0 0)";
     Object.assign(video.style, {
-      width: `${2 * width}px`, height: `${width / aspect}px`, left: `${(box.width - width) / 2 - (bodies ? width : 0)}px`,
-      right: "auto", margin: "auto 0", clipPath: bodies ? "inset(0 0 0 50%)" : "inset(0 50% 0 0)",
+      width: `${pair ? 2 * width : width}px`, height: `${width / aspect}px`, left: `${(box.width - width) / 2 - (bodies ? width : 0)}px`,
+      right: "auto", margin: "auto 0", clipPath: pair ? cut : "none",
     });
+    $("film-choice").hidden = !pair;
   };
   video.addEventListener("loadedmetadata", () => { arrange(); seek(); });
   video.addEventListener("seeked", () => {

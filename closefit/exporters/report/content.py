@@ -18,7 +18,7 @@ from closefit.exporters.motion import FAR, ExportedMotion, read_motion
 from closefit.exporters.report.contact_file import read_contacts
 from closefit.exporters.report.film import stride_of
 from closefit.exporters.scene import scene_from_camera
-from closefit.geometry.penetration import MM_PER_M
+from closefit.geometry.units import MM_PER_M
 from closefit.models import weights
 from closefit.palette import DEPTH_COLOURS, DEPTH_STEPS_MM, PERSON_COLOURS, hex_colour
 from closefit.records import Motion, OptimizedMotion, Track
@@ -66,6 +66,7 @@ def read_content(workspace: Workspace, run: Mapping[str, Any]) -> Content:
         "command": command_of(run),
         "licences": _licences(workspace),
         "fps": fps / stride,
+        "aspect": float(motion.width) / float(motion.height),
         "stride": stride,
         "num_frames": frames,
         "times_s": np.round(times_s[::stride], 4).tolist(),

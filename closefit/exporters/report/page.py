@@ -10,7 +10,6 @@ from string import Template
 from typing import Any
 
 import numpy as np
-import pygltflib as gl
 
 from closefit.boundary.files import UNREADABLE, read_bytes, to_json
 from closefit.boundary.refusals import refusals_as, refuse
@@ -21,6 +20,9 @@ from closefit.storage.artifacts import atomic_write
 from closefit.storage.workspace import Workspace
 
 PARTS = Path(__file__).parent
+GZIP_LEVEL = 4
+"""Of the scene: the highest takes five times as long for 0.2 per cent less."""
+
 PROGRAM = ("clock.js", "scene.js", "timeline.js", "page.js")
 """Parts of one script, in this order."""
 
@@ -43,7 +45,7 @@ def write_report(workspace: Workspace, run: Mapping[str, Any]) -> None:
     data = _block("data", "application/json", to_json(content).replace("<", "\\u003c"))
     hint = f"run `closefit stage export {workspace.root}` to write it again"
     with refusals_as(ArtifactDamagedError, workspace.glb, hint):
-        scene = gzip.compress(thinned_scene(workspace.glb, content["stride"]), mtime=0)
+        scene = gzip.compress(thinned_scene(workspace.glb, content["stride"]), GZIP_LEVEL, mtime=0)
     data += _block("scene-bytes", "text/plain", base64.b64encode(scene).decode())
     film = film_of(workspace)
     if film is not None:
@@ -79,6 +81,8 @@ def thinned_scene(path: Path, stride: int) -> bytes:
 
 
 def _thinned(content: bytes, stride: int) -> bytes:
+    import pygltflib as gl
+
     scene = gl.GLTF2.load_from_bytes(content)
     blob = bytearray(scene.binary_blob())
     samplers = scene.animations[0].samplers
@@ -98,8 +102,10 @@ def _thinned(content: bytes, stride: int) -> bytes:
     return _repacked(scene, bytes(blob))
 
 
-def _repacked(scene: gl.GLTF2, blob: bytes) -> bytes:
-    """Return the document with only those bytes that an accessor uses."""
+def _repacked(scene: Any, blob: bytes) -> bytes:
+    """Return the `GLTF2` document with only those bytes that an accessor uses."""
+    import pygltflib as gl
+
     packed = bytearray()
     views: list[gl.BufferView] = []
     for accessor in scene.accessors:

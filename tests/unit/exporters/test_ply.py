@@ -5,6 +5,7 @@ import roma
 import torch
 
 from closefit.appearance.avatar import face_frames
+from closefit.body.skeleton import JOINT_NAMES
 from closefit.exporters.appearance import rest_gaussians, vertex_colours
 from closefit.exporters.ply import ATTRIBUTES, SH_CONSTANT, write_ply
 from closefit.palette import PERSON_COLOURS
@@ -26,6 +27,10 @@ def test_viewers_find_the_gaussians_where_they_are(motion, body, tmp_path: Path)
     write_ply(tmp_path / "gaussians" / "person_1.ply", gaussians)
     columns = read_ply(tmp_path / "gaussians" / "person_1.ply")
     assert tuple(columns) == ATTRIBUTES
+    shares = np.stack([columns[f"weight_{joint}"] for joint in JOINT_NAMES], axis=-1)
+    at_corners = body.weights[body.faces[torch.from_numpy(motion.gaussian_face[1])]].mean(1)
+    np.testing.assert_allclose(shares, at_corners, atol=1e-5)
+    np.testing.assert_allclose(shares.sum(1), 1.0, atol=1e-3)
     means = np.stack([columns[axis] for axis in "xyz"], axis=-1)
     corners = body.rest(torch.from_numpy(motion.betas[1])).vertices[
         body.faces[torch.from_numpy(motion.gaussian_face[1])]

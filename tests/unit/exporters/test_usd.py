@@ -1,6 +1,7 @@
 """`scene.usdc`, read back and skinned by USD itself."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -113,3 +114,21 @@ def test_without_usd_a_run_is_refused_before_it_begins(tmp_path, monkeypatch) ->
     with pytest.raises(ConfigError, match="usd-core"):
         runner.run(tmp_path / "clip.mp4", tmp_path / "out", config, lambda _: None)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_principal_point_is_where_it_was(motion, body, tmp_path) -> None:
+    from pxr import Usd, UsdGeom
+
+    moved = motion.K.copy()
+    moved[:, :2, 2] = [110.0, 150.0]
+    workspace = Workspace(tmp_path)
+    footage = Footage(np.arange(6) / FPS, FPS, SIZE_WH)
+    write_motion_files(workspace, body, replace(motion, K=moved), footage, usd=True)
+    written = Usd.Stage.Open(str(workspace.usd))
+    lens = UsdGeom.Camera.Get(written, "/scene/camera").GetCamera(0)
+    window = lens.frustum.GetWindow()
+    low, high = np.array(window.GetMin()), np.array(window.GetMax())
+    width, height = SIZE_WH
+    # What is straight ahead lies at the origin of the window, whose y points up.
+    ahead = np.array([0.0 - low[0], high[1] - 0.0]) / (high - low) * [width, height]
+    np.testing.assert_allclose(ahead, [110.0, 150.0], atol=1e-2)

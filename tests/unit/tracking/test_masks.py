@@ -35,6 +35,16 @@ def test_a_crop_adds_to_what_is_there() -> None:
     np.testing.assert_array_equal(mask, LEFT | rectangle(10, 10, 25, 20))
 
 
+def test_other_masks_can_doubt_keypoints() -> None:
+    """A keypoint of person 0 inside RIGHT is doubted where that is the other person's mask."""
+    points = np.array([[[[25.0, 10.0, 1.0]], [[25.0, 10.0, 1.0]]]])
+    of_two, of_one = np.stack([LEFT, RIGHT]), np.stack([LEFT, NOTHING])
+    doubted = stack_pairs([of_one], SIZE_WH, BOXES, points, [of_two])
+    assert doubted[2][0, :, 0, 2].tolist() == [COVERED_TRUST, 1.0]
+    np.testing.assert_array_equal(doubted[1][0], of_one)
+    assert stack_pairs([of_two], SIZE_WH, BOXES, points, [of_one])[2][0, 0, 0, 2] == 1.0
+
+
 def test_union_and_people() -> None:
     union, people, _ = stack_pairs([np.stack([LEFT, RIGHT])], SIZE_WH, BOXES, POINTS)
     np.testing.assert_array_equal(union[0], LEFT | RIGHT)
