@@ -41,7 +41,7 @@ QUICK = ("device=cpu", "offline=true", "init.prior_steps=8", "init.prior_samples
          "optimize.check_depth_order=false")  # fmt: skip
 PROGRAM = [sys.executable, "-c", "from closefit.cli.main import main; main()"]
 CHROMIUM = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-SCRUBBED = 150
+SCRUBBED = 60
 REPEATS = 3
 
 SCRUB = """async (count) => {
@@ -112,10 +112,11 @@ def scrubbing(folder: Path) -> dict[str, float | str]:
         browser = driver.chromium.launch(executable_path=program, args=list(CHROMIUM))
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         started = time.monotonic()
+        page.set_default_timeout(180_000)
         page.goto(Workspace(folder).report.absolute().as_uri())
-        page.wait_for_selector("html[data-ready=yes]", timeout=60_000)
+        page.wait_for_selector("html[data-ready=yes]")
         ready = time.monotonic() - started
-        page.evaluate(SCRUB, 20)
+        page.evaluate(SCRUB, 5)
         times = np.array(page.evaluate(SCRUB, SCRUBBED))
         size = page.evaluate("[canvas.width, canvas.height]")
         browser.close()

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +24,10 @@ from closefit.appearance.avatar import GaussianMap, SurfaceRig
 from closefit.appearance.raster.rasterizer import rasterize
 from closefit.appearance.surface import SurfaceTexels
 from closefit.body.model import Body
+from closefit.exporters.appearance import rest_gaussians
 from closefit.exporters.mesh_raster import MeshPainter
 from closefit.exporters.scene import scene_from_camera
+from closefit.exporters.unseen import fade_unseen, trust_in_skin
 from closefit.exporters.views import project_perspective
 from closefit.geometry.camera import intrinsics
 from closefit.geometry.contact import lit_skin
@@ -32,7 +35,7 @@ from closefit.models import weights
 from closefit.palette import PERSON_COLOURS
 from closefit.records import OptimizedMotion
 from closefit.storage import artifacts
-from closefit.storage.workspace import Workspace
+from closefit.storage.workspace import NUM_PEOPLE, Workspace
 
 DOCS = Path(__file__).parent
 WIDTH, HEIGHT = 400, 300
@@ -90,16 +93,12 @@ class Result:
         workspace = Workspace(folder)
         motion = artifacts.read(workspace.artifact("optimize"), OptimizedMotion)
         body = Body.load(weights.locate("closefit_body"))
-        tensors = {
-            name.removeprefix("gaussian_"): torch.from_numpy(value)
-            for name, value in vars(motion).items()
-            if name.startswith("gaussian_")
-        }
-        face = tensors.pop("face")[0].long()
-        barycentric = tensors.pop("barycentric")[0]
+        face = torch.from_numpy(motion.gaussian_face[0]).long()
         unused = torch.zeros(len(face))
+        barycentric = torch.from_numpy(motion.gaussian_barycentric[0])
         texels = SurfaceTexels(0, unused.long(), unused.long(), face, barycentric, unused)
-        return cls(workspace, motion, body, SurfaceRig(body, texels), GaussianMap(**tensors))
+        gaussians = _as_exported(body, motion, workspace.read_run()["video"])
+        return cls(workspace, motion, body, SurfaceRig(body, texels), gaussians)
 
     def seen_from(
         self, frame: int, T_view_camera: Float[np.ndarray, "4 4"]
@@ -113,6 +112,31 @@ class Result:
         transl = pelvis @ turn.T + move - to_pelvis
         arrays = {"rotations": rotations, "betas": self.motion.betas, "transl": transl}
         return {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
+
+
+def _as_exported(body: Body, motion: OptimizedMotion, info: dict[str, Any]) -> GaussianMap:
+    """The Gaussians of the exported files, where skin that was not seen has other colours."""
+    trust = trust_in_skin(body, motion, (info["width"], info["height"]))
+    faces = body.faces.numpy()
+    people = [
+        fade_unseen(
+            rest_gaussians(body, motion, person),
+            trust[person][faces[motion.gaussian_face[person]]].mean(axis=1),
+        )
+        for person in range(NUM_PEOPLE)
+    ]
+
+    def of_both(name: str) -> torch.Tensor:
+        return torch.from_numpy(np.stack([getattr(person, name) for person in people]))
+
+    return GaussianMap(
+        offset_m=torch.from_numpy(motion.gaussian_offset_m),
+        rotation=torch.from_numpy(motion.gaussian_rotation),
+        identity=torch.from_numpy(motion.gaussian_identity),
+        colour=of_both("colour"),
+        scale_m=of_both("scales_m"),
+        opacity=of_both("opacity"),
+    )
 
 
 @dataclass(frozen=True, eq=False)
