@@ -177,6 +177,11 @@ def file_guard(folder: str | PathLike[str]) -> Iterator[None]:
         with disk_full_guard(folder):
             yield
     except OSError as error:
+        if error.errno == errno.EIO and error.filename is None:
+            raise InputError(
+                f"a file cannot be read: {error.strerror}",
+                hint="check the disk, and that the inputs are files, not devices",
+            ) from error
         if error.filename is None or not isinstance(error.filename, str | bytes | PathLike):
             raise
         name = os.fsdecode(error.filename)

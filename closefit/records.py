@@ -24,6 +24,8 @@ TRACKED_KEYPOINTS = ("coco17",)
 MAX_SIDE_PX = 1 << 16
 
 MAX_SKEW = 1e-3
+FARTHEST_M = 10_000.0
+"""No motion file has people farther from its origin."""
 """A rotation times its transpose may differ this much from the identity."""
 
 REACH_M = (0.1, 3.0)
@@ -271,12 +273,7 @@ class Motion:
             *(self, "rotations", "betas", "transl", "joints", "K", "confidence", "floor")
         )
         _require(str(self.body_name) in BODY_NAMES, "it is for an unknown body")
-        turned = self.rotations.astype(np.float64)
-        skew = np.abs(turned @ turned.swapaxes(-1, -2) - np.eye(3)).max(initial=0.0)
-        _require(
-            skew < MAX_SKEW and (np.linalg.det(turned) > 0).all(),
-            "`rotations` holds matrices that are not rotations",
-        )
+        _require_rotations(self.rotations)
         _require((self.K[:, (0, 1), (0, 1)] > 0).all(), "`K` has a focal length of 0 or less")
         seen = self.joints[self.valid]
         _require((seen[..., 2] > 0).all(), "a person is behind the camera")
@@ -360,6 +357,18 @@ class PairMotion:
     body_name: np.ndarray
     name: np.ndarray
 
+    def check(self) -> None:
+        """Check that the values can be those of people.
+
+        Raises:
+            ValueError: They cannot.
+        """
+        _require_finite(self, "rotations", "pelvis_m", "betas")
+        _require(len(self.pelvis_m) > 0, "it has no frame")
+        _require_rotations(self.rotations)
+        far = np.abs(self.pelvis_m).max(initial=0.0)
+        _require(far < FARTHEST_M, f"a person is {far:.3g} m from the origin")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PersonEstimates:
@@ -395,6 +404,15 @@ def _about_masks() -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"its masks cannot be read: {error}") from error
+
+
+def _require_rotations(rotations: np.ndarray) -> None:
+    turned = rotations.astype(np.float64)
+    skew = np.abs(turned @ turned.swapaxes(-1, -2) - np.eye(3)).max(initial=0.0)
+    _require(
+        skew < MAX_SKEW and (np.linalg.det(turned) > 0).all(),
+        "`rotations` holds matrices that are not rotations",
+    )
 
 
 def _require_finite(record: object, *names: str) -> None:

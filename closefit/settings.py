@@ -48,6 +48,7 @@ class GivenSettings(TypedDict, total=False):
 def build_config(
     *,
     recorded: Mapping[str, Any] | None = None,
+    recorded_in: Path | None = None,
     config_file: Path | None = None,
     assignments: Iterable[str] = (),
     values: Mapping[str, Any] | None = None,
@@ -59,6 +60,7 @@ def build_config(
     Args:
         recorded: Settings of a started folder (by dotted name); unknown ones are dropped, since
             another version of closefit may have written them.
+        recorded_in: The file that they are from, for messages.
         config_file: As in `GivenSettings`.
         assignments: As in `GivenSettings`.
         values: As in `GivenSettings`.
@@ -79,6 +81,9 @@ def build_config(
     if recorded is None or preset is not None:
         settings.update(_from_preset(preset if preset is not None else Config().preset))
     settings.update(given)
+    for key, value in renamed(recorded or {}).items():
+        if recorded_in is not None and key in known and settings[key] is value:
+            _check_recorded(known, key, value, recorded_in)
     config: Config = _construct(Config, settings)
     return config
 
@@ -226,6 +231,24 @@ def _checked(known: Mapping[str, Field[Any]], key: str, value: Any) -> Any:
             f"{allowed(annotation)}",
             hint=HELP_HINT,
         ) from refused
+
+
+def _check_recorded(
+    known: Mapping[str, Field[Any]], key: str, value: Any, recorded_in: Path
+) -> None:
+    """Refuse a setting of a started folder that cannot be used, naming the file that has it.
+
+    Raises:
+        ConfigError: It is of another type or out of range.
+    """
+    try:
+        _checked(known, key, value)
+    except ConfigError as error:
+        raise ConfigError(
+            f"`{recorded_in}` cannot be used: {error.message}",
+            hint=f"give another value with --set {key}=VALUE; the default is "
+            f"{_default(flatten(Config())[key])}",
+        ) from error
 
 
 def _absolute(value: Any, *, several: bool) -> Any:

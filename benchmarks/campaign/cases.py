@@ -58,6 +58,17 @@ FOLDER = ("run.json", "artifacts/track.npz", "artifacts/init.npz", "artifacts/op
 NUMBER_FLAGS = ("--fov", "--focal", "--start", "--end", "--physics", "--seed", "--preset",
                 "--device", "--people", "--perception")  # fmt: skip
 PATH_FLAGS = ("--observations", "--corrections", "--camera", "--init-from", "--config", "--weights")
+MORE_FOLDER = (*FOLDER[:-1], "artifacts/detections.npz", "scene.glb", "contacts.csv", "overlay.mp4",
+               "report.html", "corrections.json")  # fmt: skip
+"""What the page and the viewer read, too; `full` is a folder with appearance and overlay."""
+ON_FULL_FOLDER = {
+    "report": ("report", "in/full"),
+    "view": ("view", "in/full", "--port", "18080"),
+    "view of two": ("view", "in/full", "in/done", "--port", "18080"),
+    "status of all": ("status", "in/full"),
+    "export of all": ("stage", "export", "in/full", "--set", "export.usd=true", "--set",
+                      "export.meshes=ply", "--set", "export.overlay=false"),
+}  # fmt: skip
 ON_FOLDER = {
     "status": ("status", "in/done", "--json"),
     "init": ("stage", "init", "in/done"),
@@ -94,6 +105,9 @@ def templates() -> dict[str, Template]:
         made[f"estimate {name}"] = Template(arguments, (name,), 0.7)
     for command, words in ON_FOLDER.items():
         made[f"folder {command}"] = Template(words, tuple(f"done/{file}" for file in FOLDER), 1.0)
+    for command, words in ON_FULL_FOLDER.items():
+        spoil = tuple(f"full/{file}" for file in MORE_FOLDER)
+        made[f"folder {command}"] = Template(words, spoil, 1.0)
     truth = ("evaluate", "in/done", "--truth", "in/truth.npz", "--json")
     made["truth"] = Template(truth, ("truth.npz",), 0.7)
     for name in MOTIONS:
@@ -102,7 +116,7 @@ def templates() -> dict[str, Template]:
     sample = ("prior", "sample", "--out", "out", "--count", "1", "--frames", "16", "--prior",
               "in/prior.safetensors", "--json")  # fmt: skip
     made["prior"] = Template(sample, ("prior.safetensors",), 1.0)
-    given = (*sample[:6], "--prior", "in/prior.safetensors", "--given", "in/walk_poses.npz")
+    given = (*sample[:8], "--prior", "in/prior.safetensors", "--given", "in/walk_poses.npz")
     made["given"] = Template(given, ("walk_poses.npz",), 0.5)
     for name in ("smpl.npz", "smpl.pkl"):
         arguments = ("import-smpl", f"in/{name}", "--weights", "out")
@@ -113,7 +127,15 @@ def templates() -> dict[str, Template]:
     return made
 
 
-def make(number: int, seed: int, corpus: Path, folder: Path, among: Collection[str] = ()) -> Case:
+def make(
+    number: int,
+    seed: int,
+    corpus: Path,
+    folder: Path,
+    among: Collection[str] = (),
+    spoil: bool = True,
+    locked: str = "",
+) -> Case:
     """Write the input of a case into `folder` and return its command.
 
     Args:
@@ -122,6 +144,8 @@ def make(number: int, seed: int, corpus: Path, folder: Path, among: Collection[s
         corpus: Folder of valid input.
         folder: Where the case runs.
         among: Names of the templates to draw from; all if there are none.
+        spoil: Whether anything is spoiled; what is not, the program has to accept.
+        locked: Name of an input whose rights are taken from everybody; nothing else is spoiled.
     """
     draw = random.Random(f"{seed} {number}")
     known = {name: kind for name, kind in templates().items() if name in (among or {name})}
@@ -139,6 +163,11 @@ def make(number: int, seed: int, corpus: Path, folder: Path, among: Collection[s
     (folder / "in").mkdir(parents=True)
     for source in sorted(named):
         arguments = _copy(corpus, folder, source, arguments)
+    if locked:
+        (folder / _place(corpus, locked)).chmod(0)
+        return Case(number, name, arguments, f"{locked}: rights taken")
+    if not spoil:
+        return Case(number, name, arguments, "nothing")
     if template.spoil:
         target = draw.choice(template.spoil)
         path = folder / _place(corpus, target)
@@ -239,7 +268,13 @@ def _odd_command(draw: random.Random) -> tuple[tuple[str, ...], str]:
         ("prior", "sample", "--prior", "in/prior.safetensors", "--out", "out", "--frames", value),
         ("prior", "sample", "--prior", "in/prior.safetensors", "--out", "out", "--count", "1",
          "--frames", "16", "--seed", value),
-        ("train-prior", path, "--out", "out"),
+        ("train-prior", path, "--out", "out"), ("report", path), ("view", path),
+        ("view", "in/full", "--host", value), ("view", "in/full", "--port", value),
+        ("--install-completion",), ("--show-completion",), ("--install-completion", value),
+        ("doctor", "--weights", path), ("doctor", value), ("demo", "--out", path, value),
+        ("prior", "prepare", "in/walk.bvh", "--out", "out", "--max-input-size", value),
+        ("evaluate", "in/done", "--truth", "in/truth.npz", "--max-input-size", value),
+        ("import-smpl", "in/smpl.npz", "--weights", "out", "--max-input-size", value),
         ("train-prior", "in/shards", "--out", "out", "--set", f"lr={value}", "--steps", "0"),
         (value,), (value, "--help"), ("demo", "--frames", value), ("--version",), ("run", "--help"),
     )  # fmt: skip

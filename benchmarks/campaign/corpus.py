@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from closefit.body.model import Body
 from closefit.body.skeleton import PARENTS
+from closefit.exporters.motion import read_motion
 from closefit.learning.motions.shards import write_shards
 from closefit.prior.loading import PriorFacts, save_prior
 from closefit.prior.network import Denoiser, NetworkConfig
@@ -30,11 +32,20 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 BOMB_BYTES = 5 << 30
 """What a decompression bomb unpacks to; more than a case may take."""
 
+FOCAL_PX = 520.0
+
 QUICK = (
     "device=cpu", "offline=true", "init.prior=false", "init.steps=3", "optimize.appearance=false",
     "optimize.passes=2", "optimize.check_depth_order=false", "export.overlay=false",
 )  # fmt: skip
 SETTINGS = tuple(word for setting in QUICK for word in ("--set", setting))
+ALL_PARTS = (
+    "device=cpu", "offline=true", "init.prior=false", "init.steps=3", "optimize.passes=2",
+    "optimize.warmup_passes=1", "optimize.image_size_px=48", "optimize.map_size=32",
+    "optimize.latent_channels=4", "optimize.decoder_width=4",
+    "optimize.check_depth_order=false", "export.panel_height_px=64",
+)  # fmt: skip
+"""With appearance and overlay, as small as they can be."""
 
 
 def build(folder: Path) -> None:
@@ -105,22 +116,17 @@ def _estimates(folder: Path) -> None:
     writing.mkdir(exist_ok=True)
     for write in ("wham", "phalp", "gvhmr", "prompthmr", "amass"):
         (writing / write).mkdir(exist_ok=True)
-        made = getattr(estimate_files, f"write_{write}")(writing / write, people)
+        given = people
+        if write == "phalp":  # assumes a much longer focal length, so people are farther away
+            ratio = estimate_files.FOCAL_PX["4D-Humans"] / FOCAL_PX
+            given = replace(people, pelvis_m=people.pelvis_m * np.array([1.0, 1.0, ratio]))
+        made = getattr(estimate_files, f"write_{write}")(writing / write, given)
         (folder / f"{write}.name").write_text(str(Path(made).relative_to(folder)))
-    K = np.tile(np.array([[520.0, 0, 240], [0, 520.0, 180], [0, 0, 1]]), (FRAMES, 1, 1))
-    np.savez(folder / "camera.npz", K=K)
-    np.savez(
-        folder / "truth.npz",
-        rotations=known.variables.rotations().numpy(),
-        betas=np.zeros((2, 10), np.float32),
-        transl=(known.joints[:, :, 0]).numpy(),
-        joints=known.joints.numpy(),
-        valid=np.ones((FRAMES, 2), bool),
-        K=K,
-    )
+    K = np.array([[FOCAL_PX, 0, 240], [0, FOCAL_PX, 180], [0, 0, 1]])
+    np.savez(folder / "camera.npz", K=np.tile(K, (FRAMES, 1, 1)))
 
 
-def moving_people(people: int, frames: int = 45, seed: int = 0) -> PairMotion:
+def moving_people(people: int, frames: int = 75, seed: int = 0) -> PairMotion:
     """Smooth random motion of standing people, 1 m apart."""
     random = np.random.default_rng(seed)
     time = np.arange(frames)[:, None, None, None] / 15.0
@@ -147,8 +153,8 @@ def _motions(folder: Path) -> None:
     rest = body.joints_template.numpy()
     write_bvh(folder / "walk.bvh", rest, single.rotations[:, 0], single.pelvis_m[:, 0], 30.0)
     (folder / "acclaim").mkdir(exist_ok=True)
-    write_acclaim(folder / "acclaim", single, body)
-    layouts.write_amass_layout(folder / "walk_poses.npz", single)
+    write_acclaim(folder / "acclaim", moving_people(1, 300, seed=1), body)  # 120 a second
+    layouts.write_amass_layout(folder / "walk_poses.npz", moving_people(1, 300, seed=1))
     (folder / "interx").mkdir(exist_ok=True)
     layouts.write_interx(folder / "interx" / "G001T000A000R000", pair)
     layouts.write_interhuman_raw(folder / "interhuman.pkl", pair)
@@ -210,17 +216,27 @@ def _texts(folder: Path) -> None:
 
 
 def _results(folder: Path) -> None:
-    """A finished results folder; and compiled kernels, which a case cannot store."""
-    program = (sys.executable, "-c", "from closefit.cli.main import main; main()")
-    given = ("run", folder / "large.mp4", "--observations", folder / "large.npz", *SETTINGS)
-    command = [*program, *map(str, given), "--out", str(folder / "done")]
-    subprocess.run(command, check=True, capture_output=True)
+    """Finished results folders: `done` without appearance and overlay, `full` with both."""
+    video = ("run", folder / "large.mp4", "--observations", folder / "large.npz")
+    given = tuple(word for setting in ALL_PARTS for word in ("--set", setting))
+    _call(*video, *SETTINGS, "--out", folder / "done")
+    _call(*video, *given, "--out", folder / "full")
+    found = read_motion(folder / "done" / "motion.npz")
+    np.savez(  # scored against itself
+        folder / "truth.npz",
+        rotations=found.rotations,
+        betas=found.betas,
+        transl=found.joints[:, :, 0],
+        joints3d=found.joints,
+        K=found.K.reshape(-1, 3, 3)[0],
+        order=np.zeros(FRAMES, int),
+        contact=np.zeros(FRAMES, bool),
+    )
+    (folder / "full" / "corrections.json").write_text('{"swap": [2]}')
     sample = ("prior", "sample", "--count", "1", "--frames", "16", "--prior")
-    command = [
-        *program,
-        *sample,
-        str(folder / "prior.safetensors"),
-        "--out",
-        str(folder / "sample"),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    _call(*sample, folder / "prior.safetensors", "--out", folder / "sample")
+
+
+def _call(*words: object) -> None:
+    program = (sys.executable, "-c", "from closefit.cli.main import main; main()")
+    subprocess.run([*program, *map(str, words)], check=True, capture_output=True)

@@ -23,16 +23,7 @@ from benchmarks.campaign.__main__ import ENVIRONMENT
 
 DISK_MIB = 64
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
-SETTINGS = tuple(
-    word
-    for setting in (
-        "device=cpu", "offline=true", "init.prior=false", "init.steps=3", "optimize.passes=2",
-        "optimize.warmup_passes=1", "optimize.image_size_px=48", "optimize.map_size=32",
-        "optimize.latent_channels=4", "optimize.decoder_width=4",
-        "optimize.check_depth_order=false", "export.panel_height_px=64",
-    )
-    for word in ("--set", setting)
-)  # fmt: skip
+SETTINGS = tuple(word for setting in corpus.ALL_PARTS for word in ("--set", setting))
 
 At = Callable[[], None]
 
@@ -55,13 +46,14 @@ class Count:
 class Runs:
     """Runs of one command on one results folder."""
 
-    def __init__(self, disk: Path, place: Path, inputs: Path) -> None:
+    def __init__(self, disk: Path, place: Path, inputs: Path, skip: int = 0) -> None:
         """Find out how many points there are, and the bits of a run that nothing happens to.
 
         Args:
             disk: Small disk for the results.
             place: Folder for what the program prints.
             inputs: The corpus.
+            skip: How many of the points, in the order in which they are drawn, were done before.
         """
         self.out, self.disk, self.place = disk / "out", disk, place
         self.arguments = (
@@ -76,7 +68,7 @@ class Runs:
         if outcome.exit_code != 0:
             raise RuntimeError(outcome.stderr)
         self.points, self.seconds = int(counter.read_text()), outcome.seconds
-        self.order = random.Random(0).sample(range(self.points), self.points)
+        self.order = random.Random(0).sample(range(self.points), self.points)[skip:]
         self.bits = self._bits()
         self.reset()
 
@@ -144,6 +136,7 @@ def kill_everywhere(runs: Runs, end: float) -> Count:
         outcome = runs.run(lambda act=act: _hook(act))
         if outcome.exit_code != 137:
             wrong.append(f"point {point}: exit code {outcome.exit_code}: {outcome.stderr[-200:]}")
+        print(point, outcome.exit_code, flush=True)
         if problem := runs.finish():
             wrong.append(f"killed at point {point}: {problem}")
     return Count(done, runs.runs - before, wrong)
@@ -216,6 +209,7 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=1e6, help="stop each series after this time"
     )
+    parser.add_argument("--skip", type=int, default=0, help="points that were done before")
     parser.add_argument("--series", default="kill,fill,signal")
     given = parser.parse_args()
     os.environ.update(ENVIRONMENT)
@@ -228,7 +222,7 @@ def main() -> None:
     if ctypes.CDLL(None).mount(b"none", str(disk).encode(), b"tmpfs", 0, size) != 0:
         raise SystemExit("this machine lets no user mount a disk")
     forkserver.import_everything()
-    runs = Runs(disk, place, given.out.absolute() / "corpus")
+    runs = Runs(disk, place, given.out.absolute() / "corpus", given.skip)
     print(f"{runs.points} points in a run of {runs.seconds:.1f} s", flush=True)
     found = {}
     for name in given.series.split(","):

@@ -25,6 +25,7 @@ ODD_NUMBERS = (
 ODD_TEXTS = (
     '""', '"\\u0000"', '"\\u001b[31mred\\u001b]0;title\\u0007"', '"1e5"', '"../../etc/passwd"',
     '"' + "x" * 5000 + '"', '"\\ud800"', '"~nobody/x"', '"2024-01-01"', '"²"', '"\\u202eabc"',
+    '"<script>odd()</script><img src=x onerror=odd()>"', '"`${odd} {odd()} [a](javascript:odd())"',
 )  # fmt: skip
 ODD_VALUES = (
     *ODD_NUMBERS, *ODD_TEXTS, "null", "true", "[]", "{}", "[[]]", "[null]",
@@ -66,7 +67,12 @@ def splice(draw: random.Random, path: Path) -> str:
 
 def become(draw: random.Random, path: Path) -> str:
     """Replace the file by something that no file of this name should be."""
-    kind = draw.choice(("folder", "fifo", "loop", "zero", "null", "missing", "proc", "huge"))
+    kind = draw.choice(
+        ("folder", "fifo", "loop", "zero", "null", "missing", "proc", "huge", "locked")
+    )
+    if kind == "locked":
+        path.chmod(0)
+        return "rights taken"
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     if kind == "folder":
         path.mkdir()

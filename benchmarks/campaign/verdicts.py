@@ -3,14 +3,16 @@
 import json
 import re
 import stat
+import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.campaign.cases import Case
-from benchmarks.campaign.forkserver import MEMORY_BYTES, WALL_S, Outcome
+from benchmarks.campaign.forkserver import CPU_S, MEMORY_BYTES, Outcome
 from closefit.errors import ClosefitError
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.storage import artifacts
@@ -38,19 +40,32 @@ def state_of(folder: Path) -> dict[str, Any]:
     for path in sorted(folder.rglob("*")):
         facts = path.lstat()
         ordinary = stat.S_ISREG(facts.st_mode) and facts.st_size < COMPARED_BYTES
-        state[str(path)] = (facts.st_mode, facts.st_size, path.read_bytes() if ordinary else None)
+        state[str(path)] = (facts.st_mode, facts.st_size, _content(path) if ordinary else None)
     return state
 
 
-def works_on_input(case: Case) -> bool:
-    """Whether the case's results folder is one of its inputs, which it may change."""
-    return case.arguments[0] in ("stage", "run") and "in/done" in case.arguments
+def _content(path: Path) -> bytes | None:
+    with suppress(PermissionError):
+        return path.read_bytes()
+    return None
+
+
+def folders_of(case: Case) -> set[str]:
+    """Results folders among the case's input, which its command may change."""
+    named = {"in/done", "in/full"} & set(case.arguments)
+    return named if case.arguments[0] in ("stage", "run", "report", "view") else set()
+
+
+def unprintable(text: str) -> str:
+    """The first character that a terminal would obey instead of showing it; empty if none is."""
+    obeyed = next((c for c in text if not c.isprintable() and c not in "\n\r\t"), "")
+    return ascii(obeyed) if obeyed else ""
 
 
 def judge(case: Case, outcome: Outcome, folder: Path, before: dict[str, Any]) -> tuple[str, str]:
     """Return the verdict and its reason."""
     text = outcome.stdout + outcome.stderr
-    if outcome.timed_out or outcome.seconds > WALL_S:
+    if outcome.timed_out or outcome.cpu_s > CPU_S:
         return "hang", f"after {outcome.seconds:.0f} s"
     if (
         "MemoryError" in text
@@ -60,7 +75,8 @@ def judge(case: Case, outcome: Outcome, folder: Path, before: dict[str, Any]) ->
         return "bomb", f"{outcome.peak_bytes / 1e9:.1f} GB"
     if outcome.exit_code > 128:
         return "crash", f"exit code {outcome.exit_code}: {outcome.stderr[-200:]}"
-    if "Traceback" in text or "internal error" in text or outcome.exit_code in (1, 99):
+    is_report = case.arguments[0] == "doctor"  # 1: something is missing on this machine
+    if "Traceback" in text or "internal error" in text or outcome.exit_code in (1, 99)[is_report:]:
         return "traceback", _last_line(outcome.stderr)
     for part in _changes(case, folder, before):
         return "input changed", part
@@ -69,17 +85,21 @@ def judge(case: Case, outcome: Outcome, folder: Path, before: dict[str, Any]) ->
     ]
     if left:
         return "left-overs", ", ".join(left)
-    if outcome.exit_code != 0:
+    if outcome.exit_code != 0 and not is_report:
         return _judge_error(outcome)
-    wrong = next(_wrong_results(case, outcome, folder), None)
+    if obeyed := unprintable(text):
+        return "unclear error", f"raw {obeyed} is printed"
+    wrong = next(_wrong_results(case, outcome, folder, before), None)
     return (ACCEPTED, "") if wrong is None else ("silent wrong", wrong)
 
 
 def _judge_error(outcome: Outcome) -> tuple[str, str]:
     if outcome.exit_code not in DOCUMENTED:
         return "unclear error", f"exit code {outcome.exit_code}"
-    if "\x1b" in outcome.stderr or "\x07" in outcome.stderr:
-        return "unclear error", "raw terminal escapes"
+    if obeyed := unprintable(outcome.stdout + outcome.stderr):
+        return "unclear error", f"raw {obeyed} is printed"
+    if "Read-only file system" in outcome.stderr and "`/tmp" in outcome.stderr:
+        return "unclear error", "it wants to write outside of its folders"
     if outcome.exit_code == 2:  # wrong usage, in typer's own form
         return CLEAN, ""
     if outcome.exit_code == 8 and "error: " in outcome.stderr:
@@ -94,9 +114,9 @@ def _changes(case: Case, folder: Path, before: dict[str, Any]) -> Iterator[str]:
     if case.spoiled == "odd --out":  # the results folder may be anywhere in this one
         return
     after = state_of(folder / "in")
-    mine = str(folder / "in" / "done")
+    mine = {str(folder / name) for name in folders_of(case)}
     for path in sorted(before.keys() | after.keys()):
-        if works_on_input(case) and (path == mine or path.startswith(f"{mine}/")):
+        if any(path == own or path.startswith(f"{own}/") for own in mine):
             continue
         if before.get(path) != after.get(path):
             yield path
@@ -107,7 +127,9 @@ def _changes(case: Case, folder: Path, before: dict[str, Any]) -> Iterator[str]:
             yield f"new: {path.name}"
 
 
-def _wrong_results(case: Case, outcome: Outcome, folder: Path) -> Iterator[str]:
+def _wrong_results(
+    case: Case, outcome: Outcome, folder: Path, before: dict[str, Any]
+) -> Iterator[str]:
     """What is not sound about the results of a command that succeeded."""
     if "--json" in case.arguments and case.name != "other commands":
         try:
@@ -117,19 +139,47 @@ def _wrong_results(case: Case, outcome: Outcome, folder: Path) -> Iterator[str]:
             return
         if case.name == "folder status":
             yield from _wrong_status(shown, folder / "in" / "done")
-    for root in {folder / "out", folder / "in" / "done"}:
-        if not root.is_dir() or (root.name == "done" and not works_on_input(case)):
-            continue
-        for path in [root / "run.json", root / "contacts.json", *root.glob("artifacts/*.json")]:
-            if path.is_file() and path.name != "contacts.json":
-                try:
-                    json.loads(path.read_text(), parse_constant=_refuse)
-                except (ValueError, RecursionError) as error:
-                    yield f"{path.name}: {error}"
+    for root in (folder / "out", *(folder / name for name in sorted(folders_of(case)))):
+        if root.is_dir():
+            yield from _wrong_files(case, root, before)
+
+
+def _wrong_files(case: Case, root: Path, before: dict[str, Any]) -> Iterator[str]:
+    """Files in a results folder that this command wrote, or should not have left as they are."""
+    command = case.arguments[0]
+
+    def is_judged(path: Path) -> bool:
+        was = before.get(str(path))
+        return path.is_file() and (command == "run" or not was or was[2] != path.read_bytes())
+
+    for path in filter(is_judged, [root / "contacts.json", root / "run.json",
+                                   root / "corrections.json",
+                                   *root.glob("artifacts/*.json")]):  # fmt: skip
+        if problem := _json_problem(path):
+            yield f"{path.name}: {problem}"
+    for path in filter(is_judged, root.glob("*.html")):
+        if any(mark in path.read_bytes() for mark in (b"<script>odd", b"<img src=x")):
+            yield f"{path.name}: text from a file is code in the page"
+    if command in ("run", "stage"):
         yield from _wrong_artifacts(case, root)
-        for path in root.glob("**/motion.npz"):
-            if "stage" not in case.arguments:
-                yield from _wrong_arrays(path)
+    if command == "import-smpl" or (command, *case.arguments[1:2]) == ("prior", "prepare"):
+        for path in filter(is_judged, root.rglob("*.npz")):
+            yield from _wrong_arrays(path)
+        for name, kind, most in (("rotations_6d.f16", "<f2", 1.01), ("pelvis_m.f32", "<f4", 1e4)):
+            for path in root.rglob(name):
+                if not (np.abs(np.fromfile(path, kind)) <= most).all():
+                    yield f"{name}: not finite, or too large"
+    for path in filter(is_judged, root.glob("**/motion.npz")):
+        if command not in ("stage", "report", "view") or "export" in case.arguments:
+            yield from _wrong_arrays(path)
+
+
+def _json_problem(path: Path) -> str:
+    try:
+        json.loads(path.read_text(), parse_constant=_refuse)
+    except (ValueError, RecursionError, OSError) as error:
+        return str(error)
+    return ""
 
 
 def _wrong_status(shown: Any, root: Path) -> Iterator[str]:
@@ -184,7 +234,7 @@ def _wrong_arrays(path: Path) -> Iterator[str]:
                 projected = name == "keypoints2d_reprojected"  # of points behind the camera
                 if array.dtype.kind == "f" and not projected and not np.isfinite(array).all():
                     yield f"{path.name}: `{name}` is not finite"
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         yield f"{path.name}: {error}"
 
 

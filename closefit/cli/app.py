@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs, so that `--help` is quick.
 """
 
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from closefit import __version__
+from closefit.boundary.refusals import printable
 from closefit.cli.console import Console
 from closefit.cli.demo import demo
 from closefit.cli.doctor import doctor
@@ -36,13 +38,26 @@ class Boundary(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the program's own options; those for completion write into the user's home."""
-        with _errors_as_messages():
+        with _errors_as_messages(), _printable_usage():
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; end it with a message if it fails as documented."""
-        with _errors_as_messages(), InOrder():
+        with _errors_as_messages(), InOrder(), _printable_usage():
             return super().invoke(ctx)
+
+
+@contextmanager
+def _printable_usage() -> Iterator[None]:
+    """Escape what a terminal would obey in typer's own messages: words of the command line."""
+    try:
+        yield
+    except Exception as error:
+        describe = getattr(error, "format_message", None)
+        if describe is not None:
+            text = printable(describe())
+            error.format_message = lambda: text  # type: ignore[attr-defined]
+        raise
 
 
 @contextmanager
@@ -83,7 +98,7 @@ def run_program() -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:  # noqa: BLE001 - the outermost handler: nothing passes unexplained
         Console().bug(error)
-        traceback.print_exception(error)
+        sys.stderr.write(printable("".join(traceback.format_exception(error))))
         return 1
     return 0
 

@@ -112,7 +112,7 @@ def session(verbose: bool, folder: Path) -> Iterator[tuple[Console, Emit]]:
             yield console, emit
     except ClosefitError:
         if verbose:
-            traceback.print_exc()
+            sys.stderr.write(printable(traceback.format_exc()))
         raise
     except Exception as error:
         if verbose or not log.is_file():

@@ -26,6 +26,7 @@ def evaluate(
     joints: Annotated[
         Literal["smpl", "lsp"], typer.Option("--joints", help="Joints that count.")
     ] = "smpl",
+    max_input_gb: options.MaxInput = options.DEFAULT_MAX_INPUT_GB,
     as_json: options.Json = False,
 ) -> None:
     """Score a run against exact truth: before and after optimize; or compare several runs."""
@@ -34,7 +35,8 @@ def evaluate(
     console = Console()
     runs = {}
     for folder in folders:
-        scores = runs[str(folder)] = evaluate_run(folder, truth, truth_body, joints)
+        with options.reading_at_most(max_input_gb):
+            scores = runs[str(folder)] = evaluate_run(folder, truth, truth_body, joints)
         for doubt in doubts(folder, scores):
             console.line(f"warning: {doubt}", "yellow")
     if len(runs) == 1:

@@ -14,6 +14,7 @@ from closefit.models import weights as registry
 def import_smpl(
     file: Annotated[Path, typer.Argument(help="The official SMPL .pkl or .npz.")],
     weights: options.WeightsDir = None,
+    max_input_gb: options.MaxInput = options.DEFAULT_MAX_INPUT_GB,
 ) -> None:
     """Make the official SMPL body usable (from its .pkl, without running code from it)."""
     from closefit.imports.smpl import import_smpl as convert
@@ -21,7 +22,8 @@ def import_smpl(
 
     folder = registry.download_folder(weights)
     destination = folder / registry.get("smpl").places[0]
-    convert(file, destination)
+    with options.reading_at_most(max_input_gb):
+        convert(file, destination)
     try:
         deviation_m = deviation_from_smplx(destination)
     except ClosefitError:

@@ -3,13 +3,15 @@
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from closefit.boundary.files import input_limit
 from closefit.config import Perception, Preset
-from closefit.settings import GivenSettings
+from closefit.settings import GivenSettings, build_config
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Results folder.")]
 Force = Annotated[
@@ -29,6 +31,13 @@ WeightsDir = Annotated[
         help="Folder of model files to look in first.",
     ),
 ]
+MaxInput = Annotated[
+    float,
+    typer.Option(
+        "--max-input-size", metavar="GB", help="Largest input file, once unpacked, that is read."
+    ),
+]
+DEFAULT_MAX_INPUT_GB = 2.0
 Device = Annotated[
     str | None, typer.Option("--device", metavar="auto|cuda|cpu", help="Where to compute.")
 ]
@@ -100,6 +109,16 @@ SETTING_OPTIONS: dict[str, Any] = {
     "optimize.physics": _option("--physics", "Strength of the penetration term.", "0..1", float),
 }
 """The named flag of each setting that has one; all others are reached with `--set`."""
+
+
+def reading_at_most(gigabytes: float) -> AbstractContextManager[None]:
+    """Return a block in which no input file may unpack to more, as `--max-input-size` says.
+
+    Raises:
+        ConfigError: It is no such size.
+    """
+    return input_limit(build_config(values={"max_input_gb": gigabytes}).max_input_gb)
+
 
 OTHER_SOURCES: dict[str, Any] = {
     "config_file": _option("--config", "Settings as a TOML file.", "FILE", Path),

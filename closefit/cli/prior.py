@@ -48,6 +48,7 @@ def prepare(
         ),
     ] = 0,
     weights: options.WeightsDir = None,
+    max_input_gb: options.MaxInput = options.DEFAULT_MAX_INPUT_GB,
     as_json: options.Json = False,
 ) -> None:
     """Turn motion files into shards for training; people alone are put into pairs."""
@@ -67,7 +68,7 @@ def prepare(
     )
     body = Body.load(locate("closefit_body", weights))
     console = Console()
-    with console.progress() as emit:
+    with console.progress() as emit, options.reading_at_most(max_input_gb):
         shards = write(out, recipe, body, emit)
     minutes = shards.seconds / 60.0
     console.line(f"{len(shards.names)} motions, {minutes:.1f} minutes, are in `{out}`")
@@ -101,6 +102,7 @@ def sample(
         int, typer.Option("--seed", min=0, max=options.MAX_SEED, help="Same seed, same motions.")
     ] = 0,
     weights: options.WeightsDir = None,
+    max_input_gb: options.MaxInput = options.DEFAULT_MAX_INPUT_GB,
     as_json: options.Json = False,
 ) -> None:
     """Draw motion of two people from the prior; or the partner of a person who is given."""
@@ -112,7 +114,7 @@ def sample(
     checkpoint = prior or locate(PRIOR, weights)
     body = Body.load(locate("closefit_body", weights))
     console = Console()
-    with console.progress() as emit:
+    with console.progress() as emit, options.reading_at_most(max_input_gb):
         samples = draw_samples(out, request, checkpoint, body, emit)
     console.line(f"{len(samples)} motions are in `{out}`; look at preview.mp4 in each folder")
     if as_json:

@@ -9,7 +9,7 @@ from closefit.cli import options
 from closefit.cli.console import session
 from closefit.config import StageName
 from closefit.errors import ConfigError
-from closefit.settings import GivenSettings, build_config, flatten
+from closefit.settings import GivenSettings, build_config
 
 
 @options.takes_settings
@@ -44,16 +44,18 @@ def stage(
         )
     from closefit.pipeline import runner
 
-    recorded = None
     if out is None:  # stage NAME DIR [VIDEO]
         folder = target
-        recorded = flatten(runner.recorded_config(folder))
         video = video or runner.recorded_video(folder)
     else:  # stage NAME VIDEO --out DIR
         folder, video = out, target
     selection = runner.Selection(only=name, force=force)
     with session(verbose, folder) as (console, emit):
-        config = build_config(**given, recorded=recorded, emit=emit)
+        config = (
+            runner.settings_of(folder, given, emit)
+            if out is None
+            else build_config(**given, emit=emit)
+        )
         run_facts = runner.run(video, folder, config, emit, selection)
         shown = runner.preview(video, folder, emit) if preview else None
     if shown is not None:

@@ -6,9 +6,10 @@ Reading it loads no torch, which would take longer than the viewer's start.
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import AbstractArray, Bool, Float, Int, jaxtyped
 
 from closefit.body.skeleton import JOINT_NAMES
 from closefit.boundary.arrays import Npz
@@ -16,6 +17,9 @@ from closefit.boundary.refusals import named, refusals_as, refuse
 from closefit.errors import ArtifactDamagedError
 from closefit.records import Motion
 from closefit.storage.artifacts import atomic_write
+
+FAR = 1e7
+"""No number in the file is as large: metres, pixels, seconds, radians."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -145,4 +149,53 @@ def read_motion(path: Path) -> ExportedMotion:
         missing = [name for name, optional in names.items() if not optional and name not in file]
         if missing:
             refuse(f"it lacks {named(missing)}")
-        return ExportedMotion(**{name: file[name] for name in names if name in file})
+        arrays = {name: file[name] for name in names if name in file}
+        _check_schema(arrays)
+        motion = ExportedMotion(**arrays)
+        _check_values(motion)
+    return motion
+
+
+def _check_schema(arrays: Mapping[str, np.ndarray]) -> None:
+    """Check that arrays have the kinds and shapes of the fields, and fit together.
+
+    Raises:
+        RefusedError: One does not.
+    """
+    with jaxtyped("context"):  # within it, an axis name means one size for all fields
+        for f in fields(ExportedMotion):
+            if f.name not in arrays:
+                continue
+            array, kinds = arrays[f.name], (*get_args(f.type), f.type)
+            kind = next((k for k in kinds if _is_schema(k)), None)
+            if (array.dtype.kind != "U") if kind is None else not isinstance(array, kind):
+                refuse(f"`{f.name}` is {array.dtype} of shape {array.shape}")
+
+
+def _check_values(motion: ExportedMotion) -> None:
+    """Check that the numbers are such as a motion can have.
+
+    Raises:
+        RefusedError: They are not.
+    """
+    for f in fields(motion):
+        array = getattr(motion, f.name)
+        may_be_far = f.name == "keypoints2d_reprojected"  # of points behind the camera
+        if array is None or array.dtype.kind != "f" or may_be_far:
+            continue
+        if not (np.abs(array) < FAR).all():
+            refuse(f"`{f.name}` has a value that is not finite, or too large")
+    frames = len(motion.valid)
+    if not frames or motion.K.shape[:-2] not in ((), (frames,)):
+        refuse(f"`K` has shape {motion.K.shape} for {frames} frames")
+    if not (motion.fps > 0 and motion.width > 0 and motion.height > 0):
+        refuse("its frame rate or its picture size is not positive")
+    if motion.time_s is not None and not (np.diff(motion.time_s) > 0).all():
+        refuse("its times do not increase")
+    for share in (motion.confidence, motion.identity_confidence):
+        if share is not None and not ((share >= 0) & (share <= 1)).all():
+            refuse("a confidence is not from 0 to 1")
+
+
+def _is_schema(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, AbstractArray)

@@ -52,7 +52,8 @@ def import_smpl(file: Path, destination: Path) -> None:
     except RefusedError as refused:
         raise WeightsDamagedError(
             f"`{file}` is not an official SMPL model: {refused.problem}",
-            hint="download SMPL for Python from smpl.is.tue.mpg.de (not SMPL-H or SMPL-X) and pass "
+            hint=refused.hint
+            or "download SMPL for Python from smpl.is.tue.mpg.de (not SMPL-H or SMPL-X) and pass "
             "one of its .pkl files",
         ) from refused
     uv, faces_uv = unwrap(arrays["v_template"], arrays["f"], arrays["weights"])

@@ -33,12 +33,12 @@ from closefit.perception.kept_detections import are_kept
 from closefit.pipeline.declarations import STAGES, Stage
 from closefit.storage import artifacts
 from closefit.storage.artifacts import Provenance
-from closefit.storage.hashing import sha256_of, sha256_of_folder
+from closefit.storage.hashing import sha256_of, sha256_of_folder, sha256_of_input
 from closefit.storage.workspace import Workspace, write_json
 
 MAX_MANIFEST_BYTES = 1 << 28
 
-EXPORT_VERSION = 2
+EXPORT_VERSION = 3
 """Version of the layout of the exported files and of their list."""
 
 ReasonKind = Literal[
@@ -64,16 +64,18 @@ FORCED = Reason("forced")
 
 @dataclass(frozen=True, kw_only=True)
 class ExportManifest:
-    """Which result files the last `export` wrote, with their sizes, and from what.
+    """Which result files the last `export` wrote, and from what.
 
     Attributes:
         version: Version of the layout of the exported files and of this list.
-        files: Size in bytes of each file.
-        provenance: Origin, as in the artifacts.
+        files: Size in bytes of each file, by its name in the folder.
+        content: SHA-256 of each file but meshes, which are too many.
+        provenance: What they were made from.
     """
 
     version: int
     files: dict[str, int]
+    content: dict[str, str]
     provenance: Provenance
 
 
@@ -166,12 +168,14 @@ def compare(recorded: Provenance, expected: Provenance) -> Reason | None:
 
 def write_export_manifest(workspace: Workspace, provenance: Provenance) -> None:
     """Record which result files exist now, and what they were made from."""
-    files = {
-        str(path.relative_to(workspace.root)): path.stat().st_size
-        for path in (*workspace.results, *sorted(workspace.meshes.rglob("*.*")))
-        if path.is_file()
-    }
-    manifest = ExportManifest(version=EXPORT_VERSION, files=files, provenance=provenance)
+    results = [path for path in (*workspace.results, workspace.usd) if path.is_file()]
+    meshes = [path for path in sorted(workspace.meshes.rglob("*.*")) if path.is_file()]
+    manifest = ExportManifest(
+        version=EXPORT_VERSION,
+        files={_name(workspace, path): path.stat().st_size for path in (*results, *meshes)},
+        content={_name(workspace, path): sha256_of(path) for path in results},
+        provenance=provenance,
+    )
     write_json(workspace.export_manifest, asdict(manifest))
 
 
@@ -183,7 +187,8 @@ def note_exported(workspace: Workspace, path: Path) -> None:
         manifest: ExportManifest = typed(
             read_json(workspace.export_manifest, MAX_MANIFEST_BYTES), ExportManifest
         )
-        manifest.files[str(path.relative_to(workspace.root))] = path.stat().st_size
+        manifest.files[_name(workspace, path)] = path.stat().st_size
+        manifest.content[_name(workspace, path)] = sha256_of(path)
         write_json(workspace.export_manifest, asdict(manifest))
 
 
@@ -207,9 +212,15 @@ def _recorded_export(workspace: Workspace) -> Provenance:
         raise ArtifactVersionError(f"`{path}` has version `{manifest.version}`", hint=hint)
     for name, size in manifest.files.items():
         file = workspace.root / name
-        if not os.path.isfile(file) or file.stat().st_size != size:
+        known = manifest.content.get(name)
+        is_same = os.path.isfile(file) and file.stat().st_size == size
+        if not is_same or (known is not None and sha256_of(file) != known):
             raise ArtifactDamagedError(f"`{shown(name)}` is missing or was changed", hint=hint)
     return manifest.provenance
+
+
+def _name(workspace: Workspace, path: Path) -> str:
+    return str(path.relative_to(workspace.root))
 
 
 def _fingerprint_of(stage: Stage, workspace: Workspace) -> str:
@@ -234,7 +245,8 @@ def _settings_by_content(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _content_hash(key: str, path: Path) -> str:
     try:
-        return _hash_of_input(key, path)
+        with refusals_as(InputError, path, f"check the path given for `{key}`"):
+            return _hash_of_input(key, path)
     except OSError as error:
         raise InputError(
             f"`{path}` cannot be read: {error.strerror}", hint=f"check the path given for `{key}`"
@@ -250,7 +262,7 @@ def _hash_of_input(key: str, path: Path) -> str:
         raise FileMissingError(
             f"there is no file `{path}`", hint=f"check the path given for `{key}`"
         )
-    return f"sha256 {sha256_of(path)[:16]}"
+    return f"sha256 {sha256_of_input(path)[:16]}"
 
 
 def required_models(

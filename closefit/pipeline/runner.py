@@ -19,7 +19,15 @@ from closefit.errors import (
     InputError,
     disk_full_guard,
 )
-from closefit.events import Emit, Notice, Planned, StageFinished, StageSkipped, StageStarted
+from closefit.events import (
+    Emit,
+    Notice,
+    Planned,
+    StageFinished,
+    StageSkipped,
+    StageStarted,
+    ignore,
+)
 from closefit.models import downloads, weights
 from closefit.pipeline import device, forecast, freshness, run_json
 from closefit.pipeline.declarations import STAGES, Stage
@@ -128,8 +136,11 @@ def run_as_given(
     Raises:
         ClosefitError: Any of the documented failures; finished stages are kept.
     """
-    recorded = Workspace(out).settings_for(video)
-    config = settings.build_config(**given, recorded=recorded, emit=emit)
+    workspace = Workspace(out)
+    recorded = workspace.settings_for(video)
+    config = settings.build_config(
+        **given, recorded=recorded, recorded_in=workspace.run_json, emit=emit
+    )
     if recorded is not None:
         alone = settings.flatten(settings.build_config(**given))
         _name_differences(settings.renamed(recorded), settings.flatten(config), alone, emit)
@@ -208,7 +219,21 @@ def recorded_config(out: Path) -> Config:
     Raises:
         ArtifactMissingError: `out` is not a results folder.
     """
-    return settings.build_config(recorded=Workspace(out).require_started().get("settings", {}))
+    return settings_of(out, {})
+
+
+def settings_of(out: Path, given: GivenSettings, emit: Emit = ignore) -> Config:
+    """Return the settings of the last run in a started folder, but for those that are given.
+
+    Raises:
+        ArtifactMissingError: `out` is not a results folder.
+        ConfigError: A setting cannot be used.
+    """
+    workspace = Workspace(out)
+    recorded = workspace.require_started().get("settings", {})
+    return settings.build_config(
+        **given, recorded=recorded, recorded_in=workspace.run_json, emit=emit
+    )
 
 
 def recorded_video(out: Path) -> Path:

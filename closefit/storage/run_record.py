@@ -1,13 +1,13 @@
 """What `run.json` holds: settings, facts of the video, outcome, time, and figures of each stage.
 
-closefit reads few of these entries again (`RunFacts` in `workspace.py`); all others are for people.
+closefit reads few of these entries again (`run_facts.py`); all others are for people.
 The text of docs/formats.md comes from here.
 """
 
 from typing import Any, TypedDict
 
 from closefit.records import VideoInfo
-from closefit.storage.workspace import Diverged
+from closefit.storage.run_facts import Diverged
 
 _Origin = TypedDict("_Origin", {"from": str}, total=False)
 

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from closefit.boundary.files import read_json, to_json, typed
-from closefit.boundary.ranges import Seconds
 from closefit.boundary.refusals import Printable, refusals_as
 from closefit.errors import (
     ArtifactDamagedError,
@@ -20,9 +19,9 @@ from closefit.errors import (
     OutputFolderError,
     disk_full_guard,
 )
-from closefit.records import VideoInfo
 from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write
 from closefit.storage.hashing import sha256_of
+from closefit.storage.run_facts import RunFacts
 
 NUM_PEOPLE = 2
 
@@ -33,39 +32,6 @@ logger = logging.getLogger(__name__)
 
 
 MAX_RUN_BYTES = 1 << 26
-
-
-class Diverged(TypedDict):
-    """Why a fit has no trustworthy result, and what to do.
-
-    Attributes:
-        message: What happened.
-        hint: What to do.
-    """
-
-    message: str
-    hint: str
-
-
-class Timed(TypedDict):
-    """A finished stage."""
-
-    seconds: Seconds
-
-
-class StageFacts(Timed, total=False):
-    """A finished stage, and whether its fit diverged."""
-
-    diverged: Diverged
-
-
-class RunFacts(TypedDict, total=False):
-    """The entries of `run.json` that closefit reads again; others are for people."""
-
-    video: VideoInfo
-    settings: dict[str, Any]
-    stages: dict[str, StageFacts]
-    quality: dict[str, dict[str, Any]]
 
 
 class _Inside:

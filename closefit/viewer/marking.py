@@ -1,10 +1,12 @@
 """The page's part for corrections: marks, their list, and `apply`."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from closefit.boundary.refusals import printable
 from closefit.errors import ClosefitError
 from closefit.viewer.corrections import Mark, Placed, Swapped, apply_marks
 from closefit.viewer.results import Results
@@ -159,8 +161,15 @@ class Marking:
             )
         except (ClosefitError, OSError) as error:
             hint = f"\n\n{error.hint}" if isinstance(error, ClosefitError) else ""
-            self._outcome.content = f"**Not written:** {error}{hint}"
+            self._outcome.content = f"**Not written:**\n\n{verbatim(f'{error}{hint}')}"
             return
         self._marks = []
         self._update_list()
-        self._outcome.content = f"Written: `{path}`. To run again with it:\n\n```\n{command}\n```"
+        written, again = verbatim(str(path)), verbatim(command)
+        self._outcome.content = f"Written:\n\n{written}\n\nTo run again with it:\n\n{again}"
+
+
+def verbatim(text: str) -> str:
+    """Return text as a block of Markdown in which nothing is markup; names may hold anything."""
+    fence = "`" * (3 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}\n{printable(text)}\n{fence}"

@@ -28,20 +28,20 @@ FLAGS = {
     "view": {"--host", "--port", "--share", "--weights"},
     "doctor": {"--weights", "--json"},
     "demo": {"--out", "--frames", "--device", "--weights", "--seed", "--json", "--verbose"},
-    "evaluate": {"--truth", "--truth-body", "--joints", "--json"},
+    "evaluate": {"--truth", "--truth-body", "--joints", "--max-input-size", "--json"},
     "download-weights": {"--list", "--from", "--weights", "--json"},
-    "import-smpl": {"--weights"},
+    "import-smpl": {"--weights", "--max-input-size"},
     "train-prior": {
         "--out", "--validate", "--start-from", "--steps", "--batch", "--seed", "--device",
         "--devices", "--nodes", "--config", "--set",
     },
     "prior prepare": {
         "--out", "--mirror", "--retime", "--exclude", "--generate", "--unit", "--seed",
-        "--weights", "--json",
+        "--weights", "--max-input-size", "--json",
     },
     "prior sample": {
         "--out", "--count", "--frames", "--given", "--person", "--prior", "--seed", "--weights",
-        "--json",
+        "--max-input-size", "--json",
     },
 }  # fmt: skip
 """The whole surface: changed only on purpose, and then in README and CHANGELOG too."""

@@ -126,7 +126,7 @@ def test_corrections_of_the_page_change_who_is_who(page, results) -> None:
         "swap": [10, 20],
     }
     before = boxes(results)
-    command = shlex.split(text.split("```")[1])
+    command = shlex.split(text.split("```")[3])
     assert command[:2] == ["closefit", "run"]
     done = subprocess.run(
         [*PROGRAM, *command[1:], "--until", "track"], capture_output=True, text=True

@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float
 
 from closefit import __version__, settings
 from closefit.body.skeleton import JOINT_INDEX
-from closefit.errors import ArtifactDamagedError, ArtifactError, ArtifactMissingError, ConfigError
+from closefit.errors import ArtifactError, ArtifactMissingError, ConfigError
 from closefit.exporters.doubts import doubts
-from closefit.exporters.motion import ExportedMotion, read_motion
+from closefit.exporters.motion import FAR, ExportedMotion, read_motion
+from closefit.exporters.report.contact_file import read_contacts
 from closefit.exporters.report.film import stride_of
 from closefit.exporters.scene import scene_from_camera
 from closefit.geometry.units import MM_PER_M
@@ -46,11 +47,12 @@ def read_content(workspace: Workspace, run: Mapping[str, Any]) -> Content:
         if not path.is_file():
             raise ArtifactMissingError(f"there is no `{path}`", hint)
     motion = read_motion(workspace.motion)
-    try:
-        contacts = json.loads(workspace.contacts.read_text(encoding="utf-8"))
-        touching = [contacts["frames_in_contact"], contacts["contacts"], contacts["per_frame"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactDamagedError(f"`{workspace.contacts}` is damaged", hint) from error
+    contacts = read_contacts(workspace.contacts, len(motion.valid), hint)
+    touching: list[Any] = [
+        contacts["frames_in_contact"],
+        contacts["contacts"],
+        contacts["per_frame"],
+    ]
     frames, fps = len(motion.valid), float(motion.fps)
     stride = stride_of(frames)
     times_s = np.arange(frames) / fps if motion.time_s is None else motion.time_s
@@ -259,6 +261,7 @@ def jitter_of(joints: Float[np.ndarray, "frame 2 24 3"]) -> float:
 
 def _box_overlap(points: Float[np.ndarray, "frame 2 17 2"]) -> Float[np.ndarray, " frame"]:
     """Overlap of the two people's boxes over the smaller box."""
+    points = np.nan_to_num(points.astype(np.float64)).clip(-FAR, FAR)
     low, high = points.min(axis=2), points.max(axis=2)
     area = (high - low).prod(-1).min(-1)
     common = np.maximum(high.min(1) - low.max(1), 0.0).prod(-1)

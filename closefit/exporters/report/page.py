@@ -4,7 +4,6 @@ import base64
 import gzip
 import hashlib
 import html
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
@@ -12,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from closefit.boundary.files import UNREADABLE, read_bytes, to_json
+from closefit.boundary.refusals import refusals_as, refuse
+from closefit.errors import ArtifactDamagedError
 from closefit.exporters.report.content import read_content
 from closefit.exporters.report.film import film_of
 from closefit.storage.artifacts import atomic_write
@@ -40,8 +42,10 @@ def write_report(workspace: Workspace, run: Mapping[str, Any]) -> None:
     content = read_content(workspace, run)
     script, three = "".join(map(_part, PROGRAM)), _part("three.min.js")
     style = _part("page.css")
-    data = _block("data", "application/json", json.dumps(content).replace("<", "\\u003c"))
-    scene = gzip.compress(thinned_scene(workspace.glb, content["stride"]), GZIP_LEVEL, mtime=0)
+    data = _block("data", "application/json", to_json(content).replace("<", "\\u003c"))
+    hint = f"run `closefit stage export {workspace.root}` to write it again"
+    with refusals_as(ArtifactDamagedError, workspace.glb, hint):
+        scene = gzip.compress(thinned_scene(workspace.glb, content["stride"]), GZIP_LEVEL, mtime=0)
     data += _block("scene-bytes", "text/plain", base64.b64encode(scene).decode())
     film = film_of(workspace)
     if film is not None:
@@ -63,12 +67,23 @@ def thinned_scene(path: Path, stride: int) -> bytes:
     """Return a GLB whose animation keeps one key in `stride`.
 
     The other arrays stay as they are, where they are.
+
+    Raises:
+        RefusedError: It is no GLB, or damaged.
     """
-    if stride == 1:
-        return path.read_bytes()
+    content = read_bytes(path)
+    if content[:4] != b"glTF" or content[8:12] != len(content).to_bytes(4, "little"):
+        refuse("it is cut short, or no GLB file")
+    try:
+        return content if stride == 1 else _thinned(content, stride)
+    except UNREADABLE as error:
+        refuse(f"it is damaged ({type(error).__name__})")
+
+
+def _thinned(content: bytes, stride: int) -> bytes:
     import pygltflib as gl
 
-    scene = gl.GLTF2.load_binary(str(path))
+    scene = gl.GLTF2.load_from_bytes(content)
     blob = bytearray(scene.binary_blob())
     samplers = scene.animations[0].samplers
     for index in {index for sampler in samplers for index in (sampler.input, sampler.output)}:

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from closefit.errors import FileMissingError, InputError
-from closefit.storage.hashing import sha256_of
+from closefit.storage.hashing import entries_below, sha256_of_input
 
 SUFFIXES = (".pt", ".pth", ".pkl", ".npz")
 
@@ -18,6 +18,7 @@ def result_files(path: Path) -> list[Path]:
     Raises:
         FileMissingError: There is no such file or folder.
         InputError: The folder holds no result.
+        RefusedError: The folder holds too much.
     """
     if path.is_file():
         return [path]
@@ -25,7 +26,7 @@ def result_files(path: Path) -> list[Path]:
         raise FileMissingError(
             f"there is no estimate `{path}`", hint="check the path after --init-from"
         )
-    found = sorted(path.rglob(GVHMR_NAME)) or sorted(
+    found = sorted(entries_below(path, GVHMR_NAME)) or sorted(
         file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()
     )
     if not found:
@@ -41,8 +42,9 @@ def content_hash(path: Path) -> str:
 
     Raises:
         InputError: There is no such file or folder, or no result in it.
+        RefusedError: A file is larger than what is read.
     """
     files = result_files(path)
     if len(files) == 1:
-        return sha256_of(files[0])
-    return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
+        return sha256_of_input(files[0])
+    return hashlib.sha256("".join(sha256_of_input(file) for file in files).encode()).hexdigest()

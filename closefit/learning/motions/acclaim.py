@@ -7,25 +7,37 @@ at zero.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from closefit.boundary.refusals import entry, refusals_as, refuse, shown
 from closefit.errors import InputError
 from closefit.learning.motions.skeletons import END, SourceMotion
+from closefit.learning.motions.words import (
+    finite,
+    positive,
+    read_motion_text,
+    require_size,
+    require_turns,
+    table,
+)
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-P = TypeVar("P")
 
 FPS = 120.0
 INCH_M = 0.0254
 
 ROOT = "root"
+ROOT_PLACE = ("tx", "ty", "tz")
+CHANNELS = frozenset((*ROOT_PLACE, "rx", "ry", "rz", "l"))
+
+HINT = "fetch the file again; it is cut short or damaged"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +69,12 @@ def read_amc(path: Path) -> SourceMotion:
         InputError: A file is missing or damaged.
     """
     skeleton_path = _skeleton_of(path)
-    skeleton = _parsed(skeleton_path, _parse_skeleton)
+    with refusals_as(InputError, skeleton_path, HINT):
+        skeleton = _parse_skeleton(read_motion_text(skeleton_path))
     order = {bone.name: bone.channels for bone in skeleton.bones}
-    values = _parsed(path, lambda text: _parse_motion(text, order))
+    with refusals_as(InputError, path, HINT):
+        values = _parse_motion(read_motion_text(path), order)
+        require_size(len(values[ROOT]), 2 * len(skeleton.bones))
     rotations, joints = _forward(skeleton, values)
     rest_values = {name: np.zeros((1, len(channels))) for name, channels in order.items()}
     _, rest = _forward(skeleton, rest_values)
@@ -89,22 +104,11 @@ def _skeleton_of(path: Path) -> Path:
     )
 
 
-def _parsed(path: Path, parse: Callable[[str], P]) -> P:
-    """Parse a file's text; errors name the file."""
-    try:
-        return parse(path.read_text(encoding="ascii", errors="replace"))
-    except (ValueError, IndexError, KeyError) as error:
-        raise InputError(
-            f"cannot read `{path}`: {error}",
-            hint="fetch the file again; it is cut short or damaged",
-        ) from error
-
-
 def _parse_skeleton(text: str) -> _Skeleton:
     sections = _sections(text)
-    units = {words[0]: words[1] for words in sections["units"]}
-    root = {words[0]: words[1:] for words in sections["root"]}
-    bones = [_bone(block) for block in _blocks(sections["bonedata"])]
+    units = {words[0]: words[1:] for words in entry(sections, "units")}
+    root = {words[0]: words[1:] for words in entry(sections, "root")}
+    bones = [_bone(block) for block in _blocks(entry(sections, "bonedata"))]
     by_name = {bone.name: bone for bone in bones}
     ordered = [
         _Bone(
@@ -112,20 +116,23 @@ def _parse_skeleton(text: str) -> _Skeleton:
             parent="",
             step=np.zeros(3),
             axes=np.eye(3),
-            channels=tuple(word.lower() for word in root["order"]),
+            channels=_channels(entry(root, "order"), ROOT),
         )
     ]
-    placed = {ROOT}
-    (lines,) = _blocks(sections["hierarchy"])
-    for parent, *children in lines:
-        if parent not in placed:
-            raise ValueError(f"bone `{parent}` has children before it is one itself")
-        placed.update(children)
-        ordered += [dataclasses.replace(by_name[child], parent=parent) for child in children]
+    if set(ROOT_PLACE) - set(ordered[0].channels):
+        refuse("its root has no place: `order` lacks TX, TY or TZ")
+    placed, blocks = {ROOT}, _blocks(entry(sections, "hierarchy"))
+    for parent, *children in (line for block in blocks for line in block):
+        for child in children:
+            if parent not in placed or child in placed:
+                refuse(f"bone `{shown(child)}` has two parents, or one that comes after it")
+            placed.add(child)
+            ordered.append(dataclasses.replace(entry(by_name, child), parent=parent))
+    (length,) = finite(entry(units, "length"), "length", 1)
     return _Skeleton(
         bones=tuple(ordered),
-        unit_m=INCH_M / float(units["length"]),
-        degrees=units.get("angle", "deg") == "deg",
+        unit_m=INCH_M / positive(length, "length"),
+        degrees=units.get("angle", ["deg"]) == ["deg"],
     )
 
 
@@ -149,21 +156,41 @@ def _blocks(lines: list[list[str]]) -> list[list[list[str]]]:
         if words == ["begin"]:
             blocks.append([])
         elif words != ["end"]:
+            if not blocks:
+                refuse(f"`{shown(' '.join(words))}` is before any `begin`")
             blocks[-1].append(words)
     return blocks
 
 
 def _bone(lines: list[list[str]]) -> _Bone:
     values = {words[0]: words[1:] for words in lines}
-    direction = np.array(values["direction"], dtype=np.float64)
-    *angles, order = values["axis"]
+    name = " ".join(entry(values, "name"))
+    direction = np.array(finite(entry(values, "direction"), name, 3))
+    *angles, order = entry(values, "axis") or [""]
+    if not order:
+        refuse(f"`{shown(name)}` has no order of its axes")
+    require_turns(order, name)
+    (length,) = finite(entry(values, "length"), name, 1)
+    size = positive(float(np.linalg.norm(direction)), f"direction of {name}")
     return _Bone(
-        name=values["name"][0],
+        name=name,
         parent="",
-        step=float(values["length"][0]) * direction / np.linalg.norm(direction),
-        axes=_rotation(order, np.array([angles], dtype=np.float64))[0],
-        channels=tuple(values.get("dof", ())),
+        step=length * direction / size,
+        axes=_rotation(order, np.array([finite(angles, name, len(order))]))[0],
+        channels=_channels(values.get("dof", []), name),
     )
+
+
+def _channels(words: list[str], name: str) -> tuple[str, ...]:
+    """Check the names of a bone's channels.
+
+    Raises:
+        RefusedError: They are no channels, or cannot be those of one bone.
+    """
+    channels = tuple(word.lower() for word in words)
+    if not set(channels) <= CHANNELS or len(set(channels)) < len(channels):
+        refuse(f"`{shown(name)}` has the channels `{shown(' '.join(words))}`")
+    return channels
 
 
 def _rotation(order: str, degrees: Float[np.ndarray, "frame angle"]) -> Array:
@@ -174,25 +201,25 @@ def _rotation(order: str, degrees: Float[np.ndarray, "frame angle"]) -> Array:
 
 def _parse_motion(text: str, order: Mapping[str, tuple[str, ...]]) -> dict[str, Array]:
     """Return (frame, channel) values of each bone; bones without motion have zeros."""
-    rows: dict[str, list[list[float]]] = {name: [] for name in order}
+    rows: dict[str, list[str]] = {name: [] for name in order}
     frames = 0
     for line in text.splitlines():
         name, *words = line.split() or [""]
         if name.isdigit():
             frames += 1
-            if int(name) != frames:
-                raise ValueError(f"frame `{name}` follows frame {frames - 1}")
+            if name != str(frames):
+                refuse(f"frame `{shown(name)}` follows frame {frames - 1}")
         elif name and name[0] not in "#:":
-            if len(words) != len(order[name]):
-                raise ValueError(f"bone `{name}` has {len(words)} values in frame {frames}")
-            rows[name].append([float(word) for word in words])
+            if len(words) != len(entry(order, name)):
+                refuse(f"bone `{shown(name)}` has {len(words)} values in frame {frames}")
+            rows[name] += words
+    require_size(frames, 2 * len(order))
     values = {}
     for name, found in rows.items():
-        if found and len(found) != frames:
-            raise ValueError(f"bone `{name}` is in {len(found)} of {frames} frames")
-        values[name] = np.array(found) if found else np.zeros((frames, len(order[name])))
-    if not frames:
-        raise ValueError("it holds no frame")
+        width = len(order[name])
+        if found and len(found) != frames * width:
+            refuse(f"bone `{shown(name)}` is in {len(found) // width} of {frames} frames")
+        values[name] = table(found, frames, width) if found else np.zeros((frames, width))
     return values
 
 

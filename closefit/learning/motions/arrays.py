@@ -10,7 +10,8 @@ from closefit.boundary.arrays import Npz
 from closefit.boundary.values import entry, numbers, refusals_as, refuse
 from closefit.errors import InputError
 
-MAX_FPS = 100_000.0
+MIN_FPS, MAX_FPS = 1.0, 100_000.0
+"""Frames a second; a lower rate would make millions of frames at 30 a second."""
 
 Shape = tuple[int | None, ...]
 """Sizes of axes; None stands for any size, the same one for all such first axes of a file."""
@@ -57,7 +58,7 @@ def rate(arrays: Mapping[str, Any] | Npz, name: str, origin: Path | str) -> floa
         InputError: It is missing, or cannot be one.
     """
     fps = float(take(arrays, name, [()], origin))
-    if not 0.0 < fps <= MAX_FPS:
+    if not MIN_FPS <= fps <= MAX_FPS:
         raise InputError(
             f"`{name}` in `{origin}` is {fps:g}", hint="write the true number of frames a second"
         )

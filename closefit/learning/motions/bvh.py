@@ -12,11 +12,23 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from closefit.boundary.refusals import shown
+from closefit.boundary.refusals import refusals_as, refuse, shown
 from closefit.errors import InputError
+from closefit.learning.motions.arrays import MAX_FPS, MIN_FPS
 from closefit.learning.motions.skeletons import END, SourceMotion
+from closefit.learning.motions.words import (
+    MAX_FRAMES,
+    finite,
+    read_motion_text,
+    require_size,
+    require_turns,
+    table,
+    whole,
+)
 
 FPS_ROUNDING = 0.01
+MOST_CHANNELS = 6
+CHANNELS = frozenset(f"{axis}{kind}" for axis in "xyz" for kind in ("position", "rotation"))
 
 
 @dataclass
@@ -42,15 +54,11 @@ def read_bvh(path: Path) -> SourceMotion:
     Raises:
         InputError: The file is damaged, or is not BVH.
     """
-    try:
-        head, _, motion = path.read_text(encoding="ascii", errors="replace").partition("MOTION")
+    with refusals_as(InputError, path, "export the motion again as BVH"):
+        head, _, motion = read_motion_text(path).partition("MOTION")
         hierarchy = _parse_hierarchy(head.split())
         rows, fps = _parse_motion(motion, sum(map(len, hierarchy.channels)))
-    except (ValueError, IndexError) as error:
-        raise InputError(
-            f"cannot read `{path}` as BVH: {shown(str(error), 200)}",
-            hint="export the motion again; the file is cut short or damaged",
-        ) from error
+        require_size(len(rows), len(hierarchy.names))
     rotations, joints = _forward(hierarchy, rows)
     rest = np.zeros((len(hierarchy.names), 3))
     for joint, parent in enumerate(hierarchy.parents):
@@ -71,53 +79,69 @@ def read_bvh(path: Path) -> SourceMotion:
 def _parse_hierarchy(words: list[str]) -> _Hierarchy:
     hierarchy = _Hierarchy()
     if words[:1] != ["HIERARCHY"]:
-        raise ValueError("it does not begin with HIERARCHY")
+        refuse("it does not begin with HIERARCHY")
     above: list[int] = []
     latest = -1
     place = 1
     while place < len(words):
-        word = words[place]
+        word, following = words[place], words[place + 1 : place + 2 + MOST_CHANNELS]
         parent = above[-1] if above else -1
-        if word in ("ROOT", "JOINT"):
-            latest = hierarchy.add(words[place + 1], parent)
+        if word in ("ROOT", "JOINT") and following:
+            latest = hierarchy.add(following[0], parent)
             place += 2
-        elif word == "End":
+        elif word == "End" and parent >= 0:
             latest = hierarchy.add(hierarchy.names[parent] + END, parent)
             place += 2
-        elif word == "{":
+        elif word == "{" and latest >= 0:
             above.append(latest)
             place += 1
-        elif word == "}":
+        elif word == "}" and above:
             above.pop()
             place += 1
-        elif word == "OFFSET":
-            hierarchy.offsets[latest] = [float(value) for value in words[place + 1 : place + 4]]
+        elif word == "OFFSET" and latest >= 0:
+            hierarchy.offsets[latest] = finite(following[:3], hierarchy.names[latest], 3)
             place += 4
-        elif word == "CHANNELS":
-            count = int(words[place + 1])
-            hierarchy.channels[latest] = words[place + 2 : place + 2 + count]
+        elif word == "CHANNELS" and latest >= 0 and following:
+            count = whole(following[0], word, 0, MOST_CHANNELS)
+            hierarchy.channels[latest] = _channels(following[1 : 1 + count], count)
             place += 2 + count
         else:
-            raise ValueError(f"unknown word `{word}` in the hierarchy")
+            refuse(f"`{shown(word)}` is in the wrong place of the hierarchy")
     if above or not hierarchy.names:
-        raise ValueError("the hierarchy is not complete")
+        refuse("the hierarchy is not complete")
     return hierarchy
+
+
+def _channels(names: list[str], count: int) -> list[str]:
+    """Check the names of a joint's channels.
+
+    Raises:
+        RefusedError: They are not so many, or cannot be those of one joint.
+    """
+    kinds = [name.lower() for name in names]
+    if len(names) != count or not set(kinds) <= CHANNELS:
+        refuse(f"`{shown(' '.join(names))}` are no {count} channels")
+    moved = [kind[0] for kind in kinds if kind.endswith("position")]
+    if sorted(moved) not in ([], ["x", "y", "z"]):
+        refuse(f"`{shown(' '.join(names))}` has some axes of a position only")
+    require_turns("".join(kind[0] for kind in kinds if kind.endswith("rotation")), "CHANNELS")
+    return names
 
 
 def _parse_motion(text: str, width: int) -> tuple[Float[np.ndarray, "frame channel"], float]:
     """Return the channel values and the frame rate."""
-    lines = text.strip().splitlines()
-    count = int(lines[0].partition(":")[2])
-    frame_time_s = float(lines[1].partition(":")[2])
-    if not frame_time_s > 0.0:
-        raise ValueError(f"the frame time is `{frame_time_s}`")
-    values = np.array(" ".join(lines[2:]).split(), dtype=np.float64)
-    if values.size != count * width:
-        raise ValueError(f"it holds {values.size} values, not {count} frames of {width}")
+    lines = [*text.strip().splitlines(), "", ""]
+    count = whole(lines[0].partition(":")[2], "Frames", 1, MAX_FRAMES)
+    (frame_time_s,) = finite([lines[1].partition(":")[2].strip()], "Frame Time")
+    if not 1.0 / MAX_FPS <= frame_time_s <= 1.0 / MIN_FPS:
+        refuse(f"the frame time is `{frame_time_s:g}` seconds")
+    if not width:
+        refuse("no joint has channels")
     fps = 1.0 / frame_time_s
     # Frame times are rounded: 0.008333 means 120 Hz.
-    whole = abs(fps - round(fps)) < FPS_ROUNDING
-    return values.reshape(count, width), float(round(fps)) if whole else fps
+    is_whole = abs(fps - round(fps)) < FPS_ROUNDING
+    rate = float(round(fps)) if is_whole else fps
+    return table(" ".join(lines[2:]).split(), count, width), rate
 
 
 def _forward(
@@ -149,8 +173,10 @@ def _joint_motion(
     channels: list[str], values: Float[np.ndarray, "frame channel"]
 ) -> tuple[Float[np.ndarray, "frame 3 3"], Float[np.ndarray, "frame 3"] | None]:
     """Return a joint's local rotation, and its position where the file gives it."""
-    turns = [index for index, name in enumerate(channels) if name.endswith("rotation")]
-    moves = {name[0].lower(): index for index, name in enumerate(channels) if "position" in name}
+    turns = [index for index, name in enumerate(channels) if name.lower().endswith("rotation")]
+    moves = {
+        name[0].lower(): index for index, name in enumerate(channels) if "position" in name.lower()
+    }
     rotation = np.broadcast_to(np.eye(3), (len(values), 3, 3))
     if turns:
         axes = "".join(channels[index][0].upper() for index in turns)

@@ -59,7 +59,8 @@ def compose_pairs(
             )
     random = np.random.default_rng(seed)
     body = body.to(device="cpu", dtype=torch.float32)
-    pieces = [piece for motion in singles for piece in _pieces(resample(motion, fps))]
+    at_least = 2 if len(singles) == 1 else 1
+    pieces = [piece for motion in singles for piece in _pieces(resample(motion, fps), at_least)]
     if singles and len(pieces) < 2:
         raise InputError(
             f"`{singles[0].name}` is too short to make pairs of",
@@ -75,12 +76,13 @@ def compose_pairs(
             yield pair
 
 
-def _pieces(motion: PairMotion) -> Iterator[PairMotion]:
-    """Cut a motion into equal pieces of at most `PIECE_S`."""
+def _pieces(motion: PairMotion, at_least: int) -> Iterator[PairMotion]:
+    """Cut a motion into equal pieces of at most `PIECE_S`, so many where it is long enough."""
     frames, fps = len(motion.pelvis_m), float(motion.fps)
     if frames < SHORTEST_PIECE_S * fps:
         return
-    count = int(np.ceil(frames / (PIECE_S * fps)))
+    most = int(frames / (SHORTEST_PIECE_S * fps))
+    count = max(int(np.ceil(frames / (PIECE_S * fps))), min(at_least, most))
     edges = [frames * place // count for place in range(count + 1)]
     for start, stop in itertools.pairwise(edges):
         piece = cut(motion, start, stop)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from closefit.body.model import Body
-from closefit.boundary.files import UNREADABLE
+from closefit.boundary.files import UNREADABLE, max_bytes, refuse_size
+from closefit.boundary.refusals import RefusedError, refuse
 from closefit.errors import DiskFullError, FileMissingError, InputError
 from closefit.learning.motions import smpl_files
 from closefit.learning.motions.acclaim import read_amc
@@ -33,6 +34,13 @@ OWN_NAME = re.compile(r"^(.*person_)0(.*)$")
 
 ONE_PERSON: Final = (".amc", ".bvh", ".npz")
 """Files of one person; two that belong together are recognised by their names."""
+
+READ: Final = (*ONE_PERSON, ".pkl", ".json", ".npy")
+"""Suffixes of all motion files."""
+
+UNPACKED: Final = (*READ, ".asf")
+
+MOST_ENTRIES: Final = 200_000
 
 SPARE_BYTES = 1 << 30
 
@@ -89,17 +97,22 @@ def opened(path: Path) -> Iterator[Path]:
         try:
             if path.suffix.lower() == ".zip":
                 with zipfile.ZipFile(path) as archive:
-                    _require_room(
-                        path, sum(entry.file_size for entry in archive.infolist()), folder
-                    )
-                    archive.extractall(folder)
+                    entries = [e for e in archive.infolist() if _is_unpacked(e.filename)]
+                    room = _Room(path, folder)
+                    for entry in entries:
+                        room.take(entry.file_size)
+                    archive.extractall(folder, entries)
             else:
-                size = 0
+                room = _Room(path, folder)
                 with tarfile.open(path) as archived:
                     for member in archived:
-                        size += member.size
-                        _require_room(path, size, folder)
-                        archived.extract(member, folder, filter="data")
+                        if _is_unpacked(member.name) and member.isfile():
+                            room.take(member.size)
+                            archived.extract(member, folder, filter="data")
+        except RefusedError as refused:
+            raise InputError(
+                f"`{path}` cannot be used: {refused.problem}", refused.hint or "unpack it yourself"
+            ) from refused
         except (tarfile.TarError, *UNREADABLE) as error:
             raise InputError(
                 f"cannot unpack `{path}`: {error}", hint="unpack it yourself and name the folder"
@@ -107,17 +120,38 @@ def opened(path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _require_room(archive: Path, size: int, folder: str) -> None:
-    """Refuse an archive that would fill the disk: a few megabytes can hold terabytes of zeros.
+def _is_unpacked(name: str) -> bool:
+    """Whether a file of an archive is motion, or belongs to motion."""
+    return name.lower().endswith(UNPACKED)
 
-    Raises:
-        DiskFullError: It holds more than is free.
-    """
-    if size > shutil.disk_usage(folder).free - SPARE_BYTES:
-        raise DiskFullError(
-            f"`{archive}` holds {size / 1e9:.1f} GB or more, for which there is no room",
-            hint="let TMPDIR name a folder on another disk, or unpack a part of it yourself",
-        )
+
+@dataclass
+class _Room:
+    """Refuses an archive that would fill the disk: a few megabytes can hold terabytes of zeros."""
+
+    archive: Path
+    folder: str
+    files: int = 0
+    size: int = 0
+
+    def take(self, size: int) -> None:
+        """Count one more file of the archive.
+
+        Raises:
+            RefusedError: It is larger than what is read, or there are too many.
+            DiskFullError: All so far take more than is free.
+        """
+        self.files, self.size = self.files + 1, self.size + size
+        if size > max_bytes():
+            refuse_size("a file in it", size)
+        if self.files > MOST_ENTRIES:
+            refuse(f"it holds more than {MOST_ENTRIES} files", "unpack it; name a folder in it")
+        if self.size > shutil.disk_usage(self.folder).free - SPARE_BYTES:
+            raise DiskFullError(
+                f"`{self.archive}` holds {self.size / 1e9:.1f} GB or more, for which there is no "
+                "room",
+                hint="let TMPDIR name a folder on another disk, or unpack a part of it yourself",
+            )
 
 
 def find_motions(
@@ -136,13 +170,20 @@ def find_motions(
     if not path.exists():
         raise FileMissingError(f"there is no `{path}`", hint="check the path")
     loader = _Loader(body or Body.load(weights.locate("closefit_body")), unit_m)
-    sources = list(_found(path, loader))
+    try:
+        sources = list(_found(path, loader, _Walk(path)))
+    except RecursionError as error:
+        raise InputError(
+            f"the folders in `{path}` are nested too deeply", hint="name the folder of the motion"
+        ) from error
     if not sources:
         raise InputError(f"there is no motion in `{path}`", hint=_what_there_could_be(path))
     return sources
 
 
 def _what_there_could_be(path: Path) -> str:
+    if not path.is_dir():
+        return f"closefit reads {FORMATS}"
     archives = sorted(entry for entry in path.iterdir() if entry.name.lower().endswith(ARCHIVES))
     if archives:
         return f"archives in a folder are not opened: name them, for example `{archives[0]}`"
@@ -171,16 +212,65 @@ class _Loader:
             first, *others = map(self.person, paths)
             for other in others:
                 first = join_people(first, resample(other, float(first.fps)))
-            return set_on_floor(first, self.body)
+            return _sound(set_on_floor(first, self.body), paths[0])
 
         return MotionSource("+".join(path.stem for path in paths), read)
 
     def smpl(self, name: str, read: Callable[[], SmplMotion]) -> MotionSource:
         """Two people of the SMPL family."""
-        return MotionSource(name, lambda: set_on_floor(carry_over(read(), self.body), self.body))
+
+        def read_and_place() -> PairMotion:
+            found = read()
+            return _sound(set_on_floor(carry_over(found, self.body), self.body), found.origin)
+
+        return MotionSource(name, read_and_place)
 
 
-def _found(path: Path, loader: _Loader) -> Iterator[MotionSource]:
+def _sound(motion: PairMotion, origin: Path | str) -> PairMotion:
+    """Return the motion if it can be that of people.
+
+    Raises:
+        InputError: It cannot.
+    """
+    try:
+        motion.check()
+    except ValueError as error:
+        raise InputError(
+            f"the motion in `{origin}` cannot be right: {error}",
+            hint="leave it out with --exclude, or cut the frames that are wrong",
+        ) from error
+    return motion
+
+
+@dataclass
+class _Walk:
+    """A walk through a folder, which ends: it follows no link back, and has a limit."""
+
+    top: Path
+    entries: int = 0
+
+    def inside(self, folder: Path) -> list[Path]:
+        """What lies in a folder, in order.
+
+        Raises:
+            InputError: There is too much to be the motion of a data set.
+        """
+        found = sorted(folder.iterdir())
+        self.entries += len(found)
+        if self.entries > MOST_ENTRIES:
+            raise InputError(
+                f"`{self.top}` holds more than {MOST_ENTRIES} files and folders",
+                hint="name the folder in it that holds the motion",
+            )
+        return found
+
+
+def _leads_back(path: Path) -> bool:
+    """Whether a link leads to a folder that it lies in."""
+    return path.is_symlink() and path.resolve() in path.absolute().parents
+
+
+def _found(path: Path, loader: _Loader, walk: _Walk) -> Iterator[MotionSource]:
     """Yield the motions of a file or folder; a layout of folders is taken as a whole."""
     if path.is_file():
         source = _file(path, loader)
@@ -194,17 +284,21 @@ def _found(path: Path, loader: _Loader) -> Iterator[MotionSource]:
         name = f"{path.parent.name}/{path.name}"
         yield loader.smpl(name, lambda: smpl_files.read_hi4d(path))
         return
-    inside = sorted(path.iterdir())
     partners: set[Path] = set()
-    for entry in inside:
+    for entry in walk.inside(path):
+        suffix = entry.suffix.lower()
+        if suffix not in READ:
+            if entry.is_dir() and not _leads_back(entry):
+                yield from _found(entry, loader, walk)
+            continue
         partner = _partner(entry)
         if entry in partners or _is_processed_elsewhere(entry):
             continue
-        if partner is not None and partner.is_file() and entry.suffix.lower() in ONE_PERSON:
+        if partner is not None and partner.is_file() and suffix in ONE_PERSON:
             partners.add(partner)
             yield loader.people(entry, partner)
-        elif entry.is_dir() or _is_motion(entry):
-            yield from _found(entry, loader)
+        elif (entry.is_dir() and not _leads_back(entry)) or _is_motion(entry):
+            yield from _found(entry, loader, walk)
 
 
 def _file(path: Path, loader: _Loader) -> MotionSource | None:
