@@ -1,7 +1,9 @@
-"""The terms of a motion that need no pixels: keypoints, poses, smoothness, floor, shape."""
+"""The terms of a motion that need no rendering: keypoints, masks, poses, floor, shape."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -21,10 +23,11 @@ from closefit.fit.losses import (
     upright_loss,
 )
 from closefit.fit.reprojection import KeypointProjector
+from closefit.fit.silhouettes import SilhouetteLosses, silhouette_losses, spread_vertices
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.terms import Term, evaluate
 from closefit.fit.variables import MotionVariables
-from closefit.fit.weights import MEAN_STATURE_M, MotionWeights
+from closefit.fit.weights import MEAN_STATURE_M, SILHOUETTE_WEIGHTS, MotionWeights
 
 SOLES = tuple(
     JOINT_INDEX[name] for name in ("left_ankle", "right_ankle", "left_foot", "right_foot")
@@ -47,6 +50,7 @@ class PosedPeople:
         plane: Its unit up normal and offset (metres).
         targets: Observed keypoints of the same frames.
         floor_looseness: Factor on the expected deviation from the floor.
+        silhouettes: The bodies compared with the masks; None where there are none.
     """
 
     motion: MotionVariables
@@ -60,6 +64,7 @@ class PosedPeople:
     plane: Float[Tensor, "4"]
     targets: KeypointTargets
     floor_looseness: float
+    silhouettes: SilhouetteLosses | None
 
 
 class MotionObjective:
@@ -71,6 +76,7 @@ class MotionObjective:
         self.terms = terms
         self.stature = Stature(body)
         self._projector = KeypointProjector(body, set_name)
+        self._surface = body.subset(spread_vertices(body))
 
     def pose(
         self,
@@ -95,7 +101,24 @@ class MotionObjective:
             plane=floor.plane(),
             targets=targets,
             floor_looseness=floor_looseness,
+            silhouettes=self._silhouettes(motion, rotations, targets),
         )
+
+    def _silhouettes(
+        self,
+        motion: MotionVariables,
+        rotations: Float[Tensor, "frame person 24 3 3"],
+        targets: KeypointTargets,
+    ) -> SilhouetteLosses | None:
+        """Compare with the masks, whose size acts neither on depth nor on stature."""
+        if targets.silhouettes is None:
+            return None
+        sized = dataclasses.replace(
+            motion, log_depth=motion.log_depth.detach(), betas=motion.betas.detach()
+        )
+        vertices = self._surface.pose(rotations, sized.betas, sized.transl(self.body)).vertices
+        depth = motion.log_depth.exp()
+        return silhouette_losses(vertices, depth - depth.detach(), targets.K, targets.silhouettes)
 
     def __call__(
         self,
@@ -141,7 +164,19 @@ def motion_terms(
         Term("shape", w.scale, lambda p: scale_loss(p.stature_m)),
         Term("upright", w.upright, lambda p: upright_loss(p.joints, p.plane[:3])),
         Term("upright", w.camera, lambda p: p.floor.energy()),
+        *(
+            Term(name, weight, partial(_silhouette_loss, name))
+            for name, weight in SILHOUETTE_WEIGHTS.items()
+        ),
     ]
+
+
+def _silhouette_loss(name: str, posed: PosedPeople) -> Tensor:
+    """One of the losses of masks, 0 where there are none."""
+    if posed.silhouettes is None:
+        return posed.joints.new_zeros(())
+    loss: Tensor = getattr(posed.silhouettes, name)
+    return loss
 
 
 def total(terms: dict[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:

@@ -1,4 +1,4 @@
-"""The observations of a fit: keypoints with weights and expected noise."""
+"""The observations of a fit: keypoints with weights and expected noise, and masks."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from closefit.fit.silhouettes import Silhouettes, silhouettes_from_track
 from closefit.fit.weights import MIN_NOISE_PX, NOISE_PER_HEIGHT
 from closefit.records import Track
 
@@ -27,6 +28,7 @@ class KeypointTargets:
         K: Intrinsics per frame.
         fps: Frames per second.
         set_name: Keypoint set, for `body.keypoints`.
+        silhouettes: What the masks state; None where there are none.
     """
 
     points_px: Float[Tensor, "frame person keypoint 2"]
@@ -38,6 +40,7 @@ class KeypointTargets:
     K: Float[Tensor, "frame 3 3"]
     fps: float
     set_name: str
+    silhouettes: Silhouettes | None = None
 
     @property
     def num_frames(self) -> int:
@@ -48,7 +51,9 @@ class KeypointTargets:
         """The same targets, some frames only."""
         per_frame = ("points_px", "weight", "sigma_px", "height_px", "landmarks_m", "seen", "K")
         return dataclasses.replace(
-            self, **{name: getattr(self, name)[frames] for name in per_frame}
+            self,
+            silhouettes=self.silhouettes and self.silhouettes.cut(frames),
+            **{name: getattr(self, name)[frames] for name in per_frame},
         )
 
 
@@ -83,6 +88,7 @@ def targets_from_track(
         K=tensor(K),
         fps=float(track.fps),
         set_name=str(track.keypoint_set),
+        silhouettes=silhouettes_from_track(track, height, device),
     )
 
 

@@ -152,3 +152,18 @@ ESTIMATE_STATURE_SIGMA_M = 0.06
 
 ESTIMATE_SHARE = 0.7
 """Share of another tool's poses in the mean with the prior's; assumed."""
+
+# --- Masks ---
+
+SILHOUETTE_WEIGHTS = {"cover": 200.0, "inside": 60.0, "front": 100.0}
+"""Of the terms of `silhouettes`; compared on three real and four rendered clips."""
+
+COVERED = 0.025
+"""Heights of a person. Vertices are so dense that a pixel of the body is this near to one."""
+
+MASK_SIGMA, MASK_OUTLIER_SIGMAS = 0.02, 8.0
+"""Heights of a person. Distance between a body and the edge of a mask: clothes, errors of masks;
+and expected errors; assumed."""
+
+FRONT_SIGMA_M, FRONT_OUTLIER_SIGMAS = 0.1, 5.0
+"""Metres by which the body that a mask shows may be too far back, and expected errors; assumed."""

@@ -218,7 +218,7 @@ def test_without_crops_only_motion_terms_remain(known: KnownMotion) -> None:
     loop = _finish(_loop(known, None))
     assert set(loop.curves[-1]) == {
         "keypoints", "pose", "smooth", "floor", "shape", "upright", "anchor", "penetration",
-        "contact",
+        "contact", "cover", "inside", "front",
     }  # fmt: skip
 
 
