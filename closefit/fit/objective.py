@@ -27,7 +27,12 @@ from closefit.fit.silhouettes import SilhouetteLosses, silhouette_losses, spread
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.terms import Term, evaluate
 from closefit.fit.variables import MotionVariables
-from closefit.fit.weights import MEAN_STATURE_M, SILHOUETTE_WEIGHTS, MotionWeights
+from closefit.fit.weights import (
+    MASK_STRIDE,
+    MEAN_STATURE_M,
+    SILHOUETTE_WEIGHTS,
+    MotionWeights,
+)
 
 SOLES = tuple(
     JOINT_INDEX[name] for name in ("left_ankle", "right_ankle", "left_foot", "right_foot")
@@ -113,12 +118,14 @@ class MotionObjective:
         """Compare with the masks, whose size acts neither on depth nor on stature."""
         if targets.silhouettes is None:
             return None
+        some = slice(0, None, MASK_STRIDE)
+        motion, rotations, seen = motion.cut(some), rotations[some], targets.silhouettes.cut(some)
         sized = dataclasses.replace(
             motion, log_depth=motion.log_depth.detach(), betas=motion.betas.detach()
         )
         vertices = self._surface.pose(rotations, sized.betas, sized.transl(self.body)).vertices
         depth = motion.log_depth.exp()
-        return silhouette_losses(vertices, depth - depth.detach(), targets.K, targets.silhouettes)
+        return silhouette_losses(vertices, depth - depth.detach(), targets.K[some], seen)
 
     def __call__(
         self,

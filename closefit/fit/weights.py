@@ -158,6 +158,9 @@ ESTIMATE_SHARE = 0.7
 SILHOUETTE_WEIGHTS = {"cover": 200.0, "inside": 60.0, "front": 100.0}
 """Of the terms of `silhouettes`; compared on three real and four rendered clips."""
 
+MASK_STRIDE = 2
+"""Every second frame of a fit is compared with its masks: neighbours show nearly the same."""
+
 COVERED = 0.025
 """Heights of a person. Vertices are so dense that a pixel of the body is this near to one."""
 

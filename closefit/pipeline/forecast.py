@@ -17,7 +17,7 @@ LOADING_S = {"import": 1.0, "lite": 4.0, "yolo": 4.0}
 DETECTING_S = {"import": 0.0125, "lite": 0.23, "yolo": 0.54}
 """Loading a detector and learning looks, and a frame; `full` was never timed on a CPU."""
 
-INIT_STEP_S, INIT_STEP_FRAME_S = 0.023, 0.00023
+INIT_STEP_S, INIT_STEP_FRAME_S = 0.023, 0.0007
 PREPARING_S = 9.0
 """What `optimize` does before its first step and after its last."""
 DEPTH_ORDER_S = 0.1
