@@ -24,7 +24,7 @@ from measuring import RESULTS, publish, table
 
 from closefit.body.model import Body
 from closefit.evaluation.runs import STAGES
-from closefit.exporters.mesh_raster import AMBIENT, MeshPainter
+from closefit.exporters.mesh_raster import MeshPainter
 from closefit.exporters.views import project_perspective
 from closefit.models import weights
 from closefit.records import Motion, Track
@@ -180,16 +180,12 @@ def body_owners(
     """Yield whose body is in front at each pixel (height, width) of the chosen frames."""
     width, height = size_wh
     painter = MeshPainter(body.faces.numpy(), width, height)
-    black = np.zeros((height, width, 3), np.uint8)
     for frame in frames:
         arrays = (motion.rotations[[frame]], motion.betas, motion.transl[[frame]])
         vertices = body.pose(*(torch.from_numpy(a).float() for a in arrays)).vertices[0].numpy()
         seen = project_perspective(vertices, motion.K[frame], NEAR_M)
-        # Without light every visible surface has the brightness AMBIENT: channel i of the picture
-        # is the share of the pixel that person i covers.
-        cover = painter.draw(black, vertices, seen, np.zeros(3), np.eye(3)[:2], 1.0)[..., :2]
-        is_covered = cover.sum(-1, dtype=int) >= 0.5 * AMBIENT * 255
-        yield np.where(is_covered, cover.argmax(-1), NOBODY)
+        owner = painter.owners(seen).astype(int)
+        yield np.where(owner > 0, owner - 1, NOBODY)
 
 
 def shares(counts: Mapping[int, np.ndarray]) -> dict[str, Any]:

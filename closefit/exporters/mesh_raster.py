@@ -95,20 +95,35 @@ class MeshPainter:
         _lay_over(background, self._colour, self._owner, self._line, np.float32(opacity), picture)
         return picture
 
-    def visible(
-        self, bodies: Float[np.ndarray, "body vertex 3"], projected: Projected
-    ) -> Bool[np.ndarray, "body vertex"]:
-        """Return which vertices are in the picture, face the viewer and are not hidden."""
-        height, width = self._nearness.shape
+    def owners(self, projected: Projected) -> UInt8[np.ndarray, "height width"]:
+        """Return for each pixel the number of the body in front plus one; 0 where there is none."""
+        self._cover(projected)
+        rows, columns = (side // SUPERSAMPLING for side in self._owner.shape)
+        blocks = self._owner.reshape(rows, SUPERSAMPLING, columns, SUPERSAMPLING)
+        share = np.stack(
+            [(blocks == owner).mean(axis=(1, 3)) for owner in range(len(projected.pixels) + 1)]
+        )
+        return np.where(share[0] > 0.5, 0, share[1:].argmax(axis=0) + 1).astype(np.uint8)
+
+    def _cover(self, projected: Projected) -> Float[np.ndarray, "body vertex 3"]:
+        """Fill the buffers with who is in front; return the vertices in their pixels."""
         self._nearness[:] = 0.0
         self._owner[:] = 0
-        skin = np.zeros((bodies.shape[1], 3), np.float32)
+        skin = np.zeros((projected.pixels.shape[1], 3), np.float32)
         points = np.concatenate(
             [projected.pixels * SUPERSAMPLING, projected.nearness[..., None]], axis=-1
         ).astype(np.float32)
         for number, body in enumerate(points):
             buffers = self._colour, self._nearness, self._owner
             _draw_mesh(body, skin, self._faces, np.uint8(number + 1), *buffers)
+        return points
+
+    def visible(
+        self, bodies: Float[np.ndarray, "body vertex 3"], projected: Projected
+    ) -> Bool[np.ndarray, "body vertex"]:
+        """Return which vertices are in the picture, face the viewer and are not hidden."""
+        height, width = self._nearness.shape
+        points = self._cover(projected)
         seen = np.zeros(bodies.shape[:2], bool)
         for number, body in enumerate(points):
             a, b, c = np.moveaxis(body[self._faces, :2], 1, 0)

@@ -45,6 +45,7 @@ def write_preview_gif(
         DiskFullError: The disk is full.
     """
     x, y, width, height = view_xywh
+    counted = "diff" if len(frames) > 1 else "full"  # one frame differs from nothing
     with tempfile.TemporaryDirectory() as folder:
         gif = Path(folder) / "preview.gif"
         for side in SIDES_PX:
@@ -53,7 +54,7 @@ def write_preview_gif(
             filters = (
                 f"crop={width}:{height}:{x}:{y},fps={min(fps, GIF_FPS):.6f},"
                 f"scale={size}:flags=area,split[a][b];"
-                f"[a]palettegen=max_colors={COLOURS}:stats_mode=diff[colours];"
+                f"[a]palettegen=max_colors={COLOURS}:stats_mode={counted}[colours];"
                 "[b][colours]paletteuse=dither=bayer:bayer_scale=5:diff_mode=rectangle"
             )
             done = ffmpeg.run(

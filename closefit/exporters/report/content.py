@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,11 @@ def _licences(workspace: Workspace) -> list[str]:
     return [f"{name} ({known[name].licence})" for name in names if name in known]
 
 
-def _summary(times_s: Float[np.ndarray, " frame"], ranges: list[list[int]], stride: int) -> str:
+def _summary(
+    times_s: Float[np.ndarray, " frame"], ranges: Sequence[Sequence[int]], stride: int
+) -> str:
+    times_s: Float[np.ndarray, " frame"], ranges: Sequence[Sequence[int]], stride: int
+) -> str:
     frames = len(times_s)
     count = sum(last - first + 1 for first, last in ranges)
     span = float(times_s[-1]) * frames / max(frames - 1, 1)
