@@ -132,8 +132,6 @@ def _licences(workspace: Workspace) -> list[str]:
 def _summary(
     times_s: Float[np.ndarray, " frame"], ranges: Sequence[Sequence[int]], stride: int
 ) -> str:
-    times_s: Float[np.ndarray, " frame"], ranges: Sequence[Sequence[int]], stride: int
-) -> str:
     frames = len(times_s)
     count = sum(last - first + 1 for first, last in ranges)
     span = float(times_s[-1]) * frames / max(frames - 1, 1)
