@@ -45,6 +45,7 @@ def write_preview_gif(
         DiskFullError: The disk is full.
     """
     x, y, width, height = view_xywh
+    rate = min(fps, GIF_FPS) if len(frames) >= fps else fps
     counted = "diff" if len(frames) > 1 else "full"  # one frame differs from nothing
     with tempfile.TemporaryDirectory() as folder:
         gif = Path(folder) / "preview.gif"
@@ -52,7 +53,7 @@ def write_preview_gif(
             scale = min(1.0, side / max(width, height))
             size = f"{max(1, round(width * scale))}:{max(1, round(height * scale))}"
             filters = (
-                f"crop={width}:{height}:{x}:{y},fps={min(fps, GIF_FPS):.6f},"
+                f"crop={width}:{height}:{x}:{y},fps={rate:.6f},"
                 f"scale={size}:flags=area,split[a][b];"
                 f"[a]palettegen=max_colors={COLOURS}:stats_mode={counted}[colours];"
                 "[b][colours]paletteuse=dither=bayer:bayer_scale=5:diff_mode=rectangle"
