@@ -57,7 +57,10 @@ NOT_IN_THIS_RUN = {
         "stages.*.diverged.hint",
         "quality.init.init_from",
         "quality.init.init_from_share",
-    }
+        "quality.init.focal_px",
+        "quality.init.focal_log_sigma",
+    },
+    "motion.npz": {"focal_log_sigma"},
 }
 
 
