@@ -52,8 +52,9 @@ def ray_engine(
         cores = None if jobs is None else max(available_cores(), jobs * needs.threads)
         own = {"num_cpus": cores, "object_store_memory": STORE_BYTES, "include_dashboard": False}
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        connect: Any = ray.init
         try:
-            ray.init(address or "local", **common, **({} if address else own))
+            connect(address or "local", **common, **({} if address else own))
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ConfigError(
                 f"Ray cannot be reached at `{address or 'this machine'}`: "

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from closefit.batch.task import Outcome, Task
 from closefit.boundary.files import to_json, typed
@@ -32,6 +32,7 @@ class Died:
 Result = Outcome | Died
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Does tasks; `submit` and `wait` never raise because of a clip."""
 

@@ -121,8 +121,9 @@ def stretches(together: Iterable[tuple[float, bool]], shot: Piece, least_s: floa
             runs.append([moment, moment])
     pieces = []
     for start_s, end_s in runs:
-        # The moment between two samples is not known: up to the next one, and the cut.
-        piece = (max(shot[0], start_s - SAMPLE_S / 2), min(shot[1], end_s + SAMPLE_S / 2))
-        if piece[1] - piece[0] >= least_s:
-            pieces.append((round(piece[0], 3), round(piece[1], 3)))
+        # What lies between two samples is not known; what lies between one and a cut is as it.
+        start_s = shot[0] if start_s - shot[0] < SAMPLE_S else start_s - SAMPLE_S / 2
+        end_s = shot[1] if shot[1] - end_s <= SAMPLE_S else end_s + SAMPLE_S / 2
+        if end_s - start_s >= least_s:
+            pieces.append((round(start_s, 3), round(end_s, 3)))
     return pieces
