@@ -1,10 +1,10 @@
 """What `closefit batch` adds to each clip: `python benchmarks/batch.py --out DIR`.
 
-Clips of eight frames with detections of their own are tracked (`--until track`): as short as work on a
-clip can be. Two batches:
+Clips of eight frames with detections of their own are tracked (`--until track`): as short as work
+on a clip can be. Two batches:
 
-- all clips: time that the engine adds, and memory of its processes from the first clips to the last;
-- clips whose processes are killed (SIGKILL) again and again: every clip has to end, and once.
+- all clips: time that the engine adds, and memory of its processes from first to last;
+- clips whose processes are killed (SIGKILL) again and again: every clip has to end, once.
 
 A batch that was stopped goes on; only one that ran in one go says something about time.
 """

@@ -1,7 +1,4 @@
-"""A line of `index.jsonl`: how one clip ended, and the figures of its result.
-
-The text of the columns in docs/batch.md comes from here.
-"""
+"""A line of `index.jsonl`: how one clip ended, and the figures of its result."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict

@@ -1,12 +1,16 @@
 """Lists of clips: options of each, and lines that cannot be read, by their numbers."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from closefit.batch.lists import OPTIONS, read_list
+from closefit.batch.lists import OPTIONS, WORDS, read_list
+from closefit.batch.record import ClipRecord
 from closefit.cli.options import SETTING_OPTIONS
 from closefit.errors import InputError
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "batch.md"
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -21,6 +25,12 @@ def test_columns_are_called_as_the_options_of_run() -> None:
     assert OPTIONS.items() <= named.items()
     of_a_machine = {"device", "weights", "offline", "max_input_size"}
     assert named.keys() - OPTIONS.keys() == of_a_machine
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="needs the project's own files")
+def test_the_page_names_every_column_and_every_key_of_the_index() -> None:
+    named = set(re.findall(r"`(\w+)`", PAGE.read_text(encoding="utf-8")))
+    assert {*WORDS, *OPTIONS, *ClipRecord.__annotations__} <= named
 
 
 def test_a_table_and_lines_of_json_say_the_same(tmp_path: Path) -> None:
