@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -65,16 +65,16 @@ class OneWorker:
 
     def submit(self, ticket: int, task: Task) -> None:
         """Send a task to the process."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            self._left(self._process)
+        if self._process is None:
             self._start()
         assert self._process is not None
         assert self._process.stdin is not None
         self._ticket = ticket
-        try:
+        with suppress(BrokenPipeError):  # `wait` notices that it has ended
             self._process.stdin.write(to_json(asdict(task)).encode() + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # `wait` notices that it has ended
 
     def wait(self, seconds: float) -> list[tuple[int, Result]]:
         """Return the task that has ended, if it has."""
@@ -92,8 +92,7 @@ class OneWorker:
         if received.endswith(b"\n"):
             outcome: Outcome = typed(json.loads(received), Outcome)
             return [(ticket, outcome)]
-        self._process = None
-        return [(ticket, Died(_ending(process.wait())))]
+        return [(ticket, Died(_ending(self._left(process))))]
 
     def stop(self) -> None:
         """Interrupt the clip, which saves what it can, and end the process."""
@@ -108,8 +107,16 @@ class OneWorker:
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         process.kill()
-        process.wait()
+        self._left(process)
+
+    def _left(self, process: "subprocess.Popen[bytes]") -> int:
+        """Forget a process that ends; returns its exit code."""
         self._process = self._ticket = None
+        for pipe in (process.stdin, process.stdout):
+            with suppress(BrokenPipeError):
+                assert pipe is not None
+                pipe.close()
+        return process.wait()
 
     def _start(self) -> None:
         environment = os.environ | {

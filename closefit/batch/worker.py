@@ -1,5 +1,6 @@
 """The process that does tasks for `OneWorker`: a JSON line in, a JSON line out."""
 
+import faulthandler
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ def serve() -> None:
     Libraries may print what they like: it goes to stderr.
     """
     interruption.install()
+    faulthandler.enable()  # a crash of a library leaves its place in the log
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     lines: SimpleQueue[str | None] = SimpleQueue()
