@@ -13,6 +13,7 @@ from closefit.batch.engines import STOP_S, Died, Result
 from closefit.batch.resources import Needs
 from closefit.batch.task import Outcome, Task, perform
 from closefit.boundary.files import typed
+from closefit.boundary.refusals import shown
 from closefit.errors import ConfigError, DeviceError
 from closefit.system import available_cores
 
@@ -39,12 +40,12 @@ def ray_engine(
 
     Raises:
         ConfigError: There is no cluster at this address.
-        DeviceError: A GPU is needed, and no machine has one.
+        DeviceError: A GPU is needed, and no machine has one; or Ray does not start here.
     """
     # Read on import: Ray sends usage data to its makers otherwise.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 would starve it beside other work
     # Otherwise Ray hides the GPUs of tasks that take none by an empty list, with a warning.
-    os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
@@ -55,11 +56,17 @@ def ray_engine(
         connect: Any = ray.init
         try:
             connect(address or "local", **common, **({} if address else own))
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - Ray has no type of its own for this
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            if address is None:
+                raise DeviceError(
+                    f"Ray cannot be started on this machine: {reason}",
+                    hint="run the same command again when the machine is less busy",
+                ) from error
             raise ConfigError(
-                f"Ray cannot be reached at `{address or 'this machine'}`: "
-                f"{str(error).splitlines()[0]}",
-                hint="start it with `ray start --head`, and give --ray-address HOST:6379",
+                f"Ray cannot be reached at `{shown(address)}`: {reason}",
+                hint="start it with `ray start --head`, and give --ray-address HOST:6379; if Ray "
+                "uses tokens there, set RAY_AUTH_MODE=token here too",
             ) from error
         interruption.install()  # Ray has put its own handler of SIGTERM there
         engine = RayEngine(needs, jobs)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 PROGRAM = (sys.executable, "-c", "from closefit.cli.main import main; main()")
 PATIENCE_S = 400
+OPEN = {"RAY_AUTH_MODE": "disabled"}
+"""Otherwise each node needs the head's token."""
 
 
 @pytest.fixture(scope="module")
@@ -165,27 +168,25 @@ def test_two_nodes_of_a_cluster_share_a_batch(
     clip: DemoClip, footage: Path, tmp_path: Path
 ) -> None:
     """Each node is a `ray start` of its own, in a folder of its own; paths have to hold in all."""
-    ray = Path(sys.executable).with_name("ray")
-    port = 46000 + os.getpid() % 1000
-    address = f"127.0.0.1:{port}"
-    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
-    head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
-    nodes = []
+    nodes, logs, address = [], [], ""
     try:
-        for number, role in enumerate((head, [f"--address={address}"])):
+        for number in range(2):
             folder = tmp_path / f"node_{number}"
             folder.mkdir()
-            command = [ray, "start", *role, "--num-cpus=1", "--block", "--disable-usage-stats"]
-            log = (folder / "log").open("w")
-            options = {"cwd": folder, "env": environment, "stdout": log, "stderr": log}
-            command += ["--object-store-memory=80000000"]
-            nodes.append(subprocess.Popen(command, **options, start_new_session=True))
-            deadline = time.monotonic() + 120
-            while len(processes("raylet/raylet", address)) <= number:
-                assert time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.5)
+            logs.append(folder / "log")
+            role = f"--address={address}" if address else "--head"
+            nodes.append(start_node(folder, role, *(["--port=0"] if not address else [])))
+            printed = wait_for("Ray runtime started", logs[-1])
+            address = address or re.findall(r"--address='([\d.]+:\d+)'", printed)[0]
         out = tmp_path / "out"
-        process = start(*batch(clip, footage, out), "--ray-address", address, "--threads", 1)
+        process = start(
+            *batch(clip, footage, out),
+            "--ray-address",
+            address,
+            "--threads",
+            1,
+            env={**os.environ, **OPEN},
+        )
         parents = set()
         for event in events(process):
             if event["event"] == "clip":
@@ -199,6 +200,31 @@ def test_two_nodes_of_a_cluster_share_a_batch(
             node.wait(timeout=60)
     assert len(parents) >= 2, "one node did everything"
     assert len(index(out)) == 7
+
+
+def start_node(folder: Path, *role: str) -> "subprocess.Popen[bytes]":
+    """Start a node of one core with `folder` as its working folder."""
+    program = Path(sys.executable).with_name("ray")
+    command = [program, "start", *role, "--num-cpus=1", "--block", "--disable-usage-stats"]
+    with (folder / "log").open("w") as log:
+        return subprocess.Popen(
+            [*command, "--object-store-memory=80000000"],
+            cwd=folder,
+            env={**os.environ, **OPEN},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def wait_for(text: str, log: Path) -> str:
+    """Return what a log says once it has `text`."""
+    deadline = time.monotonic() + PATIENCE_S
+    while text not in log.read_text() or not log.read_text().endswith("\n"):
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+    time.sleep(1.0)
+    return log.read_text()
 
 
 def parent(pid: int) -> int | None:
