@@ -56,7 +56,7 @@ def ray_engine(
         connect: Any = ray.init
         try:
             connect(address or "local", **common, **({} if address else own))
-        except Exception as error:  # noqa: BLE001 - Ray has no type of its own for this
+        except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             if address is None:
                 raise DeviceError(
