@@ -28,10 +28,10 @@ from measuring import PROGRAM, publish, table
 from closefit.demo import make_clip
 
 FRAMES, SIZE_WH = 8, (160, 120)
-EACH = 100
-"""Memory is looked at after so many clips."""
+LOOKS = 10
+"""Memory is looked at so often."""
 
-WARM = 20
+WARM = 8
 """Clips that do not count as time: the processes start and load PyTorch under them."""
 
 Sample = dict[str, Any]
@@ -69,7 +69,7 @@ def _measured(out: Path, name: str, clips: int, kills: int) -> dict[str, Any]:
         killer.after(number, line)
         if number == WARM:
             warm = time.perf_counter()
-        if number and number % EACH == 0:
+        if number > WARM and number % max(1, clips // LOOKS) == 0:
             samples.append({"clips": number, **_memory(process.pid)})
     ended, code = time.perf_counter(), process.wait()
     records = [json.loads(line) for line in (results / "index.jsonl").open()]
