@@ -29,6 +29,9 @@ from closefit.storage.workspace import NUM_PEOPLE, Workspace
 SPOT_M = 0.11
 """Radius of the light on skin around a contact."""
 
+FLESH_M = 0.2
+"""Bodies reach this far beyond their joints."""
+
 PLANTED_M = 0.03
 """A foot this little above its usual lowest height stands."""
 
@@ -72,7 +75,7 @@ def read_content(workspace: Workspace, run: Mapping[str, Any]) -> Content:
         "num_frames": frames,
         "times_s": np.round(times_s[::stride], 4).tolist(),
         "middle_m": np.round((low + high) / 2, 3).tolist(),
-        "reach_m": round(max(float(np.linalg.norm(high - low)) / 2, 0.8), 3),
+        "half_m": np.round((high - low) / 2 + FLESH_M, 3).tolist(),
         "spot_m": SPOT_M,
         "colours": {
             "people": [hex_colour(colour) for colour in PERSON_COLOURS],
