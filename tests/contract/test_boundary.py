@@ -135,6 +135,7 @@ def test_arrays_are_no_bombs(tmp_path: Path, declared: tuple[int, ...]) -> None:
 
 
 SIZE = (640, 480)
+VIDEO = dataclasses.replace(make_video_info(), width=SIZE[0], height=SIZE[1])
 K = intrinsics(*SIZE, 700.0)
 
 
@@ -160,14 +161,14 @@ def test_a_camera_that_cannot_be_this_videos_is_refused(tmp_path: Path, wrong) -
     path = tmp_path / "camera.npz"
     np.savez(path, K=wrong)
     with pytest.raises(InputError, match=r"camera\.npz` cannot be used") as refusal:
-        read_camera(CameraConfig(file=str(path)), SIZE, 4)
+        read_camera(CameraConfig(file=str(path)), VIDEO, 4)
     assert "for this 640x480 video for example [[768, 0, 320]" in refusal.value.hint
 
 
 @pytest.mark.parametrize("right", [K, np.stack([K] * 4), K.astype(np.float32).astype(int)])
 def test_other_cameras_are_read(tmp_path: Path, right) -> None:
     np.savez(tmp_path / "camera.npz", K=right)
-    read = read_camera(CameraConfig(file=str(tmp_path / "camera.npz")), SIZE, 4)
+    read = read_camera(CameraConfig(file=str(tmp_path / "camera.npz")), VIDEO, 4)
     np.testing.assert_allclose(read.K, np.broadcast_to(right, (4, 3, 3)), rtol=1e-6)
 
 
