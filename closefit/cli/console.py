@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -86,8 +87,18 @@ class Console:
             self.data({"out": str(out), **run_facts})
             return
         self.line(f"results are in `{out}`")
-        for line in summary(out, run_facts) if exported else ():
-            self.line(line)
+        for label, text in summary(out, run_facts) if exported else ():
+            self.line(self._hanging(f"  {label:<13}", text))
+
+    def _hanging(self, label: str, text: str) -> str:
+        """Text behind a label, on a terminal in lines that end between words."""
+        if not self._err.is_terminal:
+            return label + text
+        width = max(self._err.width, 2 * len(label))
+        lines = textwrap.wrap(
+            text, width - len(label), break_long_words=False, break_on_hyphens=False
+        )
+        return label + f"\n{'':<{len(label)}}".join(lines)
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write a table to stdout; columns after the first that hold numbers align right."""

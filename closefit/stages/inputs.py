@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from closefit.body.model import Body
 from closefit.boundary.arrays import Npz
+from closefit.boundary.checks import MAX_SKEW
 from closefit.boundary.values import entry, numbers, refusals_as, refuse
 from closefit.config import DEFAULT_FOV_DEG, CameraConfig
 from closefit.errors import FileMissingError, InputError
@@ -19,7 +20,7 @@ from closefit.geometry.camera import focal_from_fov, intrinsics
 from closefit.models.weights import BODIES, PRIOR, body_model, locate
 from closefit.prior.loading import load_prior
 from closefit.prior.network import Denoiser
-from closefit.records import MAX_SKEW, Track, VideoInfo
+from closefit.records import Track, VideoInfo
 from closefit.storage.job import Job
 from closefit.video import STAMP_SLACK_S, Image, frames
 

@@ -21,7 +21,7 @@ from closefit.errors import (
 )
 from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write
 from closefit.storage.hashing import sha256_of
-from closefit.storage.run_facts import RunFacts
+from closefit.storage.run_record import RunRecord
 
 NUM_PEOPLE = 2
 
@@ -243,7 +243,7 @@ class Workspace:
         hint = f"`mv {self.run_json} {self.run_json}.damaged`, then run again: finished stages stay"
         with refusals_as(ArtifactDamagedError, self.run_json, hint):
             run: dict[str, Any] = read_json(self.run_json, MAX_RUN_BYTES)
-            typed(run, RunFacts)
+            typed(run, RunRecord)
         return run
 
     def update_run(self, changes: Mapping[str, Any]) -> None:

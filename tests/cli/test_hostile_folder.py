@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from closefit.errors import ArtifactDamagedError
+from closefit.exporters.contact_file import read_contacts
 from closefit.exporters.motion import read_motion, write_motion
-from closefit.exporters.report.contact_file import read_contacts
 from closefit.pipeline import freshness
 from closefit.storage.artifacts import Provenance
 from closefit.storage.workspace import Workspace
@@ -66,15 +66,20 @@ def test_entries_of_another_kind_are_refused(invoke, folder: Path, key: str, val
 
 
 CONTACTS: dict[str, Any] = {
+    "fps": 30.0, "num_frames": 4, "start_s": 0.0, "contact_distance_m": 0.02,
     "frames_in_contact": [[1, 2]],
     "contacts": [
         {
             "person_0": "left hand", "person_1": "head", "num_frames": 2, "frames": [[1, 2]],
+            "seconds": [[0.033, 0.067]],
             "smallest_distance_m": 0.0, "max_penetration_mm": 1.0, "distance_mm": [0.0, 1.0],
             "penetration_mm": [0.0, 1.0], "place_m": [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]],
         }
     ],
-    "per_frame": {"gap_m": [0.1, 0.0, 0.0, 0.1]},
+    "per_frame": {
+        "gap_m": [0.1, 0.0, 0.0, 0.1], "mean_penetration_mm": [0.0, 0.0, 0.1, 0.0],
+        "max_penetration_mm": [0.0, 0.0, 1.0, 0.0],
+    },
 }  # fmt: skip
 
 
@@ -84,7 +89,7 @@ CONTACTS: dict[str, Any] = {
         lambda c: c.pop("per_frame"),
         lambda c: c.update(frames_in_contact=[[2, 1]]),
         lambda c: c.update(frames_in_contact=[[0, 4]]),
-        lambda c: c.update(per_frame={"gap_m": [0.1]}),
+        lambda c: c["per_frame"].update(gap_m=[0.1]),
         lambda c: c["contacts"][0].update(num_frames=3),
         lambda c: c["contacts"][0].update(place_m=[]),
         lambda c: c["contacts"][0].update(distance_mm=[1e300, 0.0]),
