@@ -19,7 +19,7 @@ from closefit.body.model import Body
 from closefit.body.skeleton import PARENTS
 from closefit.exporters.motion import read_motion
 from closefit.learning.motions.shards import write_shards
-from closefit.prior.loading import PriorFacts, save_prior
+from closefit.prior.loading import PriorFacts, prior_content
 from closefit.prior.network import Denoiser, NetworkConfig
 from closefit.records import PairMotion
 from tests import estimate_files
@@ -167,7 +167,7 @@ def _models(folder: Path) -> None:
     torch.manual_seed(0)
     network = Denoiser(NetworkConfig(width=32, blocks=1, heads=4, feed_forward=32))
     facts = PriorFacts(network=network.config, body="closefit")
-    save_prior(folder / "prior.safetensors", network, facts)
+    (folder / "prior.safetensors").write_bytes(prior_content(network, facts))
     generator = np.random.default_rng(0)
     regressor = np.zeros((24, 6890))
     regressor[:, :24] = np.eye(24)
