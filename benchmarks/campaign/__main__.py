@@ -87,7 +87,9 @@ def _wanted(given: argparse.Namespace) -> list[int]:
     """Numbers of the cases that are to be run."""
     known = _journal(given)
     if given.again:
-        return [n for n, entry in known.items() if entry["verdict"] in verdicts.FAILURES]
+        failed = {n: e["name"] for n, e in known.items() if e["verdict"] in verdicts.FAILURES}
+        given.names = failed  # other kinds of cases may have been added since
+        return list(failed)
     return [n for n in range(given.first, given.first + given.cases) if n not in known]
 
 
@@ -148,7 +150,8 @@ def run_cases(given: argparse.Namespace, numbers: list[int], started: float) -> 
         folder = Path(tempfile.mkdtemp(prefix="case-", dir=given.out))
         is_fresh = number % 1000 < 1000 * given.fresh
         try:
-            case = cases.make(number, given.seed, place, folder, _among(given))
+            names = (given.names[number],) if given.again else _among(given)
+            case = cases.make(number, given.seed, place, folder, names)
             entry = run_case(case, folder, is_fresh, isolated)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -161,7 +164,7 @@ def run_case(case: cases.Case, folder: Path, is_fresh: bool, isolated: bool) -> 
     before = verdicts.state_of(folder / "in")
     (folder / "home").mkdir()
     home = str(folder / "home")
-    environment = {**ENVIRONMENT, "HOME": home, "TMPDIR": home}
+    environment = {**ENVIRONMENT, "HOME": home, "TMPDIR": home, **case.environment}
     arguments = tuple(word.replace("\0", "") for word in case.arguments)
     is_fresh = is_fresh and arguments[:1] != ("view",)  # which needs somebody who ends it
     if is_fresh:

@@ -76,13 +76,13 @@ def judge(case: Case, outcome: Outcome, folder: Path, before: dict[str, Any]) ->
     if outcome.exit_code > 128:
         return "crash", f"exit code {outcome.exit_code}: {outcome.stderr[-200:]}"
     is_report = case.arguments[0] == "doctor"  # 1: something is missing on this machine
-    if "Traceback" in text or "internal error" in text or outcome.exit_code in (1, 99)[is_report:]:
+    shown = "Traceback" in text and "--verbose" not in case.arguments
+    if shown or "internal error" in text or outcome.exit_code in (1, 99)[is_report:]:
         return "traceback", _last_line(outcome.stderr)
     for part in _changes(case, folder, before):
         return "input changed", part
-    left = [
-        str(path.relative_to(folder)) for path in folder.rglob("*") if PARTIAL.search(path.name)
-    ]
+    new = (path for path in folder.rglob("*") if str(path) not in before)
+    left = [str(path.relative_to(folder)) for path in new if PARTIAL.search(path.name)]
     if left:
         return "left-overs", ", ".join(left)
     if outcome.exit_code != 0 and not is_report:
