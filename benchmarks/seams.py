@@ -17,7 +17,7 @@ from measuring import publish, run_closefit, table
 from closefit.config import Config
 from closefit.demo import make_clip
 from closefit.optimize.schedule import MARGIN, plan_minibatches
-from closefit.pipeline.runner import recorded_config
+from closefit.pipeline.recorded import config_of
 from closefit.records import Motion, OptimizedMotion
 from closefit.storage import artifacts
 from closefit.storage.workspace import Workspace
@@ -39,7 +39,7 @@ def main() -> None:
     )  # fmt: skip
     start = artifacts.read(workspace.artifact("init"), Motion)
     found = artifacts.read(workspace.artifact("optimize"), OptimizedMotion)
-    borders = _borders(recorded_config(workspace.root), len(found.joints))
+    borders = _borders(config_of(workspace.root), len(found.joints))
     rows = [_row("init", start, borders), _row("optimize", found, borders)]
     relative = rows[1]["ratio"] / rows[0]["ratio"]
     header = list(rows[0])

@@ -87,7 +87,7 @@ def judge(case: Case, outcome: Outcome, folder: Path, before: dict[str, Any]) ->
         return "left-overs", ", ".join(left)
     if outcome.exit_code != 0 and not is_report:
         return _judge_error(outcome)
-    if obeyed := unprintable(text):
+    if (obeyed := unprintable(text)) and "FORCE_COLOR" not in case.environment:
         return "unclear error", f"raw {obeyed} is printed"
     wrong = next(_wrong_results(case, outcome, folder, before), None)
     return (ACCEPTED, "") if wrong is None else ("silent wrong", wrong)

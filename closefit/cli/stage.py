@@ -42,17 +42,17 @@ def stage(
             f"`{target}` is a file, but no results folder was named",
             hint=f"add --out DIR: closefit stage NAME {target} --out DIR",
         )
-    from closefit.pipeline import runner
+    from closefit.pipeline import recorded, runner
 
     if out is None:  # stage NAME DIR [VIDEO]
         folder = target
-        video = video or runner.recorded_video(folder)
+        video = video or recorded.video_of(folder)
     else:  # stage NAME VIDEO --out DIR
         folder, video = out, target
     selection = runner.Selection(only=name, force=force)
     with session(verbose, folder) as (console, emit):
         config = (
-            runner.settings_of(folder, given, emit)
+            recorded.config_of(folder, given, emit)
             if out is None
             else build_config(**given, emit=emit)
         )

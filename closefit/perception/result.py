@@ -32,9 +32,10 @@ def to_track(
     union, people, keypoints = stack_pairs(
         masks, clip.size_wh, found.boxes_xyxy, found.keypoints, doubting
     )
+    ignored = clip.corrections.ignored_frames(len(union))
     if clip.given is not None and clip.given.silhouettes is not None:
-        ignored = clip.corrections.ignored_frames(len(union))
-        union = clip.given.union_for(people).without(ignored)
+        union = clip.given.union_for(people)
+    union, people = union.without(ignored), people.without(np.stack([ignored] * 2, axis=1))
     if features is None:
         features = np.zeros((*found.seen.shape, 0))
     info = clip.job.video

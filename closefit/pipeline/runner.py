@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
@@ -14,7 +14,6 @@ from closefit.boundary.files import input_limit
 from closefit.config import Config, StageName
 from closefit.errors import (
     ConfigError,
-    FileMissingError,
     FitDivergedError,
     InputError,
     disk_full_guard,
@@ -26,10 +25,9 @@ from closefit.events import (
     StageFinished,
     StageSkipped,
     StageStarted,
-    ignore,
 )
 from closefit.models import downloads, weights
-from closefit.pipeline import device, forecast, freshness, run_json
+from closefit.pipeline import device, forecast, freshness, recorded, run_json
 from closefit.pipeline.declarations import STAGES, Stage
 from closefit.pipeline.freshness import FORCED, Reason, Situation
 from closefit.records import DetectedPeople, VideoInfo
@@ -147,45 +145,9 @@ def run_as_given(
     Raises:
         ClosefitError: Any of the documented failures; finished stages are kept.
     """
-    workspace = Workspace(out)
-    recorded = workspace.settings_for(video)
-    config = settings.build_config(
-        **given, recorded=recorded, recorded_in=workspace.run_json, emit=emit
-    )
-    if recorded is not None:
-        alone = settings.flatten(settings.build_config(**given))
-        _name_differences(settings.renamed(recorded), settings.flatten(config), alone, emit)
+    config = recorded.config_for(video, out, given, emit)
     known = settings.is_given("weights_dir", **given)
     return run(video, out, config, emit, selection, weights_given=known)
-
-
-def _name_differences(
-    recorded: Mapping[str, Any], now: Mapping[str, Any], alone: Mapping[str, Any], emit: Emit
-) -> None:
-    """Report which settings come from the folder, and which differ from the folder's.
-
-    Args:
-        recorded: Settings of the last run.
-        now: Settings of this run.
-        alone: What they would be in a new folder.
-        emit: Called with the reports.
-    """
-
-    def listed(names: list[str]) -> str:
-        return ", ".join(f"`{name}` {_shown(now[name])}" for name in names)
-
-    same = {name for name, value in now.items() if _shown(recorded.get(name)) == _shown(value)}
-    kept = [name for name in now if name in same and now[name] != alone[name]]
-    if kept:
-        emit(Notice(f"settings of this folder: {listed(kept)}"))
-    changed = [name for name in now if name in recorded and name not in same]
-    if changed:
-        emit(Notice(f"changed from the last run in this folder: {listed(changed)}"))
-
-
-def _shown(value: Any) -> str:
-    """A setting as text; a list reads the same from JSON as in the settings."""
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,53 +175,16 @@ def status(out: Path) -> list[StageStatus]:
         ArtifactMissingError: `out` is not a results folder.
     """
     workspace = Workspace(out)
-    recorded = workspace.require_started()
-    video = Path(recorded["video"]["path"])
+    facts = workspace.require_started()
+    video = Path(facts["video"]["path"])
     # The folder alone is enough: the video may be gone.
-    content = sha256_of(video) if video.is_file() else str(recorded["video"]["content_sha256"])
-    situation = _situation(workspace, recorded_config(out), video, content)
-    times = recorded.get("stages", {})
+    content = sha256_of(video) if video.is_file() else str(facts["video"]["content_sha256"])
+    situation = _situation(workspace, recorded.config_of(out), video, content)
+    times = facts.get("stages", {})
     return [
         StageStatus(stage=name, reason=reason, seconds=times.get(name, {}).get("seconds"))
         for name, reason in _expected_reasons(situation).items()
     ]
-
-
-def recorded_config(out: Path) -> Config:
-    """Return the settings of the last run in a started folder.
-
-    Raises:
-        ArtifactMissingError: `out` is not a results folder.
-    """
-    return settings_of(out, {})
-
-
-def settings_of(out: Path, given: GivenSettings, emit: Emit = ignore) -> Config:
-    """Return the settings of the last run in a started folder, but for those that are given.
-
-    Raises:
-        ArtifactMissingError: `out` is not a results folder.
-        ConfigError: A setting cannot be used.
-    """
-    workspace = Workspace(out)
-    recorded = workspace.require_started().get("settings", {})
-    return settings.build_config(
-        **given, recorded=recorded, recorded_in=workspace.run_json, emit=emit
-    )
-
-
-def recorded_video(out: Path) -> Path:
-    """Return the path of the video that a started folder belongs to.
-
-    Raises:
-        ArtifactMissingError: `out` is not a results folder.
-        FileMissingError: The video is not there any more.
-    """
-    path = Path(Workspace(out).require_started()["video"]["path"])
-    if not path.is_file():
-        hint = f"name its new place: `closefit stage NAME {out} VIDEO`"
-        raise FileMissingError(f"there is no file `{path}`, the video of `{out}`", hint)
-    return path
 
 
 def preview(video: Path, out: Path, emit: Emit) -> Path:

@@ -36,6 +36,10 @@ Shares = Float[np.ndarray, "*pixel class"]
 """Probability of each class."""
 
 
+Drawn = tuple[Float[np.ndarray, "_ look"], Int[np.ndarray, " _"]]
+"""Looks of some pixels (sample, look), and the class of each."""
+
+
 def looks(image: UInt8[np.ndarray, "height width 3"], top: float, tall: float) -> Look:
     """Describe each pixel: colour at several scales, contrast around it, height in the scene.
 
@@ -59,7 +63,7 @@ def looks(image: UInt8[np.ndarray, "height width 3"], top: float, tall: float) -
 
 def samples(
     look: Look, masks: Bool[np.ndarray, "2 height width"], rng: np.random.Generator
-) -> tuple[Float[np.ndarray, "sample look"], Int[np.ndarray, " sample"]]:
+) -> Drawn:
     """Draw pixels of each class, with their class, from a frame in which masks can be trusted."""
     own = [_shrunk(masks[person] & ~masks[1 - person], EDGE_PX) for person in range(2)]
     nobody = _shrunk(np.asarray(~masks.any(axis=0)), AROUND_PX)
@@ -108,6 +112,13 @@ class PixelClasses:
         flat = self._scaled(look.reshape(-1, LOOK_SIZE))
         shares = torch.softmax(self._network(flat), dim=-1)
         return np.asarray(shares.numpy().reshape(*look.shape[:-1], CLASSES))
+
+    def accuracy(
+        self, look: Float[np.ndarray, "sample look"], label: Int[np.ndarray, " sample"]
+    ) -> float:
+        """Share of samples that are given their class, mean of the classes."""
+        right = self(look).argmax(axis=-1) == label
+        return float(np.mean([right[label == number].mean() for number in range(CLASSES)]))
 
     def _scaled(self, look: Look) -> Tensor:
         return torch.from_numpy(((look - self._mean) / self._scale).astype(np.float32))

@@ -94,8 +94,6 @@ def with_yolo(
         return stub
 
     monkeypatch.setattr(yolo, "YoloDetector", make)
-    # The pictures do not show these people, so that their looks cannot be learned.
-    monkeypatch.setattr(yolo, "separated_masks", lambda *_: None)
     monkeypatch.setattr(
         "closefit.models.weights.file_problem", lambda *_: None
     )  # the stub reads none

@@ -15,7 +15,7 @@ from closefit.cli.app import app
 from closefit.config import Config, TrackConfig
 from closefit.errors import CorrectionsError, FileMissingError
 from closefit.events import Event, StageStarted
-from closefit.perception import people, yolo
+from closefit.perception import people, separation, yolo
 from closefit.pipeline import runner
 from closefit.pipeline.runner import Selection
 from closefit.records import Track
@@ -169,6 +169,18 @@ class TestDetections:
         np.testing.assert_allclose(written.boxes_xyxy[20, 1], box, rtol=1e-5)
         assert written.filled[8:20, 1].all()
         assert written.keypoints[20, 1, :, 2].max() == 0.0
+
+    @pytest.mark.usefixtures("detector")
+    def test_ignored_frames_have_no_mask_from_the_frames_around(
+        self, clip: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(separation, "LEAST_ACCURACY", 0.0)
+        clip.with_name("corrections.json").write_text('{"ignore": [[10, 14]]}')
+        self.run(clip, out, work_height_px=180)
+        shown = read_track(out).person_masks.shown
+        ignored = np.arange(10, 15)
+        assert not shown[ignored].any()
+        assert np.delete(shown, ignored, axis=0).any(axis=1).all()
 
 
 def closefit(*arguments: object) -> subprocess.CompletedProcess[str]:

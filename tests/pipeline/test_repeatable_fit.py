@@ -10,7 +10,7 @@ import pytest
 from closefit.demo import make_clip
 from closefit.errors import FitDivergedError
 from closefit.events import Event, Notice, Step, ignore
-from closefit.pipeline import runner
+from closefit.pipeline import recorded, runner
 from closefit.pipeline.runner import Selection
 from closefit.records import Motion, OptimizedMotion
 from closefit.settings import build_config
@@ -43,7 +43,7 @@ def fit(begun: Path, tmp_path: Path) -> Fit:
         config = build_config(
             recorded=Workspace(begun).require_started()["settings"], assignments=changes
         )
-        video = runner.recorded_video(begun)
+        video = recorded.video_of(begun)
         runner.run(video, out, config, emit, Selection(only="optimize"))
         with np.load(Workspace(out).artifact("optimize")) as archive:
             return {key: archive[key] for key in archive.files if not key.startswith("__")}

@@ -20,7 +20,7 @@ from closefit.errors import (
     WeightsMissingError,
 )
 from closefit.events import Event, Notice, StageFinished, StageSkipped, StageStarted
-from closefit.pipeline import runner
+from closefit.pipeline import recorded, runner
 from closefit.pipeline.declarations import STAGES
 from closefit.pipeline.runner import EVERYTHING, Selection
 from closefit.records import Track
@@ -409,8 +409,8 @@ def test_status_of_another_folder_is_an_error(tmp_path: Path) -> None:
 
 def test_a_single_stage_goes_on_with_the_recorded_settings(run: Run, out: Path) -> None:
     run("init.steps=11", "preset=paper")
-    assert runner.recorded_config(out).init.steps == 11
-    assert runner.recorded_config(out).preset == "paper"
+    assert recorded.config_of(out).init.steps == 11
+    assert recorded.config_of(out).preset == "paper"
 
 
 def test_each_stage_draws_the_same_numbers_alone_as_in_a_whole_run(run: Run, out: Path) -> None:

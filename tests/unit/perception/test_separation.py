@@ -128,3 +128,9 @@ def test_looks_need_a_mask_of_both(scene: Scene, known: tuple[int, ...]) -> None
         found.swapped,
     )
     assert separated_masks(found, scene.images, (WIDTH, HEIGHT)) is None
+
+
+def test_looks_that_tell_nothing_leave_the_masks_of_the_detector() -> None:
+    noise = Scene()
+    noise.pictures = np.random.default_rng(2).integers(0, 256, noise.pictures.shape, np.uint8)
+    assert separated_masks(noise.found(noise.masks), noise.images, (WIDTH, HEIGHT)) is None
