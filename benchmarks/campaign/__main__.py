@@ -41,18 +41,20 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after this time")
     parser.add_argument("--out", type=Path, default=Path("campaign"), help="corpus and findings")
     parser.add_argument("--again", action="store_true", help="run only what failed before")
-    parser.add_argument("--locked", action="store_true", help="each input without rights, once")
+    parser.add_argument("--locked", action="store_true", help="each input without rights first")
     parser.add_argument("--publish", action="store_true", help=f"write {RESULTS.name}")
     given = parser.parse_args()
     given.out = given.out.absolute()
     os.environ.update(ENVIRONMENT)
     build = corpus.build_light if given.light else corpus.build
     build(given.out / "corpus")
-    if given.locked:
-        sys.exit(_run_locked(given))
+    if given.jobs == 1:
+        forkserver.import_everything()  # once for all
+    if given.locked and _run_locked(given):
+        sys.exit(1)
     started = time.monotonic()
     wanted = _wanted(given)
-    if not (given.out / JOURNAL).exists():
+    if wanted and not (given.out / JOURNAL).exists():
         with multiprocessing.get_context("fork").Pool(1) as pool:
             pool.apply(require_sound_corpus, (given,))
     if given.jobs == 1:

@@ -53,18 +53,18 @@ def build(folder: Path) -> None:
     if (folder / "complete").exists():
         return
     build_light(folder)
+    _estimates(folder)
     _bombs(folder)
     _results(folder)
     (folder / "complete").touch()
 
 
 def build_light(folder: Path) -> None:
-    """Write what takes seconds: all but bombs and results."""
+    """Write what takes seconds: all but estimates, bombs and results."""
     if (folder / "light").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     _detections(folder)
-    _estimates(folder)
     _motions(folder)
     _models(folder)
     _texts(folder)

@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,9 @@ class Outcome:
     timed_out: bool
 
 
+@cache
 def import_everything() -> None:
-    """Import all of closefit, so that a fork imports nothing."""
+    """Import all of closefit, so that a fork imports nothing; done before, it does nothing."""
     import closefit
 
     for module in pkgutil.walk_packages(closefit.__path__, "closefit."):
@@ -102,7 +104,7 @@ def can_isolate() -> bool:
     child = os.fork()
     if child == 0:
         try:
-            _isolate(Path("/tmp"))
+            isolate(Path("/tmp"))
         except OSError:
             os._exit(1)
         os._exit(0)
@@ -151,7 +153,7 @@ def _call(
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     if isolated:
-        _isolate(folder)
+        isolate(folder)
         os.chdir(folder)
     obey_permissions()
     os.environ.update(environment)
@@ -207,7 +209,7 @@ def _check(result: int) -> None:
         raise OSError(ctypes.get_errno(), "isolation")
 
 
-def _isolate(folder: Path) -> None:
+def isolate(folder: Path) -> None:
     """Make everything but `folder` read-only, and all networks unreachable."""
     own_mounts()
     place = str(folder).encode()

@@ -105,12 +105,17 @@ def test_completion_that_cannot_be_set_up_ends_in_a_sentence(tmp_path: Path) -> 
     home.write_text("")
     # Otherwise Typer looks for the shell that the tests were started from, which may be any.
     shell_as_named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    result = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "--install-completion", "bash"],
-        env=os.environ | shell_as_named | {"HOME": str(home)},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 3
-    assert "cannot be used" in result.stderr
-    assert "Traceback" not in result.stderr
+    for words, exit_code, message in (
+        (("--install-completion", "bash"), 3, "cannot be used"),
+        (("--install-completion", "x"), 4, "error: this shell has no completion"),
+        (("--show-completion", "x"), 4, "error: this shell has no completion"),
+    ):
+        result = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *words],
+            env=os.environ | shell_as_named | {"HOME": str(home)},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == exit_code
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
