@@ -149,7 +149,7 @@ class Workspace:
         if not root.is_dir() or self._is_own():
             return
         caches = [self.artifact(kind) for kind in CACHES]
-        written = (*self.results, self.preview, self.meshes, *caches, self.run_json)
+        written = (*self.results, self.usd, self.preview, self.meshes, *caches, self.run_json)
         taken = [path for path in written if os.path.lexists(path)]
         if taken:
             name = taken[0].relative_to(self.root)

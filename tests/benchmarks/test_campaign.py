@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_fixed_cases(tmp_path: Path) -> None:
     """After each kind of input in turn without any rights."""
     if shutil.which("unshare") is None:

@@ -130,7 +130,7 @@ def test_a_place_that_cannot_be_a_folder(tmp_path: Path, make_motion: MakeMotion
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(OutputFolderError, match=r"thesis.txt` is not a folder"):
         write_shards(tmp_path / "thesis.txt", [make_motion()])
-    with pytest.raises(OutputFolderError, match=r"cannot write to `.*thesis.txt`: Not a directory"):
+    with pytest.raises(OutputFolderError, match=r"cannot write to `.*thesis.txt`: File exists"):
         write_shards(tmp_path / "thesis.txt" / "shards", [make_motion()])
 
 
