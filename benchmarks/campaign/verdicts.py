@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.campaign.cases import Case
-from benchmarks.campaign.forkserver import CPU_S, MEMORY_BYTES, Outcome
+from benchmarks.campaign.forkserver import MEMORY_BYTES, WALL_S, Outcome
 from closefit.errors import ClosefitError
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.storage import artifacts
@@ -65,7 +65,7 @@ def unprintable(text: str) -> str:
 def judge(case: Case, outcome: Outcome, folder: Path, before: dict[str, Any]) -> tuple[str, str]:
     """Return the verdict and its reason."""
     text = outcome.stdout + outcome.stderr
-    if outcome.timed_out or outcome.cpu_s > CPU_S:
+    if outcome.timed_out or outcome.cpu_s > WALL_S:  # of ffmpeg too
         return "hang", f"after {outcome.seconds:.0f} s"
     if (
         "MemoryError" in text
