@@ -336,9 +336,11 @@ def create_writable(folder: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             probe = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-probe"
             probe.unlink(missing_ok=True)
-            with open(probe, "xb") as file:  # never through a link that somebody has put there
-                file.write(b"closefit")
-            probe.unlink()
+            try:
+                with open(probe, "xb") as file:  # never through a link that somebody has put there
+                    file.write(b"closefit")
+            finally:
+                probe.unlink(missing_ok=True)
     except DiskFullError:
         raise
     except OSError as error:

@@ -122,6 +122,15 @@ def test_words_of_the_command_line_do_not_command_the_terminal(invoke, option: s
         assert all(c.isprintable() or c in "\n\r\t" for c in shown), shown
 
 
+def test_an_error_is_one_short_line_whatever_a_file_is_called(invoke) -> None:
+    for name in ("x" * 5000, "a\nerror: all is well", "a\r\n" * 900):
+        for words in (("status", name), ("run", name), ("report", name)):
+            failed = invoke(*words)
+            lines = failed.stderr.splitlines()
+            assert [line[:5] for line in lines] == ["error", "", "hint:"], failed.stderr
+            assert max(map(len, lines)) < 1000
+
+
 @pytest.mark.parametrize("size", ["nan", "-1", "0", "1e9"])
 def test_the_limit_on_input_is_a_size(invoke, tmp_path: Path, size: str) -> None:
     for words in (
