@@ -87,9 +87,13 @@ DEFAULT_FOV_DEG = 55.0
 
 @dataclass(frozen=True, kw_only=True)
 class CameraConfig:
-    """The pinhole camera: from a file, else a focal length, else a diagonal field of view."""
+    """The pinhole camera: from a file, else a focal length, else a diagonal field of view.
 
-    fov_deg: Annotated[float, Meta(ge=5.0, le=150.0)] = DEFAULT_FOV_DEG
+    Where none is given, the focal length that the video's metadata states holds; else `init` looks
+    for one, or `DEFAULT_FOV_DEG` is assumed.
+    """
+
+    fov_deg: Annotated[float, Meta(ge=5.0, le=150.0)] | None = None
     focal_px: Annotated[float, Meta(ge=10.0, le=1e6)] | None = None
     file: str | None = _file()
 
@@ -147,6 +151,8 @@ class TrackConfig:
 class InitConfig:
     """The first estimate: sampled from the prior, or lifted; then fitted to the whole clip.
 
+    With the prior, an unknown focal length is searched for first, unless `focal_search` is off.
+
     Without the prior every frame is lifted from several facing directions, and the fit takes
     `steps`; after the prior it takes `prior_steps`.
     """
@@ -157,6 +163,7 @@ class InitConfig:
     prior_steps: Count = 300
     prior_trust: Annotated[float, Meta(ge=0.0, le=1e4)] = 10.0
     prior_pose: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.1
+    focal_search: bool = True
     init_from: str | None = _file()
     steps: Count = 400
     keypoint_confidence: Share = 0.3
@@ -244,7 +251,10 @@ PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
         }
     },
     "default": {},
-    "paper": {"optimize": {"passes": 20, "image_size_px": 512, "map_size": 256}},
+    "paper": {
+        "init": {"focal_search": False},
+        "optimize": {"passes": 20, "image_size_px": 512, "map_size": 256},
+    },
 }
 """What each preset changes against the defaults of the sections.
 

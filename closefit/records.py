@@ -46,6 +46,7 @@ class VideoInfo:
         rotation_deg: The rotation that its metadata asked for.
         variable_frame_rate: The times between frames differ.
         content_sha256: SHA-256 of the file.
+        focal_px: Focal length that the camera wrote into the file; None where it did not.
     """
 
     path: str
@@ -57,6 +58,7 @@ class VideoInfo:
     rotation_deg: Annotated[int, Meta(ge=0, lt=360)]
     variable_frame_rate: bool
     content_sha256: str
+    focal_px: Annotated[float, Meta(gt=0.0, le=1e9)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

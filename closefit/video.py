@@ -19,7 +19,7 @@ from typing import IO
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from closefit import ffmpeg
+from closefit import ffmpeg, lens_metadata
 from closefit.errors import (
     DiskFullError,
     FileMissingError,
@@ -109,6 +109,7 @@ def probe(path: Path) -> VideoInfo:
         rotation_deg=_rotation_deg(described),
         variable_frame_rate=bool(np.abs(times - np.arange(len(times)) / fps).max() > 0.5 / fps),
         content_sha256=sha256_of(path),
+        focal_px=lens_metadata.focal_px(path, described, (width, height)),
     )
 
 

@@ -3,6 +3,7 @@
 QUICK = (
     "device=cpu",
     "offline=true",
+    "init.focal_search=false",
     "init.prior_steps=8",
     "init.prior_samples=1",
     "optimize.passes=2",

@@ -38,7 +38,7 @@ def _track(job: Job) -> None:
 def _init(job: Job) -> None:
     job.load(Track)
     motion = make_motion(seed=job.config.seed)
-    job.save(replace(motion, transl=motion.transl + np.float32(job.config.camera.fov_deg)))
+    job.save(replace(motion, transl=motion.transl + np.float32(job.config.camera.fov_deg or 55.0)))
     job.report({"steps": job.config.init.steps})
 
 

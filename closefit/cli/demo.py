@@ -9,6 +9,7 @@ import typer
 from closefit.cli import options
 from closefit.cli.console import session
 from closefit.cli.evaluate import show_scores
+from closefit.config import DEFAULT_FOV_DEG
 from closefit.errors import OutputFolderError
 from closefit.events import Notice
 from closefit.settings import build_config
@@ -39,6 +40,7 @@ def demo(
             assignments=[
                 "preset=draft",
                 "body=closefit",
+                f"camera.fov_deg={DEFAULT_FOV_DEG}",  # that of the clip
                 f"track.observations={clip.observations}",
             ],
             flags={"device": device, "weights_dir": weights, "seed": seed},

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from closefit.config import DEFAULT_FOV_DEG
-
 GUESSED_SHARE, LOW_CONFIDENCE, DEEP_MM = 0.1, 0.4, 30.0
 """Worth a warning: more frames without a person; less trust; deeper penetration."""
 
@@ -21,7 +19,7 @@ def doubts(run: Mapping[str, Any]) -> list[Doubt]:
     quality = run.get("quality", {})
     stages = (_of_track, _of_optimize, _of_export)
     found = [doubt for stage in stages for doubt in stage(quality)]
-    return [*found, *_of_camera(run.get("camera", {}))]
+    return [*found, *_of_camera(run.get("camera", {}), quality.get("init", {}))]
 
 
 def _of_track(quality: Mapping[str, Any]) -> Iterator[Doubt]:
@@ -76,8 +74,15 @@ def _of_export(quality: Mapping[str, Any]) -> Iterator[Doubt]:
         )
 
 
-def _of_camera(camera: Mapping[str, Any]) -> Iterator[Doubt]:
-    if camera.get("from") == "--fov" and camera.get("fov_deg") == DEFAULT_FOV_DEG:
+def _of_camera(camera: Mapping[str, Any], init: Mapping[str, Any]) -> Iterator[Doubt]:
+    if camera.get("from") == "estimated":
+        share = 100.0 * float(init.get("focal_log_sigma", 0.0))
+        yield Doubt(
+            f"the focal length is estimated from the clip, to about {share:.0f} %: distances from "
+            "the camera scale with it",
+            "give `--focal` or `--fov` if you know the camera",
+        )
+    if camera.get("from") == "assumed":
         yield Doubt(
             "the focal length is assumed, not known: sizes and distances scale with it",
             "give `--focal` or `--fov` if you know the camera",

@@ -55,6 +55,8 @@ class ExportedMotion:
         seen: The person was detected in this frame.
         filled: The detections of this frame were interpolated over a short gap.
         guessed: Neither: the pose follows from other frames and from the other person.
+        focal_log_sigma: Only where the focal length was estimated: standard deviation of its
+            logarithm, about the share by which it may be off.
         identity_confidence: Probability that the detection is of this person and not of the other.
         T_scene_camera: From the camera frame to that of `scene.glb`: y up, floor at height zero.
         stature_m: Standing height.
@@ -84,6 +86,7 @@ class ExportedMotion:
     filled: Bool[np.ndarray, "frame 2"] | None = None
     guessed: Bool[np.ndarray, "frame 2"] | None = None
     identity_confidence: Float[np.ndarray, "frame 2"] | None = None
+    focal_log_sigma: Float[np.ndarray, ""] | None = None
     T_scene_camera: Float[np.ndarray, "4 4"] | None = None
     stature_m: Float[np.ndarray, "2"] | None = None
 

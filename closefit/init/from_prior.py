@@ -75,7 +75,7 @@ def fit_from_prior(
         on_step: Called with (steps done, steps in all).
     """
     expected, sigma_rad = sample_start(network, body, targets, settings.samples, settings.seed)
-    return _fit_near(body, targets, limits, settings, expected, sigma_rad, on_step)
+    return fit_near(body, targets, limits, settings, expected, sigma_rad, on_step)
 
 
 def fit_pair(
@@ -114,10 +114,10 @@ def fit_pair(
     mixed = matrix_from_6d(matrix_to_6d(torch.lerp(expected.rotations, rotations, share)))
     expected = dataclasses.replace(expected, rotations=mixed)
     statures = stature_term(implied_statures(body, begin, estimates))
-    return _fit_near(body, targets, limits, settings, expected, sigma_rad, on_step, statures)
+    return fit_near(body, targets, limits, settings, expected, sigma_rad, on_step, statures)
 
 
-def _fit_near(
+def fit_near(
     body: Body,
     targets: KeypointTargets,
     limits: JointLimits,

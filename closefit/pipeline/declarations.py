@@ -91,7 +91,7 @@ def _body_and_prior(uses_prior: Callable[[Config], bool]) -> Models:
 TRACK = Stage(
     name="track",
     function=_track,
-    revision=5,
+    revision=6,
     record=Track,
     reads_video=True,
     settings=("track",),
@@ -100,7 +100,7 @@ TRACK = Stage(
 INIT = Stage(
     name="init",
     function=_init,
-    revision=3,
+    revision=4,
     record=Motion,
     inputs=("track",),
     settings=("camera", "init", "track.perception", "track.observations", "body", "seed"),

@@ -17,6 +17,9 @@ LOADING_S = {"import": 1.0, "lite": 4.0, "yolo": 4.0}
 DETECTING_S = {"import": 0.0125, "lite": 0.23, "yolo": 0.54}
 """Loading a detector and learning looks, and a frame; `full` was never timed on a CPU."""
 
+FOCAL_STEPS, FOCAL_FRAMES = 300, 24
+"""Of the search for an unknown focal length, as in `init/focal_search.py`."""
+
 INIT_STEP_S, INIT_STEP_FRAME_S = 0.023, 0.0007
 PREPARING_S = 9.0
 """What `optimize` does before its first step and after its last."""
@@ -51,11 +54,21 @@ def seconds(
         elif stage == "init":
             steps = config.init.prior_steps if config.init.prior else config.init.steps
             total += steps * (INIT_STEP_S + INIT_STEP_FRAME_S * frames)
+            if _focal_searched(config, info):
+                searched = min(frames, FOCAL_FRAMES)
+                total += FOCAL_STEPS * (INIT_STEP_S + INIT_STEP_FRAME_S * searched)
         elif stage == "optimize":
             total += _optimize_s(config.optimize, frames)
         else:
             total += EXPORT_S + EXPORT_FRAME_S * frames
     return total * unit_s() / (UNIT_MS / 1000.0) if total else 0.0
+
+
+def _focal_searched(config: Config, info: VideoInfo) -> bool:
+    """Whether `init` looks for the focal length."""
+    camera, init = config.camera, config.init
+    known = (camera.file, camera.focal_px, camera.fov_deg, info.focal_px, init.init_from)
+    return init.prior and init.focal_search and all(value is None for value in known)
 
 
 def _optimize_s(config: OptimizeConfig, frames: int) -> float:

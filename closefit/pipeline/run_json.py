@@ -1,7 +1,7 @@
 """Keeps `run.json` of a results folder: settings, facts of the video, outcome, time and quality."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -28,7 +28,7 @@ def outcome_recorded(workspace: Workspace, info: VideoInfo, config: Config) -> I
         {
             "closefit": __version__,
             "video": video,
-            "camera": _camera(info, config),
+            "camera": _camera(info, config, before),
             "settings": settings.flatten(config),
             "status": "running",
             "started": _now(),
@@ -61,11 +61,13 @@ def record_stage(job: Job, seconds: float, diverged: FitDivergedError | None) ->
     stages = {**facts.get("stages", {}), stage: entry}
     total = sum(known["seconds"] for known in stages.values())
     shares = {name: round(known["seconds"] / max(total, 1e-9), 4) for name, known in stages.items()}
+    quality = {**facts.get("quality", {}), stage: job.quality}
     job.workspace.update_run(
         {
             "stages": stages,
             "timing": Timing(seconds=round(total, 3), share=shares),
-            "quality": {**facts.get("quality", {}), stage: job.quality},
+            "quality": quality,
+            "camera": _camera(job.video, job.config, {"quality": quality}),
         }
     )
 
@@ -96,19 +98,23 @@ def _restored(
     return {} if workspace.read_run().get("stages") else {"settings": {}}
 
 
-def _camera(info: VideoInfo, config: Config) -> CameraFacts:
-    """Facts of the camera, for people."""
+def _camera(info: VideoInfo, config: Config, run: Mapping[str, Any]) -> CameraFacts:
+    """Facts of the camera; a focal length that `init` found is among the figures of `run`."""
     camera = config.camera
     if camera.file is not None:
         return {"file": camera.file}
-    from closefit.geometry.camera import focal_from_fov, fov_from_focal
+    from closefit.geometry.camera import fov_from_focal
+    from closefit.stages.inputs import focal_length
 
-    size = info.width, info.height
-    focal_px = camera.focal_px or focal_from_fov(*size, camera.fov_deg)
+    focal_px, source = focal_length(camera, info)
+    origin: str = source
+    found_px = run.get("quality", {}).get("init", {}).get("focal_px")
+    if source == "assumed" and found_px is not None:
+        focal_px, origin = found_px, "estimated"
     return {
         "focal_px": round(focal_px, 3),
-        "fov_deg": round(fov_from_focal(*size, focal_px), 3),
-        "from": "--fov" if camera.focal_px is None else "--focal",
+        "fov_deg": round(fov_from_focal(info.width, info.height, focal_px), 3),
+        "from": origin,
     }
 
 

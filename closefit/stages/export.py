@@ -92,7 +92,12 @@ def _write_motion_files(
         "identity_confidence": track.identity_confidence,
     }
     if job.config.camera.file is not None:
-        arrays |= {"K": motion.K, **read_camera(job.config.camera, size_wh, len(motion.K)).pose}
+        arrays |= {"K": motion.K, **read_camera(job.config.camera, job.video, len(motion.K)).pose}
+    focal_log_sigma = (
+        job.workspace.read_run().get("quality", {}).get("init", {}).get("focal_log_sigma")
+    )
+    if focal_log_sigma is not None:
+        arrays["focal_log_sigma"] = np.array(focal_log_sigma)
     footage = Footage(track.time_s, float(track.fps), size_wh, arrays)
     write_motion_files(
         job.workspace,

@@ -15,16 +15,18 @@ from closefit.fit.confidence import pose_confidence
 from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import KeypointTargets, targets_from_track
 from closefit.fit.weights import DETECTED_KEYPOINTS, PRIOR_KEYPOINTS
+from closefit.geometry.camera import fov_from_focal
 from closefit.imports.estimates.matching import find_pair
 from closefit.imports.estimates.reading import read_estimates
 from closefit.init.clip_fit import ClipFit
+from closefit.init.focal_search import search_focal, with_focal
 from closefit.init.from_estimate import fit_from_estimate
 from closefit.init.from_prior import PriorFit, fit_from_prior, fit_pair
 from closefit.init.hypotheses import fit_best
 from closefit.records import Motion, PersonEstimates, Track
-from closefit.stages.inputs import load_body, load_network, read_camera
+from closefit.stages.inputs import focal_length, load_body, load_network, read_camera
 from closefit.storage.job import Job
-from closefit.storage.run_record import EstimateFigures, FitFigures
+from closefit.storage.run_record import EstimateFigures, FitFigures, FocalFigures
 from closefit.video import frame_times
 
 VALID_WITHIN_S = 0.5
@@ -40,15 +42,16 @@ def run(job: Job) -> None:
     """
     track = job.load(Track)
     body = load_body(job)
-    width, height = (int(n) for n in track.size_wh)
-    K = read_camera(job.config.camera, (width, height), len(track.time_s)).K
+    K = read_camera(job.config.camera, job.video, len(track.time_s)).K
     targets = targets_from_track(track, K, job.config.init.keypoint_confidence, job.device)
     limits = JointLimits.create(job.device, torch.float32)
-    settings, on_step = job.config.init, job.progress("init")
+    settings = job.config.init
     prior = _prior_settings(job.config, job.device)
     estimates = _given_estimates(job, track, targets, body)
     if estimates is None:
         _check_seen(targets, settings.keypoint_confidence)
+        K, targets = _with_found_focal(job, body, targets, limits, prior, K)
+    on_step = job.progress("init")
     if estimates is not None and settings.prior:
         network, order = load_network(job), "as estimated"
         fit = fit_pair(body, targets, limits, network, prior, estimates, on_step)
@@ -62,6 +65,41 @@ def run(job: Job) -> None:
     motion = motion_from_fit(body, targets, fit, K, f"depth order: {order}")
     job.save(motion)
     job.report(FitFigures(init_energy=round(fit.energy, 3), depth_order_start=order))
+
+
+def _with_found_focal(
+    job: Job,
+    body: Body,
+    targets: KeypointTargets,
+    limits: JointLimits,
+    prior: PriorFit,
+    K: Float[np.ndarray, "frame 3 3"],
+) -> tuple[Float[np.ndarray, "frame 3 3"], KeypointTargets]:
+    """Intrinsics and observations with the focal length at which the clip fits best.
+
+    They stay as they are where the camera is known.
+    """
+    camera, settings = job.config.camera, job.config.init
+    known = camera.file is not None or focal_length(camera, job.video)[1] != "assumed"
+    if known or not (settings.prior and settings.focal_search):
+        return K, targets
+    size_wh = job.video.width, job.video.height
+    found = search_focal(
+        *(body, targets, limits, load_network(job), prior, size_wh), job.progress("focal length")
+    )
+    job.report(
+        FocalFigures(focal_px=round(found.focal_px, 3), focal_log_sigma=round(found.log_sigma, 4))
+    )
+    fov_deg = fov_from_focal(*size_wh, found.focal_px)
+    job.emit(
+        Notice(
+            f"focal length {found.focal_px:.0f} px, estimated from the clip to about "
+            f"{100 * found.log_sigma:.0f} % (field of view {fov_deg:.0f} degrees)"
+        )
+    )
+    ratio = found.focal_px / float(K[0, 0, 0])
+    found_targets = with_focal(targets, ratio)
+    return found_targets.K.cpu().numpy(), found_targets
 
 
 def _check_seen(targets: KeypointTargets, min_confidence: float) -> None:

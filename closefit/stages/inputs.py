@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -23,6 +24,9 @@ from closefit.storage.job import Job
 from closefit.video import STAMP_SLACK_S, Image, frames
 
 CAMERA_HINT = "write an npz with `K` of shape (3, 3) or (frames, 3, 3), in pixels of the video"
+
+FocalSource = Literal["--focal", "--fov", "video", "assumed"]
+"""Where a focal length is from."""
 
 MAX_OFF_CENTRE = 0.2
 """Distance of the principal point from the middle of the picture, as a share of the side."""
@@ -72,16 +76,32 @@ class Camera:
     pose: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def read_camera(camera: CameraConfig, size_wh: tuple[int, int], num_frames: int) -> Camera:
-    """Return the camera of a file, of a focal length or of a field of view, in this order.
+def focal_length(camera: CameraConfig, video: VideoInfo) -> tuple[float, FocalSource]:
+    """Return the focal length in pixels of the video, and where it is from.
+
+    An option counts more than what the camera wrote into the video.
+    """
+    size_wh = video.width, video.height
+    if camera.focal_px is not None:
+        return camera.focal_px, "--focal"
+    if camera.fov_deg is not None:
+        return focal_from_fov(*size_wh, camera.fov_deg), "--fov"
+    if video.focal_px is not None:
+        return video.focal_px, "video"
+    return focal_from_fov(*size_wh, DEFAULT_FOV_DEG), "assumed"
+
+
+def read_camera(camera: CameraConfig, video: VideoInfo, num_frames: int) -> Camera:
+    """Return the camera of a file, else the one of `focal_length`.
 
     Raises:
         InputError: The camera file is missing or does not follow its documented format.
         ConfigError: No camera of this video has such a focal length.
     """
+    size_wh = video.width, video.height
     if camera.file is not None:
         return _read_camera_file(Path(camera.file), size_wh, num_frames)
-    focal_px = camera.focal_px or focal_from_fov(*size_wh, camera.fov_deg)
+    focal_px, _ = focal_length(camera, video)
     low, high = focal_range(size_wh)
     if not low <= focal_px <= high:
         raise ConfigError(

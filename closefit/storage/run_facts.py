@@ -1,6 +1,6 @@
 """The entries of `run.json` that closefit reads again, with their types; others are for people."""
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
@@ -47,6 +47,13 @@ class TrackFigures(TypedDict, total=False):
     doubtful_frames: list[tuple[Frame, Frame]]
 
 
+class InitFigures(TypedDict, total=False):
+    """The focal length that was found, and the standard deviation of its logarithm."""
+
+    focal_px: Annotated[float, Meta(gt=0.0, le=1e9)]
+    focal_log_sigma: Annotated[float, Meta(ge=0.0, le=10.0)]
+
+
 class OptimizeFigures(TypedDict, total=False):
     """How the fit ended."""
 
@@ -65,7 +72,7 @@ class Quality(TypedDict, total=False):
     """Figures by stage."""
 
     track: TrackFigures
-    init: dict[str, Any]
+    init: InitFigures
     optimize: OptimizeFigures
     export: ExportFigures
 

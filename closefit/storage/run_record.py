@@ -19,7 +19,8 @@ class CameraFacts(_Origin, total=False):
         file: Path of the camera file.
         focal_px: Focal length in pixels of the source video.
         fov_deg: Diagonal field of view.
-        from: `--focal`, or `--fov` for a field of view, given or assumed.
+        from: `--focal` or `--fov` where it was given, `video` where the camera wrote it into the
+            file, `estimated` where `init` found it, else `assumed`.
     """
 
     file: str
@@ -143,10 +144,19 @@ class FitFigures(TypedDict):
     depth_order_start: str
 
 
-class InitFigures(FitFigures, EstimateFigures):
+class FocalFigures(TypedDict, total=False):
+    """Figures of `init` about an unknown camera."""
+
+    focal_px: float
+    focal_log_sigma: float
+
+
+class InitFigures(FitFigures, EstimateFigures, FocalFigures):
     """Figures of `init`.
 
     Attributes:
+        focal_px: Only where nothing was known of the camera: the focal length that was found.
+        focal_log_sigma: Standard deviation of its logarithm: about the share it may be off.
         init_energy: Final value of its objective.
         depth_order_start: Which depth order the fit started from.
         init_from: Only with `--init-from`: name of the tool.

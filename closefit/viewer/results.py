@@ -86,9 +86,10 @@ def read_results(folder: Path, weights_dir: str | None = None) -> Results:
     if appearance is not None and appearance.gaussian_face.shape[1] == 0:
         appearance = None
     choice = BODIES[str(result.body_name)]
+    names = {field.name for field in fields(VideoInfo)}
     return Results(
         workspace=workspace,
-        video=VideoInfo(**{f.name: run["video"][f.name] for f in fields(VideoInfo)}),
+        video=VideoInfo(**{name: run["video"][name] for name in names & run["video"].keys()}),
         motions={"result": result} | ({} if init is None else {"init": init}),
         appearance=appearance,
         track=track,

@@ -130,7 +130,7 @@ def test_half_a_character_is_refused(text: str) -> None:
 @pytest.mark.parametrize("focal_px", [10.0, 1e6])
 def test_a_focal_length_of_no_camera_of_this_video(focal_px: float) -> None:
     with pytest.raises(ConfigError, match=r"focal_px` is .* has to be from"):
-        read_camera(CameraConfig(focal_px=focal_px), SIZE, 4)
+        read_camera(CameraConfig(focal_px=focal_px), VIDEO, 4)
 
 
 @pytest.mark.parametrize("declared", [(1 << 40,), (10_000_000,)])
@@ -150,6 +150,7 @@ def test_arrays_are_no_bombs(tmp_path: Path, declared: tuple[int, ...]) -> None:
 
 
 SIZE = (640, 480)
+VIDEO = dataclasses.replace(make_video_info(), width=SIZE[0], height=SIZE[1])
 K = intrinsics(*SIZE, 700.0)
 
 
@@ -175,14 +176,14 @@ def test_a_camera_that_cannot_be_this_videos_is_refused(tmp_path: Path, wrong) -
     path = tmp_path / "camera.npz"
     np.savez(path, K=wrong)
     with pytest.raises(InputError, match=r"camera\.npz` cannot be used") as refusal:
-        read_camera(CameraConfig(file=str(path)), SIZE, 4)
+        read_camera(CameraConfig(file=str(path)), VIDEO, 4)
     assert "for this 640x480 video for example [[768, 0, 320]" in refusal.value.hint
 
 
 @pytest.mark.parametrize("right", [K, np.stack([K] * 4), K.astype(np.float32).astype(int)])
 def test_other_cameras_are_read(tmp_path: Path, right) -> None:
     np.savez(tmp_path / "camera.npz", K=right)
-    read = read_camera(CameraConfig(file=str(tmp_path / "camera.npz")), SIZE, 4)
+    read = read_camera(CameraConfig(file=str(tmp_path / "camera.npz")), VIDEO, 4)
     np.testing.assert_allclose(read.K, np.broadcast_to(right, (4, 3, 3)), rtol=1e-6)
 
 

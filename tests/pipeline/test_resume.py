@@ -88,7 +88,7 @@ def test_the_second_run_does_nothing(run: Run, stub_stages: StubStages) -> None:
         ("init.steps=7", ["init", "optimize", "export"], "settings changed: `init.steps`"),
         ("optimize.passes=7", ["optimize", "export"], "settings changed: `optimize.passes`"),
         ("export.panel_height_px=99", ["export"], "settings changed: `export.panel_height_px`"),
-        ("camera.fov_deg=50", ["init", "optimize", "export"], "`camera.fov_deg` 55.0 -> 50.0"),
+        ("camera.fov_deg=50", ["init", "optimize", "export"], "`camera.fov_deg` None -> 50.0"),
         ("seed=1", ["init", "optimize", "export"], "settings changed: `seed` 0 -> 1"),
     ],
 )

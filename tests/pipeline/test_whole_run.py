@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from closefit.demo import DemoClip, make_clip
+from closefit.exporters.motion import read_motion
 from closefit.storage.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -73,4 +74,9 @@ def test_a_killed_run_ends_bit_identical_to_an_uninterrupted_one(
     assert not killed.artifact("optimize").exists()
     assert finish(start(clip, killed.root)) == ["up", "up", "done", "done"]
     assert killed.motion.read_bytes() == whole.motion.read_bytes()
+    run = killed.read_run()
+    assert run["camera"]["from"] == "estimated"
+    found = read_motion(killed.motion)
+    assert found.K[0, 0] == pytest.approx(run["camera"]["focal_px"], abs=0.01)
+    assert found.focal_log_sigma == pytest.approx(run["quality"]["init"]["focal_log_sigma"])
     assert finish(start(clip, killed.root)) == ["up"] * 4

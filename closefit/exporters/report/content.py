@@ -33,6 +33,14 @@ PLANTED_M = 0.03
 
 DOUBTFUL_IDENTITY = 0.5
 
+FOCAL_ORIGINS = {
+    "--focal": "given with --focal",
+    "video": "as the camera wrote it into the video",
+    "estimated": "estimated from the clip: {}",
+    "assumed": "assumed: {}",
+}
+"""Where a focal length is from; the place is for the field of view."""
+
 Content = dict[str, Any]
 
 
@@ -231,10 +239,9 @@ def _camera(motion: ExportedMotion, run: Mapping[str, Any]) -> tuple[str, str]:
     camera = run.get("camera", {})
     if "file" in camera:
         origin = f"from {Path(str(camera['file'])).name}"
-    elif camera.get("from") == "--focal":
-        origin = "given with --focal"
     else:
-        origin = f"from a diagonal field of view of {camera.get('fov_deg', 0):.1f} degrees"
+        field_of_view = f"a diagonal field of view of {camera.get('fov_deg', 0):.1f} degrees"
+        origin = FOCAL_ORIGINS.get(str(camera.get("from")), "from {}").format(field_of_view)
     return f"focal length {focal:.0f} px", origin
 
 
