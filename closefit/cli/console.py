@@ -37,6 +37,16 @@ class Console:
         is_capable = self._err.is_terminal and not self._err.is_dumb_terminal
         self._live = is_capable and "NO_COLOR" not in os.environ
 
+    @property
+    def is_live(self) -> bool:
+        """Whether lines on stderr can be drawn again."""
+        return self._live
+
+    @property
+    def terminal(self) -> Terminal:
+        """Stderr, for what is drawn elsewhere."""
+        return self._err
+
     @contextmanager
     def progress(self, verbose: bool = False) -> Iterator[Emit]:
         """Yield a listener that draws events: live on a terminal, otherwise as lines."""

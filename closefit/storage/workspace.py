@@ -234,6 +234,20 @@ class Workspace:
         finally:
             lock.release()
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether another process holds the folder."""
+        path = self.artifacts / ".lock"
+        if not path.is_file() or path.is_symlink():
+            return False
+        try:
+            with FileLock(path, blocking=False, fallback_to_soft=False):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # the file system has no locks
+            return False
+
     def read_run(self) -> dict[str, Any]:
         """Return `run.json`; empty where there is none.
 
