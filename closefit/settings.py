@@ -88,6 +88,22 @@ def build_config(
     return config
 
 
+def is_given(
+    key: str,
+    *,
+    config_file: Path | None = None,
+    assignments: Iterable[str] = (),
+    values: Mapping[str, Any] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> bool:
+    """Return whether a user gives this setting, of which the arguments are those of `build_config`.
+
+    Raises:
+        ConfigError: An assignment or the file cannot be read.
+    """
+    return key in renamed(_given(config_file, assignments, values, flags))
+
+
 S = TypeVar("S")
 
 

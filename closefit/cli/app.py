@@ -28,7 +28,7 @@ from closefit.cli.stage import stage
 from closefit.cli.status import status
 from closefit.cli.train_prior import train_prior
 from closefit.cli.view import view
-from closefit.errors import ClosefitError, file_guard
+from closefit.errors import ClosefitError, ConfigError, file_guard
 from closefit.interruption import InOrder
 
 INTERRUPTED = 130
@@ -40,7 +40,15 @@ class Boundary(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the program's own options; those for completion write into the user's home."""
         with _errors_as_messages(), _printable_usage():
-            return super().parse_args(ctx, args)
+            try:
+                return super().parse_args(ctx, args)
+            except typer.Exit as end:
+                if end.exit_code != 1:
+                    raise
+                raise ConfigError(
+                    "this shell has no completion of commands",
+                    hint="name one that has: --show-completion bash (or zsh, fish, powershell)",
+                ) from end
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; some have names of two words."""

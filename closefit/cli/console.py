@@ -16,7 +16,7 @@ from rich.text import Text
 from typer import Exit
 
 from closefit.boundary.files import to_json
-from closefit.boundary.refusals import Printable, printable
+from closefit.boundary.refusals import Printable, printable, sentence
 from closefit.cli.progress import Lines, bars
 from closefit.cli.summary import summary
 from closefit.errors import ClosefitError, file_guard
@@ -65,7 +65,7 @@ class Console:
         """Write an error and its hint to stderr."""
         self._failure(error.message)
         self._err.print()
-        self._err.print(Text.assemble(("hint:", "bold cyan"), " ", printable(error.hint)))
+        self._err.print(Text.assemble(("hint:", "bold cyan"), " ", sentence(error.hint)))
 
     def bug(self, error: Exception, log: Path | None = None) -> None:
         """Report a failure of closefit itself in one line, and the file that has the details."""
@@ -74,7 +74,7 @@ class Console:
             self.line(f"\nhint: please report this bug with `{log}`, which has the details")
 
     def _failure(self, message: str) -> None:
-        self._err.print(Text.assemble(("error:", "bold red"), " ", printable(message)))
+        self._err.print(Text.assemble(("error:", "bold red"), " ", sentence(message)))
 
     def run_finished(
         self, out: Path, run_facts: dict[str, Any], as_json: bool, exported: bool

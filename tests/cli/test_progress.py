@@ -121,6 +121,17 @@ def test_the_shell_completes(words: str, answers: set[str]) -> None:
     assert set(result.stdout.split()) == answers, result.stderr
 
 
+@pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
+def test_a_shell_without_completion_is_named(
+    invoke, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("typer._completion_shared._get_shell_name", lambda: None)
+    monkeypatch.setattr("typer.completion._get_shell_name", lambda: None, raising=False)
+    failed = invoke(option)
+    assert failed.exit_code == 4
+    assert "error: this shell has no completion" in failed.stderr
+
+
 def test_completion_that_cannot_be_set_up_ends_in_a_sentence(tmp_path: Path) -> None:
     home = tmp_path / "a file"
     home.write_text("")
