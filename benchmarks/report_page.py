@@ -6,7 +6,7 @@ results folder: `python -m benchmarks.report_page DIR`), then measures
 - `closefit report`: seconds of the whole command, and of its processors,
 - the size of `report.html` and `preview.gif`,
 - frames per second of scrubbing in Chromium with the software renderer: `show` is called for one
-  frame after the other, and the next one waits until the canvas is drawn, read back,
+  frame after the other, and the next one waits until this one is drawn (a pixel is read back),
 - `closefit view`: seconds from the start of the command to the address, and to the first bodies
   that a browser's client receives.
 
@@ -50,8 +50,8 @@ SCRUB = """async (count) => {
   let before = performance.now();
   for (let i = 0; i < count; i++) {
     show((i * 7) % frames);
+    await new Promise(requestAnimationFrame); // the page has asked for its own before
     gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel); // waits for the drawing
-    await new Promise(requestAnimationFrame);
     const now = performance.now();
     times.push(now - before);
     before = now;

@@ -10,23 +10,20 @@ available" (for example `features` from a backend that has none).
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from msgspec import Meta
 
+from closefit.boundary.checks import require, require_finite, require_rotations
 from closefit.mask_stack import MaskStack, check, join, split
 
 BODY_NAMES = ("closefit", "smpl")
 TRACKED_KEYPOINTS = ("coco17",)
-
 MAX_SIDE_PX = 1 << 16
-
-MAX_SKEW = 1e-3
 FARTHEST_M = 10_000.0
 """No motion file has people farther from its origin."""
-"""A rotation times its transpose may differ this much from the identity."""
 
 REACH_M = (0.1, 3.0)
 """Distance from the pelvis to the farthest joint of any person, from infants to giants."""
@@ -134,19 +131,20 @@ class DetectedPeople:
         Raises:
             ValueError: One cannot be right.
         """
-        _require_finite(self, "time_s", "size_wh", "boxes_xyxy", "scores", "keypoints")
+        require_finite(self, "time_s", "size_wh", "boxes_xyxy", "scores", "keypoints")
         possible = (self.size_wh > 0).all() and (self.size_wh <= MAX_SIDE_PX).all()
-        _require(possible, "it has an impossible picture size")
-        _require((self.mask_corners <= MAX_SIDE_PX).all(), "a mask has an impossible box")
-        _require((np.diff(self.time_s) > 0).all(), "its times do not increase")
+        require(possible, "it has an impossible picture size")
+        require((self.mask_corners <= MAX_SIDE_PX).all(), "a mask has an impossible box")
+        require((np.diff(self.time_s) > 0).all(), "its times do not increase")
         in_order = (np.diff(self.frame) >= 0).all()
-        _require(
+        require(
             in_order and (self.frame >= 0).all() and (self.frame < self.num_frames).all(),
             "it has detections outside of its frames",
         )
         sides = self.mask_corners[:, 2:] - self.mask_corners[:, :2]
-        if (self.mask_corners < 0).any() or (sides < 0).any():
-            raise ValueError("a mask has an impossible box")
+        require(
+            (self.mask_corners >= 0).all() and (sides >= 0).all(), "a mask has an impossible box"
+        )
         with _about_masks():
             check(self.mask_bytes, self.mask_ends, np.prod(sides, axis=1))
 
@@ -217,18 +215,18 @@ class Track:
         Raises:
             ValueError: One cannot be right.
         """
-        _require_finite(self, "time_s", "fps", "keypoints", "landmarks_3d_m", "features")
-        _require_finite(self, "identity_confidence")
-        _require(self.fps > 0 and (np.diff(self.time_s) > 0).all(), "its times do not increase")
+        require_finite(self, "time_s", "fps", "keypoints", "landmarks_3d_m", "features")
+        require_finite(self, "identity_confidence")
+        require(self.fps > 0 and (np.diff(self.time_s) > 0).all(), "its times do not increase")
         sizes = np.stack([self.size_wh, self.mask_size_wh])
         possible = (self.size_wh > 0).all() and (sizes <= MAX_SIDE_PX).all()
-        _require(possible, "it has an impossible picture size")
-        _require(str(self.keypoint_set) in TRACKED_KEYPOINTS, "it has an unknown keypoint set")
-        _require(not np.isinf(self.boxes_xyxy).any(), "`boxes_xyxy` has an infinite value")
+        require(possible, "it has an impossible picture size")
+        require(str(self.keypoint_set) in TRACKED_KEYPOINTS, "it has an unknown keypoint set")
+        require(not np.isinf(self.boxes_xyxy).any(), "`boxes_xyxy` has an infinite value")
         known = np.isfinite(self.boxes_xyxy).all(axis=-1)
-        _require(known[self.seen].all() and known.any(), "it has people without a box")
+        require(known[self.seen].all() and known.any(), "it has people without a box")
         with _about_masks():
-            _require((self.mask_size_wh > 0).all(), "they have an impossible size")
+            require((self.mask_size_wh > 0).all(), "they have an impossible size")
             self.union_masks.check()
             self.person_masks.check()
 
@@ -271,17 +269,17 @@ class Motion:
         Raises:
             ValueError: They cannot.
         """
-        _require_finite(
+        require_finite(
             *(self, "rotations", "betas", "transl", "joints", "K", "confidence", "floor")
         )
-        _require(str(self.body_name) in BODY_NAMES, "it is for an unknown body")
-        _require_rotations(self.rotations)
-        _require((self.K[:, (0, 1), (0, 1)] > 0).all(), "`K` has a focal length of 0 or less")
+        require(str(self.body_name) in BODY_NAMES, "it is for an unknown body")
+        require_rotations(self.rotations)
+        require((self.K[:, (0, 1), (0, 1)] > 0).all(), "`K` has a focal length of 0 or less")
         seen = self.joints[self.valid]
-        _require((seen[..., 2] > 0).all(), "a person is behind the camera")
+        require((seen[..., 2] > 0).all(), "a person is behind the camera")
         reach = np.linalg.norm(seen - seen[:, :1], axis=-1).max(initial=0.0, axis=-1)
         low, high = REACH_M
-        _require(
+        require(
             ((reach > low) & (reach < high)).all(),
             f"a person's joints reach {reach.min(initial=np.inf):.2g} to "
             f"{reach.max(initial=0.0):.2g} m from the pelvis",
@@ -330,9 +328,9 @@ class OptimizedMotion(Motion):
             ValueError: A value cannot be right.
         """
         super().check()
-        _require_finite(self, *(f.name for f in fields(self) if f.name.startswith("gaussian_")))
-        _require((self.gaussian_face >= 0).all(), "a Gaussian sits on no face")
-        _require((self.gaussian_scale_m > 0).all(), "a Gaussian has no size")
+        require_finite(self, *(f.name for f in fields(self) if f.name.startswith("gaussian_")))
+        require((self.gaussian_face >= 0).all(), "a Gaussian sits on no face")
+        require((self.gaussian_scale_m > 0).all(), "a Gaussian has no size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -365,11 +363,11 @@ class PairMotion:
         Raises:
             ValueError: They cannot.
         """
-        _require_finite(self, "rotations", "pelvis_m", "betas")
-        _require(len(self.pelvis_m) > 0, "it has no frame")
-        _require_rotations(self.rotations)
+        require_finite(self, "rotations", "pelvis_m", "betas")
+        require(len(self.pelvis_m) > 0, "it has no frame")
+        require_rotations(self.rotations)
         far = np.abs(self.pelvis_m).max(initial=0.0)
-        _require(far < FARTHEST_M, f"a person is {far:.3g} m from the origin")
+        require(far < FARTHEST_M, f"a person is {far:.3g} m from the origin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -395,29 +393,9 @@ class PersonEstimates:
     has_camera: bool
 
 
-def _require(fits: Any, problem: str) -> None:
-    if not fits:
-        raise ValueError(problem)
-
-
 @contextmanager
 def _about_masks() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
         raise ValueError(f"its masks cannot be read: {error}") from error
-
-
-def _require_rotations(rotations: np.ndarray) -> None:
-    turned = rotations.astype(np.float64)
-    skew = np.abs(turned @ turned.swapaxes(-1, -2) - np.eye(3)).max(initial=0.0)
-    _require(
-        skew < MAX_SKEW and (np.linalg.det(turned) > 0).all(),
-        "`rotations` holds matrices that are not rotations",
-    )
-
-
-def _require_finite(record: object, *names: str) -> None:
-    for name in names:
-        finite = np.isfinite(getattr(record, name)).all()
-        _require(finite, f"`{name}` has a value that is not a number")

@@ -88,6 +88,22 @@ def build_config(
     return config
 
 
+def is_given(
+    key: str,
+    *,
+    config_file: Path | None = None,
+    assignments: Iterable[str] = (),
+    values: Mapping[str, Any] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> bool:
+    """Return whether a user gives this setting, of which the arguments are those of `build_config`.
+
+    Raises:
+        ConfigError: An assignment or the file cannot be read.
+    """
+    return key in renamed(_given(config_file, assignments, values, flags))
+
+
 S = TypeVar("S")
 
 
@@ -112,6 +128,24 @@ def renamed(settings: Mapping[str, Any]) -> Settings:
     """Return the settings under their present names; a value under a present name wins."""
     current = {RENAMED[key]: value for key, value in settings.items() if key in RENAMED}
     return current | {key: value for key, value in settings.items() if key not in RENAMED}
+
+
+def given_values(given: GivenSettings) -> Settings:
+    """Return what a user gave by dotted name, from all sources; paths become absolute.
+
+    Raises:
+        ConfigError: A key is unknown, a value has the wrong type or lies out of range.
+        FileMissingError: There is no such `config_file`.
+    """
+    sources = (given.get("assignments", ()), given.get("values"), given.get("flags"))
+    values = renamed(_given(given.get("config_file"), *sources))
+    known = _known_fields(Config)
+    return {key: _checked(known, key, value) for key, value in values.items()}
+
+
+def fingerprinted(config: Config) -> Settings:
+    """All settings that can change a result, by dotted name."""
+    return affecting(config, [f.name for f in fields(config)])
 
 
 def _given(
@@ -150,6 +184,11 @@ def affecting(config: Config, names: Iterable[str]) -> Settings:
         for key, value in flatten(config).items()
         if {key, key.split(".")[0]} & wanted and not known[key].metadata.get("neutral", False)
     }
+
+
+def names() -> tuple[str, ...]:
+    """Names of all settings."""
+    return tuple(_known_fields(Config))
 
 
 def file_settings() -> frozenset[str]:
@@ -203,10 +242,10 @@ def _from_assignment(text: str) -> tuple[str, Any]:
             f"`--set {shown(text)}` is not of the form key=value",
             hint="write for example --set optimize.passes=20",
         )
-    return key.strip(), _parse_value(value.strip())
+    return key.strip(), parse_value(value.strip())
 
 
-def _parse_value(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """Read a TOML value; `none` is no value, and any other word is itself."""
     if text.lower() == "none":
         return None

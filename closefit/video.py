@@ -215,6 +215,8 @@ def write(
     for file, options in outputs:
         arguments += [*options, *H264, ffmpeg.url(_partial(file))]
     try:
+        for file, _ in outputs:  # never through a link that somebody has put there
+            _partial(file).unlink(missing_ok=True)
         _encode(arguments, first, iterator, path)
         for file, _ in outputs:
             _partial(file).replace(file)

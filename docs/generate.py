@@ -19,7 +19,7 @@ from jaxtyping import AbstractArray
 
 from closefit.body.skeleton import JOINT_NAMES
 from closefit.exporters.amass import AmassMotion
-from closefit.exporters.contacts import ContactsContent
+from closefit.exporters.contact_file import ContactsContent
 from closefit.exporters.gltf import ContactMarker
 from closefit.exporters.motion import ExportedMotion
 from closefit.pipeline.freshness import ExportManifest
@@ -346,6 +346,8 @@ def kind_of(annotation: Any) -> str:
         return _array_kind(annotation)
     if origin is list:
         return f"list of {_plural(inner[0])}"
+    if origin is tuple:
+        return f"list of {len(inner)} {_plural(inner[0])}"
     if origin in (dict, Mapping):
         return f"object with {_plural(inner[1])} by name"
     if hasattr(annotation, "__metadata__"):
@@ -355,7 +357,7 @@ def kind_of(annotation: Any) -> str:
 
 
 def _plural(annotation: Any) -> str:
-    if annotation is Any:
+    if annotation is Any or get_origin(annotation) in (Union, UnionType):
         return "values"
     kind = kind_of(annotation)
     head, _, tail = kind.partition(" of ")

@@ -41,18 +41,20 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after this time")
     parser.add_argument("--out", type=Path, default=Path("campaign"), help="corpus and findings")
     parser.add_argument("--again", action="store_true", help="run only what failed before")
-    parser.add_argument("--locked", action="store_true", help="each input without rights, once")
+    parser.add_argument("--locked", action="store_true", help="each input without rights first")
     parser.add_argument("--publish", action="store_true", help=f"write {RESULTS.name}")
     given = parser.parse_args()
     given.out = given.out.absolute()
     os.environ.update(ENVIRONMENT)
     build = corpus.build_light if given.light else corpus.build
     build(given.out / "corpus")
-    if given.locked:
-        sys.exit(_run_locked(given))
+    if given.jobs == 1:
+        forkserver.import_everything()  # once for all
+    if given.locked and _run_locked(given):
+        sys.exit(1)
     started = time.monotonic()
     wanted = _wanted(given)
-    if not (given.out / JOURNAL).exists():
+    if wanted and not (given.out / JOURNAL).exists():
         with multiprocessing.get_context("fork").Pool(1) as pool:
             pool.apply(require_sound_corpus, (given,))
     if given.jobs == 1:
@@ -87,7 +89,9 @@ def _wanted(given: argparse.Namespace) -> list[int]:
     """Numbers of the cases that are to be run."""
     known = _journal(given)
     if given.again:
-        return [n for n, entry in known.items() if entry["verdict"] in verdicts.FAILURES]
+        failed = {n: e["name"] for n, e in known.items() if e["verdict"] in verdicts.FAILURES}
+        given.names = failed  # other kinds of cases may have been added since
+        return list(failed)
     return [n for n in range(given.first, given.first + given.cases) if n not in known]
 
 
@@ -148,7 +152,8 @@ def run_cases(given: argparse.Namespace, numbers: list[int], started: float) -> 
         folder = Path(tempfile.mkdtemp(prefix="case-", dir=given.out))
         is_fresh = number % 1000 < 1000 * given.fresh
         try:
-            case = cases.make(number, given.seed, place, folder, _among(given))
+            names = (given.names[number],) if given.again else _among(given)
+            case = cases.make(number, given.seed, place, folder, names)
             entry = run_case(case, folder, is_fresh, isolated)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -161,7 +166,7 @@ def run_case(case: cases.Case, folder: Path, is_fresh: bool, isolated: bool) -> 
     before = verdicts.state_of(folder / "in")
     (folder / "home").mkdir()
     home = str(folder / "home")
-    environment = {**ENVIRONMENT, "HOME": home, "TMPDIR": home}
+    environment = {**ENVIRONMENT, "HOME": home, "TMPDIR": home, **case.environment}
     arguments = tuple(word.replace("\0", "") for word in case.arguments)
     is_fresh = is_fresh and arguments[:1] != ("view",)  # which needs somebody who ends it
     if is_fresh:

@@ -2,10 +2,11 @@
 
 import random
 import shutil
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.campaign import surroundings
 from benchmarks.campaign.corpus import QUICK, SETTINGS
 from benchmarks.campaign.mutators import ODD_NUMBERS, ODD_TEXTS, become, mutate
 from closefit.config import Config
@@ -36,12 +37,14 @@ class Case:
         name: Of the template.
         arguments: Words of the command, relative to the folder.
         spoiled: What is odd about it.
+        environment: Variables of its environment.
     """
 
     number: int
     name: str
     arguments: tuple[str, ...]
     spoiled: str
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 SMALL = ("stage", "track", "in/small.mp4", "--out", "out", "--set", "device=cpu", "--offline")
@@ -124,6 +127,7 @@ def templates() -> dict[str, Template]:
     made["options"] = Template((*LARGE, "--until", "init"), weight=5.0)
     made["other commands"] = Template((), weight=2.0)
     made["bombs"] = Template((), weight=0.1)
+    made |= {kind: Template((), (), weight) for kind, (*_, weight) in surroundings.KINDS.items()}
     return made
 
 
@@ -151,6 +155,12 @@ def make(
     known = {name: kind for name, kind in templates().items() if name in (among or {name})}
     name = draw.choices(list(known), [template.weight for template in known.values()])[0]
     template = known[name]
+    if name in surroundings.KINDS:
+        make_one, inputs, _ = surroundings.KINDS[name]
+        (folder / "in").mkdir(parents=True)
+        for source in inputs:
+            _copy(corpus, folder, source, ())
+        return Case(number, name, *make_one(draw, folder))
     if name == "bombs":
         arguments, spoiled = _bomb(draw)
     elif name == "options":

@@ -19,7 +19,7 @@ from closefit.body.model import Body
 from closefit.body.skeleton import PARENTS
 from closefit.exporters.motion import read_motion
 from closefit.learning.motions.shards import write_shards
-from closefit.prior.loading import PriorFacts, save_prior
+from closefit.prior.loading import PriorFacts, prior_content
 from closefit.prior.network import Denoiser, NetworkConfig
 from closefit.records import PairMotion
 from tests import estimate_files
@@ -53,18 +53,18 @@ def build(folder: Path) -> None:
     if (folder / "complete").exists():
         return
     build_light(folder)
+    _estimates(folder)
     _bombs(folder)
     _results(folder)
     (folder / "complete").touch()
 
 
 def build_light(folder: Path) -> None:
-    """Write what takes seconds: all but bombs and results."""
+    """Write what takes seconds: all but estimates, bombs and results."""
     if (folder / "light").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     _detections(folder)
-    _estimates(folder)
     _motions(folder)
     _models(folder)
     _texts(folder)
@@ -167,7 +167,7 @@ def _models(folder: Path) -> None:
     torch.manual_seed(0)
     network = Denoiser(NetworkConfig(width=32, blocks=1, heads=4, feed_forward=32))
     facts = PriorFacts(network=network.config, body="closefit")
-    save_prior(folder / "prior.safetensors", network, facts)
+    (folder / "prior.safetensors").write_bytes(prior_content(network, facts))
     generator = np.random.default_rng(0)
     regressor = np.zeros((24, 6890))
     regressor[:, :24] = np.eye(24)

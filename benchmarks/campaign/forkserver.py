@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from benchmarks.campaign.page import click_instead_of_waiting
 MEMORY_BYTES = 3 << 30
 """Address space of a case, beyond what the imports take."""
 CPU_S, WALL_S = 20, 60
-"""Limits of a case; the second on a machine that has a core for each job that is running."""
+"""Limits of a case; the second without the time in which it waits for a core."""
 
 PROGRAM = (sys.executable, "-c", "from closefit.cli.main import main; main()")
 
@@ -69,8 +70,9 @@ class Outcome:
     timed_out: bool
 
 
+@cache
 def import_everything() -> None:
-    """Import all of closefit, so that a fork imports nothing."""
+    """Import all of closefit, so that a fork imports nothing; done before, it does nothing."""
     import closefit
 
     for module in pkgutil.walk_packages(closefit.__path__, "closefit."):
@@ -102,7 +104,7 @@ def can_isolate() -> bool:
     child = os.fork()
     if child == 0:
         try:
-            _isolate(Path("/tmp"))
+            isolate(Path("/tmp"))
         except OSError:
             os._exit(1)
         os._exit(0)
@@ -151,7 +153,7 @@ def _call(
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     if isolated:
-        _isolate(folder)
+        isolate(folder)
         os.chdir(folder)
     obey_permissions()
     os.environ.update(environment)
@@ -207,7 +209,7 @@ def _check(result: int) -> None:
         raise OSError(ctypes.get_errno(), "isolation")
 
 
-def _isolate(folder: Path) -> None:
+def isolate(folder: Path) -> None:
     """Make everything but `folder` read-only, and all networks unreachable."""
     own_mounts()
     place = str(folder).encode()
@@ -220,9 +222,13 @@ def _isolate(folder: Path) -> None:
         fcntl.ioctl(any_socket, SET_INTERFACE, struct.pack("16sh14x", b"lo", UP))
 
 
-def wall_limit_s() -> float:
-    """Time that a case may take now: other jobs take their part of the machine."""
-    return WALL_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+def _waited_s(process: int) -> float:
+    """Time that a process was ready to run but did not get a core: others take their part."""
+    waited = [0]
+    for file in Path(f"/proc/{process}/task").glob("*/schedstat"):
+        with suppress(OSError):  # the thread has ended
+            waited.append(int(file.read_text().split()[1]))
+    return max(waited) / 1e9
 
 
 def _outcome(child: int, folder: Path, started: float) -> Outcome:
@@ -232,7 +238,8 @@ def _outcome(child: int, folder: Path, started: float) -> Outcome:
     while not done:
         done, status, usage = os.wait4(child, os.WNOHANG)
         if not done:
-            if time.monotonic() - started > wall_limit_s():
+            elapsed = time.monotonic() - started
+            if elapsed > WALL_S and elapsed - _waited_s(child) > WALL_S:
                 timed_out = True
                 os.killpg(child, signal.SIGKILL)
             time.sleep(0.005)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.campaign.cases import Case
-from benchmarks.campaign.forkserver import CPU_S, MEMORY_BYTES, Outcome
+from benchmarks.campaign.forkserver import MEMORY_BYTES, WALL_S, Outcome
 from closefit.errors import ClosefitError
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.storage import artifacts
@@ -65,7 +65,7 @@ def unprintable(text: str) -> str:
 def judge(case: Case, outcome: Outcome, folder: Path, before: dict[str, Any]) -> tuple[str, str]:
     """Return the verdict and its reason."""
     text = outcome.stdout + outcome.stderr
-    if outcome.timed_out or outcome.cpu_s > CPU_S:
+    if outcome.timed_out or outcome.cpu_s > WALL_S:  # of ffmpeg too
         return "hang", f"after {outcome.seconds:.0f} s"
     if (
         "MemoryError" in text
@@ -76,18 +76,18 @@ def judge(case: Case, outcome: Outcome, folder: Path, before: dict[str, Any]) ->
     if outcome.exit_code > 128:
         return "crash", f"exit code {outcome.exit_code}: {outcome.stderr[-200:]}"
     is_report = case.arguments[0] == "doctor"  # 1: something is missing on this machine
-    if "Traceback" in text or "internal error" in text or outcome.exit_code in (1, 99)[is_report:]:
+    shown = "Traceback" in text and "--verbose" not in case.arguments
+    if shown or "internal error" in text or outcome.exit_code in (1, 99)[is_report:]:
         return "traceback", _last_line(outcome.stderr)
     for part in _changes(case, folder, before):
         return "input changed", part
-    left = [
-        str(path.relative_to(folder)) for path in folder.rglob("*") if PARTIAL.search(path.name)
-    ]
+    new = (path for path in folder.rglob("*") if str(path) not in before)
+    left = [str(path.relative_to(folder)) for path in new if PARTIAL.search(path.name)]
     if left:
         return "left-overs", ", ".join(left)
     if outcome.exit_code != 0 and not is_report:
         return _judge_error(outcome)
-    if obeyed := unprintable(text):
+    if (obeyed := unprintable(text)) and "FORCE_COLOR" not in case.environment:
         return "unclear error", f"raw {obeyed} is printed"
     wrong = next(_wrong_results(case, outcome, folder, before), None)
     return (ACCEPTED, "") if wrong is None else ("silent wrong", wrong)

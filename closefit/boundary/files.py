@@ -4,6 +4,7 @@ import json
 import lzma
 import math
 import os
+import re
 import stat
 import struct
 import sys
@@ -124,6 +125,10 @@ def read_json(path: Path, limit: int = MAX_TEXT_BYTES) -> Any:
         return parse_json(text)
 
 
+HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
+"""What may be one: JSON writes a character beyond U+FFFF as two halves."""
+
+
 def parse_json(text: str) -> Any:
     """Return what a JSON text holds.
 
@@ -131,7 +136,12 @@ def parse_json(text: str) -> Any:
         RefusedError: It is cut off, nested too deeply, gives a key twice, or is no JSON.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object)
+        content = json.loads(text, object_pairs_hook=_object)
+        if HALF_CHARACTER.search(text):
+            json.dumps(content, ensure_ascii=False).encode()
+        return content
+    except UnicodeEncodeError:
+        refuse("it has half a character (a lone surrogate)")
     except json.JSONDecodeError as error:
         if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
             refuse(f"it is cut off: its JSON ends in line {error.lineno}", "write it again")
@@ -185,6 +195,6 @@ def typed(value: Any, kind: Any) -> Any:
     """
     try:
         return msgspec.convert(value, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, UnicodeEncodeError, RecursionError) as error:
         problem = str(error).replace("$.", "").replace("$", "the content")
         refuse(f"it does not follow its format: {shown(problem, 200)}")

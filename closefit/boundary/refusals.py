@@ -70,6 +70,12 @@ def printable(text: str) -> str:
     )
 
 
+def sentence(text: str, most: int = 800) -> str:
+    """Return a message as one line; names of files may hold line feeds and thousands of letters."""
+    line = printable(text).replace("\n", "\\n")
+    return line if len(line) <= most else f"{line[: most // 2]}...{line[-most // 4 :]}"
+
+
 def named(keys: Iterable[object], most: int = 6) -> str:
     """Return some of the keys for a message."""
     every = list(keys)

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from closefit import __version__
 from closefit.boundary.refusals import printable
+from closefit.cli.batch import batch, batch_status
 from closefit.cli.console import Console
 from closefit.cli.demo import demo
 from closefit.cli.doctor import doctor
@@ -27,7 +28,7 @@ from closefit.cli.stage import stage
 from closefit.cli.status import status
 from closefit.cli.train_prior import train_prior
 from closefit.cli.view import view
-from closefit.errors import ClosefitError, file_guard
+from closefit.errors import ClosefitError, ConfigError, file_guard
 from closefit.interruption import InOrder
 
 INTERRUPTED = 130
@@ -39,7 +40,22 @@ class Boundary(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the program's own options; those for completion write into the user's home."""
         with _errors_as_messages(), _printable_usage():
-            return super().parse_args(ctx, args)
+            try:
+                return super().parse_args(ctx, args)
+            except typer.Exit as end:
+                if end.exit_code != 1:
+                    raise
+                raise ConfigError(
+                    "this shell has no completion of commands",
+                    hint="name one that has: --show-completion bash (or zsh, fish, powershell)",
+                ) from end
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; some have names of two words."""
+        name = " ".join(args[:2])
+        if len(args) > 1 and name in self.commands:
+            return name, self.commands[name], args[2:]
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; end it with a message if it fails as documented."""
@@ -83,10 +99,11 @@ app = typer.Typer(
     "SIGTERM, 141 output not read, 1 a bug.",
 )
 for command in (
-    *(run, stage, status, report, view, doctor, demo, evaluate),
+    *(run, batch, stage, status, report, view, doctor, demo, evaluate),
     *(download_weights, import_smpl, train_prior),
 ):
     app.command()(command)
+app.command(name="batch status")(batch_status)
 app.add_typer(prior_app, name="prior")
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from rich.text import Text
 from typer import Exit
 
 from closefit.boundary.files import to_json
-from closefit.boundary.refusals import Printable, printable
+from closefit.boundary.refusals import Printable, printable, sentence
 from closefit.cli.progress import Lines, bars
 from closefit.cli.summary import summary
 from closefit.errors import ClosefitError, file_guard
@@ -37,6 +38,16 @@ class Console:
         is_capable = self._err.is_terminal and not self._err.is_dumb_terminal
         self._live = is_capable and "NO_COLOR" not in os.environ
 
+    @property
+    def is_live(self) -> bool:
+        """Whether lines on stderr can be drawn again."""
+        return self._live
+
+    @property
+    def terminal(self) -> Terminal:
+        """Stderr, for what is drawn elsewhere."""
+        return self._err
+
     @contextmanager
     def progress(self, verbose: bool = False) -> Iterator[Emit]:
         """Yield a listener that draws events: live on a terminal, otherwise as lines."""
@@ -54,7 +65,7 @@ class Console:
         """Write an error and its hint to stderr."""
         self._failure(error.message)
         self._err.print()
-        self._err.print(Text.assemble(("hint:", "bold cyan"), " ", printable(error.hint)))
+        self._err.print(Text.assemble(("hint:", "bold cyan"), " ", sentence(error.hint)))
 
     def bug(self, error: Exception, log: Path | None = None) -> None:
         """Report a failure of closefit itself in one line, and the file that has the details."""
@@ -63,7 +74,7 @@ class Console:
             self.line(f"\nhint: please report this bug with `{log}`, which has the details")
 
     def _failure(self, message: str) -> None:
-        self._err.print(Text.assemble(("error:", "bold red"), " ", printable(message)))
+        self._err.print(Text.assemble(("error:", "bold red"), " ", sentence(message)))
 
     def run_finished(
         self, out: Path, run_facts: dict[str, Any], as_json: bool, exported: bool
@@ -76,8 +87,18 @@ class Console:
             self.data({"out": str(out), **run_facts})
             return
         self.line(f"results are in `{out}`")
-        for line in summary(out, run_facts) if exported else ():
-            self.line(line)
+        for label, text in summary(out, run_facts) if exported else ():
+            self.line(self._hanging(f"  {label:<13}", text))
+
+    def _hanging(self, label: str, text: str) -> str:
+        """Text behind a label, on a terminal in lines that end between words."""
+        if not self._err.is_terminal:
+            return label + text
+        width = max(self._err.width, 2 * len(label))
+        lines = textwrap.wrap(
+            text, width - len(label), break_long_words=False, break_on_hyphens=False
+        )
+        return label + f"\n{'':<{len(label)}}".join(lines)
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write a table to stdout; columns after the first that hold numbers align right."""

@@ -1,5 +1,6 @@
 """`closefit demo`: the built-in clip through the whole pipeline."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from closefit.cli import options
 from closefit.cli.console import session
 from closefit.cli.evaluate import show_scores
 from closefit.config import DEFAULT_FOV_DEG
+from closefit.errors import OutputFolderError
 from closefit.events import Notice
 from closefit.settings import build_config
 
@@ -28,10 +30,12 @@ def demo(
     from closefit.pipeline import runner
     from closefit.storage.workspace import Workspace
 
+    folder = out / "clip"
+    _require_own(out, folder)
     Workspace(out).create()
     with session(verbose, out) as (console, emit):
         emit(Notice("making a clip of two people"))
-        clip = make_clip(out / "clip", frames=frames, seed=seed or 0)
+        clip = make_clip(folder, frames=frames, seed=seed or 0)
         config = build_config(
             assignments=[
                 "preset=draft",
@@ -48,3 +52,25 @@ def demo(
         f"\nopen `{out / 'report.html'}` in a browser first: 3D player, video, contacts, doubts\n"
         f"then `{out / 'overlay.mp4'}`, or `{out / 'scene.glb'}` in Blender"
     )
+
+
+def _require_own(out: Path, folder: Path) -> None:
+    """Refuse to replace a clip that is not the demo's.
+
+    Raises:
+        OutputFolderError: It would.
+        ArtifactDamagedError: `run.json` of the folder cannot be read.
+    """
+    from closefit.storage.workspace import Workspace
+
+    workspace = Workspace(out)
+    if not os.path.lexists(folder):
+        return
+    video = workspace.read_run().get("video", {}).get("path")
+    began = video is None and workspace.artifacts.is_dir() and not os.path.lexists(workspace.log)
+    is_demo = began or (video is not None and Path(video) == (folder / "video.mp4").absolute())
+    if folder.is_symlink() or not is_demo:
+        raise OutputFolderError(
+            f"the demo would write its clip to `{folder}`, but that is something else",
+            hint="choose another folder with --out",
+        )

@@ -7,7 +7,6 @@ import typer
 
 from closefit.cli import options
 from closefit.cli.console import Console
-from closefit.errors import ClosefitError
 from closefit.models import weights as registry
 
 
@@ -23,12 +22,7 @@ def import_smpl(
     folder = registry.download_folder(weights)
     destination = folder / registry.get("smpl").places[0]
     with options.reading_at_most(max_input_gb):
-        convert(file, destination)
-    try:
-        deviation_m = deviation_from_smplx(destination)
-    except ClosefitError:
-        destination.unlink()
-        raise
+        deviation_m = convert(file, destination, deviation_from_smplx)
     if deviation_m is None:
         checked = "not compared with smplx, which is not installed: pip install 'closefit[smpl]'"
     else:

@@ -58,8 +58,7 @@ def bars(terminal: Terminal, write: Write, verbose: bool) -> Iterator[Emit]:
         TextColumn("{task.description}", table_column=Column(width=NAME_WIDTH, no_wrap=True)),
         BarColumn(BAR_WIDTH),
         _Amount(table_column=Column(no_wrap=True)),
-        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
-        TextColumn("left"),
+        _TimeLeft(table_column=Column(no_wrap=True)),
     ]
     if verbose:
         rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
@@ -94,8 +93,8 @@ class Lines:
         """Draw one event."""
         match event:
             case Planned():
-                self._write(f"{event.clip}; {event.preset}; {event.device}", "")
-                self._write(_work_ahead(event), "")
+                for line in _work_ahead(event):
+                    self._write(line, "")
             case StageStarted(stage, reason, device):
                 self._reasons[stage] = f"{reason}; on {device}"
                 self._started(event)
@@ -197,14 +196,28 @@ class Bars(Lines):
 
 
 class _Amount(MofNCompleteColumn):
-    """Done and total amount of a task: bytes of a file, or steps."""
+    """Done and total amount of a task: bytes of a file, or steps once their number is known."""
 
     def __init__(self, table_column: Column) -> None:
         super().__init__(table_column=table_column)
         self._bytes = DownloadColumn()
 
     def render(self, task: Task) -> Text:
-        return self._bytes.render(task) if task.fields.get("bytes") else super().render(task)
+        if task.fields.get("bytes"):
+            return self._bytes.render(task)
+        return Text() if task.total is None else super().render(task)
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time that a task still takes; nothing as long as that is unknown."""
+
+    def __init__(self, table_column: Column) -> None:
+        super().__init__(compact=True, table_column=table_column)
+
+    def render(self, task: Task) -> Text:
+        if task.total is None or task.time_remaining is None:
+            return Text()
+        return Text.assemble(super().render(task), (" left", "progress.remaining"))
 
 
 def duration(seconds: float) -> str:
@@ -214,14 +227,18 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _work_ahead(event: Planned) -> str:
-    """Which stages run, and roughly how long they take."""
+def _work_ahead(event: Planned) -> Iterator[str]:
+    """The clip, which stages run, and roughly how long they take."""
+    yield event.clip
     if not event.stages:
-        return "to do: nothing, all is up to date"
-    text = f"to do: {', '.join(event.stages)}"
+        yield "to do: nothing, all is up to date"
+        return
+    yield f"to do: {', '.join(event.stages)}"
+    how = f"with preset {event.preset} on {event.device}"
     if event.seconds is None:
-        return f"{text}; nothing is known of the time on this device or with this detector"
-    return f"{text}; {'at most' if event.continues else 'about'} {_rough(event.seconds)}"
+        yield f"how long: not known with this detector {how}"
+    else:
+        yield f"how long: {'at most' if event.continues else 'about'} {_rough(event.seconds)} {how}"
 
 
 def _rough(seconds: float) -> str:

@@ -9,7 +9,7 @@ from closefit.cli import options
 from closefit.cli.console import session
 from closefit.config import StageName
 from closefit.errors import ConfigError
-from closefit.settings import GivenSettings, build_config
+from closefit.settings import GivenSettings, build_config, is_given
 
 
 @options.takes_settings
@@ -56,7 +56,8 @@ def stage(
             if out is None
             else build_config(**given, emit=emit)
         )
-        run_facts = runner.run(video, folder, config, emit, selection)
+        known = out is not None or is_given("weights_dir", **given)
+        run_facts = runner.run(video, folder, config, emit, selection, weights_given=known)
         shown = runner.preview(video, folder, emit) if preview else None
     if shown is not None:
         console.line(f"who is who: `{shown}`")

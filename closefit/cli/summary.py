@@ -7,8 +7,8 @@ from typing import Any
 from closefit.exporters.doubts import doubts
 
 
-def summary(out: Path, run: dict[str, Any]) -> Iterator[str]:
-    """Yield the lines for a results folder, from the content of its `run.json`.
+def summary(out: Path, run: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield label and text of each line for a results folder, from the content of its `run.json`.
 
     Figures that an older closefit did not record are left out.
     """
@@ -16,7 +16,7 @@ def summary(out: Path, run: dict[str, Any]) -> Iterator[str]:
 
     workspace, quality = Workspace(out), run.get("quality", {})
     if workspace.report.is_file():
-        yield f"  open first   {workspace.report}"
+        yield "open first", str(workspace.report)
     also = (
         (workspace.overlay, "a video"),
         (workspace.glb, "for 3D programs"),
@@ -24,17 +24,17 @@ def summary(out: Path, run: dict[str, Any]) -> Iterator[str]:
     )
     files = [f"{path.name} ({use})" for path, use in also if path.is_file()]
     if files:
-        yield f"  then         {', '.join(files)}"
+        yield "then", ", ".join(files)
     figures, frames = quality.get("export", {}), quality.get("track", {}).get("frames")
     if frames and "contact_s" in figures:
         whole_s = frames / run["video"]["fps"]
-        yield f"  touching     {figures['contact_s']:.1f} of {whole_s:.1f} seconds"
+        yield "touching", f"{figures['contact_s']:.1f} of {whole_s:.1f} seconds"
     if "confidence" in figures:
         means = (f"person {n} {mean:.2f}" for n, mean in enumerate(figures["confidence"]))
-        yield f"  confidence   {', '.join(means)} (mean, of 1)"
+        yield "confidence", f"{', '.join(means)} (mean, of 1)"
     found = doubts(run)
     if not found:
-        yield "  doubtful     nothing that closefit notices"
+        yield "doubtful", "nothing that closefit notices"
     for number, doubt in enumerate(found):
-        yield f"  {'' if number else 'doubtful':<12} {doubt.text}"
-        yield f"  {'':<12} -> {doubt.advice}"
+        yield "" if number else "doubtful", doubt.text
+        yield "", f"-> {doubt.advice}"

@@ -1,4 +1,4 @@
-"""`contacts.json` and `contacts.csv`: which parts of two people touch, when, how near, how deep.
+"""Which parts of two people touch, when, how near, how deep; and `contacts.csv`.
 
 Two parts touch in a frame where a vertex of one is within `CONTACT_M` of a vertex of the other, or
 inside the other person nearest to that part. Frames count from 0 and seconds from frame 0.
@@ -6,10 +6,8 @@ inside the other person nearest to that part. Frames count from 0 and seconds fr
 
 import csv
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -69,70 +67,6 @@ class Touch:
     penetration_mm: float
 
 
-class PartContact(TypedDict):
-    """Contact of one body part of each person, over the whole clip.
-
-    Attributes:
-        person_0: Part of person 0.
-        person_1: Part of person 1.
-        num_frames: Number of frames with contact.
-        frames: First and last frame of each unbroken contact; both belong to it.
-        seconds: The same in seconds from frame 0.
-        smallest_distance_m: Smallest distance of the parts' vertices; 0 where one is inside.
-        max_penetration_mm: Deepest penetration.
-        distance_mm: Smallest distance in each frame with contact, in order of frames.
-        penetration_mm: Deepest penetration in each frame with contact.
-        place_m: Middle of what touches, in the frame of `scene.glb`, in each frame with contact.
-    """
-
-    person_0: str
-    person_1: str
-    num_frames: int
-    frames: list[list[int]]
-    seconds: list[list[float]]
-    smallest_distance_m: float
-    max_penetration_mm: float
-    distance_mm: list[float]
-    penetration_mm: list[float]
-    place_m: list[list[float]]
-
-
-class FrameContact(TypedDict):
-    """Lists with an entry per frame of the clip.
-
-    Attributes:
-        gap_m: Smallest distance between vertices of the two.
-        mean_penetration_mm: Mean penetration over all vertices of both (A-PD).
-        max_penetration_mm: Deepest penetration.
-    """
-
-    gap_m: list[float]
-    mean_penetration_mm: list[float]
-    max_penetration_mm: list[float]
-
-
-class ContactsContent(TypedDict):
-    """Content of `contacts.json`.
-
-    Attributes:
-        fps: Frames per second.
-        num_frames: Number of frames.
-        start_s: Time of frame 0 in the source video.
-        contact_distance_m: Vertices nearer to each other than this touch.
-        frames_in_contact: First and last frame of each stretch in which the two touch.
-        contacts: Each pair of parts that touch, the longest contact first.
-        per_frame: Both people as wholes, frame by frame.
-    """
-
-    fps: float
-    num_frames: int
-    start_s: float
-    contact_distance_m: float
-    frames_in_contact: list[list[int]]
-    contacts: list[PartContact]
-    per_frame: FrameContact
-
-
 def find_contacts(
     vertices: Float[Tensor, "frame 2 vertex 3"],
     faces: Int[Tensor, "face 3"],
@@ -180,12 +114,18 @@ def join(parts: list[Contacts]) -> Contacts:
     )
 
 
+def ranges_of(frames: Bool[np.ndarray, " frame"]) -> list[tuple[int, int]]:
+    """First and last index of each run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], frames, [False]]).astype(int)))
+    return [(int(start), int(end) - 1) for start, end in edges.reshape(-1, 2)]
+
+
 def touches(contacts: Contacts) -> list[Touch]:
     """Every contact of two parts in order of its beginning."""
     found = []
     for first, second in np.argwhere(np.isfinite(contacts.distance_m).any(axis=0)).tolist():
         distance = contacts.distance_m[:, first, second]
-        for start, end in _ranges(np.isfinite(distance)):
+        for start, end in ranges_of(np.isfinite(distance)):
             frames = slice(start, end + 1)
             found.append(
                 Touch(
@@ -198,40 +138,6 @@ def touches(contacts: Contacts) -> list[Touch]:
                 )
             )
     return sorted(found, key=lambda touch: (touch.first_frame, touch.last_frame))
-
-
-def write_contacts(
-    path: Path,
-    contacts: Contacts,
-    times_s: Float[np.ndarray, " frame"],
-    fps: float,
-    T_scene_camera: Float[np.ndarray, "4 4"],
-) -> None:
-    """Write the contacts of a clip as JSON; ranges include both ends.
-
-    `times_s` are times in the source video, `T_scene_camera` moves the places of the contacts into
-    the frame of `scene.glb`.
-    """
-    pairs = [
-        _describe(contacts, first, second, times_s - times_s[0], T_scene_camera)
-        for first, second in np.argwhere(np.isfinite(contacts.distance_m).any(axis=0)).tolist()
-    ]
-    pairs.sort(key=lambda pair: -pair["num_frames"])
-    content: ContactsContent = {
-        "fps": fps,
-        "num_frames": len(times_s),
-        "start_s": round(float(times_s[0]), 4),
-        "contact_distance_m": CONTACT_M,
-        "frames_in_contact": _ranges(contacts.touching),
-        "contacts": pairs,
-        "per_frame": {
-            "gap_m": _rounded(contacts.gap_m, 5),
-            "mean_penetration_mm": _rounded(contacts.mean_depth_mm, 5),
-            "max_penetration_mm": _rounded(contacts.max_depth_mm, 3),
-        },
-    }
-    with atomic_write(path) as file:
-        file.write(_readable_json(content).encode())
 
 
 def write_contact_table(
@@ -313,52 +219,3 @@ def _near_pairs(
     near = np.isfinite(distance)
     vertex = candidates[near]
     return _Near(vertex, parts[vertex], parts[nearest[near]], distance[near])
-
-
-def _describe(
-    contacts: Contacts,
-    first: int,
-    second: int,
-    times_s: Float[np.ndarray, " frame"],
-    T_scene_camera: Float[np.ndarray, "4 4"],
-) -> PartContact:
-    """Everything about one pair of parts; the lists have an entry per frame with contact."""
-    distance, depth = contacts.distance_m[:, first, second], contacts.depth_mm[:, first, second]
-    touching = np.isfinite(distance)
-    ranges = _ranges(touching)
-    places = contacts.place_m[touching, first, second] @ T_scene_camera[:3, :3].T
-    places = np.round(places + T_scene_camera[:3, 3], 4)
-    return {
-        "person_0": PART_NAMES[first],
-        "person_1": PART_NAMES[second],
-        "num_frames": int(touching.sum()),
-        "frames": ranges,
-        "seconds": [[round(float(times_s[frame]), 4) for frame in pair] for pair in ranges],
-        "smallest_distance_m": round(float(distance.min()), 5),
-        "max_penetration_mm": round(float(depth.max()), 3),
-        "distance_mm": _rounded(MM_PER_M * distance[touching], 2),
-        "penetration_mm": _rounded(depth[touching], 2),
-        "place_m": places.tolist(),
-    }
-
-
-def _readable_json(content: ContactsContent) -> str:
-    """JSON with a line per entry, and a line per item of lists of objects."""
-
-    def text(value: Any) -> str:
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            return "[\n    " + ",\n    ".join(json.dumps(item) for item in value) + "\n  ]"
-        return json.dumps(value)
-
-    entries = (f"  {json.dumps(key)}: {text(value)}" for key, value in content.items())
-    return "{\n" + ",\n".join(entries) + "\n}\n"
-
-
-def _ranges(frames: Bool[np.ndarray, " frame"]) -> list[list[int]]:
-    """First and last index of each run of true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], frames, [False]]).astype(int)))
-    return [[int(start), int(end) - 1] for start, end in edges.reshape(-1, 2)]
-
-
-def _rounded(values: Float[np.ndarray, " value"], digits: int) -> list[float]:
-    return [round(float(value), digits) for value in values]

@@ -18,7 +18,7 @@ from closefit.exporters.gltf import SceneCamera, SkinnedPerson, write_glb
 from closefit.exporters.joint_names import joint_names
 from closefit.exporters.motion import write_motion
 from closefit.exporters.reprojection import reprojected_keypoints
-from closefit.exporters.scene import motion_in, scene_from_camera
+from closefit.exporters.scene import SceneMotion, motion_in, scene_from_camera
 from closefit.exporters.usd import write_usd
 from closefit.palette import PERSON_COLOURS
 from closefit.records import Motion
@@ -70,27 +70,47 @@ def write_motion_files(
     Raises:
         DiskFullError: The disk is full.
     """
-    width, height = footage.size_wh
     T_scene_camera = scene_from_camera(motion.floor)
     betas = torch.from_numpy(motion.betas).to(body.v_template)
     stature_m = Stature(body)(betas).cpu().numpy()
+    arrays = {
+        "K": motion.K[0],
+        "time_s": footage.time_s - footage.time_s[0],
+        "start_s": np.array(footage.time_s[0]),
+        "T_scene_camera": T_scene_camera,
+        "stature_m": stature_m,
+    }
     write_motion(
         workspace.motion,
         motion,
         reprojected_keypoints(body, motion, "coco17"),
         footage.fps,
         footage.size_wh,
-        {
-            "K": motion.K[0],
-            "time_s": footage.time_s - footage.time_s[0],
-            "start_s": np.array(footage.time_s[0]),
-            "T_scene_camera": T_scene_camera,
-            "stature_m": stature_m,
-        }
-        | footage.arrays,
+        arrays | footage.arrays,
     )
-    moved = motion_in(motion, T_scene_camera)
-    rest = body.rest(betas)
+    moved, rest = motion_in(motion, T_scene_camera), body.rest(betas)
+    _write_skeletons(workspace, body, motion, moved, stature_m, footage.fps, style)
+    camera = _scene_camera(motion.K[0], T_scene_camera, footage.size_wh)
+    if colours is None:
+        colours = [np.tile(colour, (rest.vertices.shape[1], 1)) for colour in PERSON_COLOURS]
+    first, second = (_skinned(body, rest, colours[person], person) for person in range(NUM_PEOPLE))
+    write_glb(workspace.glb, (first, second), moved, footage.time_s, camera, style, markers)
+    workspace.usd.unlink(missing_ok=True)
+    if usd:
+        write_usd(workspace.usd, (first, second), moved, footage.fps, camera, style, markers)
+
+
+def _write_skeletons(
+    workspace: Workspace,
+    body: Body,
+    motion: Motion,
+    moved: SceneMotion,
+    stature_m: Float[np.ndarray, " 2"],
+    fps: float,
+    style: JointNames,
+) -> None:
+    """Write each person's AMASS and BVH files."""
+    rest = body.rest(torch.from_numpy(motion.betas).to(body.v_template))
     is_smpl = body.name == "smpl"
     # Without betas the file describes the mean body.
     described = rest.joints if is_smpl else body.joints_template.expand(NUM_PEOPLE, -1, -1)
@@ -102,28 +122,26 @@ def write_motion_files(
             pelvis,
             described[person, 0].cpu().numpy(),
             motion.betas[person] if is_smpl else None,
-            footage.fps,
+            fps,
             float(stature_m[person]),
         )
         joints = rest.joints[person].cpu().numpy()
-        names = joint_names(style)
-        write_bvh(workspace.bvh(person), joints, rotations, pelvis, footage.fps, names)
-    camera = SceneCamera(
+        write_bvh(workspace.bvh(person), joints, rotations, pelvis, fps, joint_names(style))
+
+
+def _scene_camera(
+    K: Float[np.ndarray, "3 3"], T_scene_camera: Float[np.ndarray, "4 4"], size_wh: tuple[int, int]
+) -> SceneCamera:
+    width, height = size_wh
+    return SceneCamera(
         T_scene_camera=T_scene_camera,
-        fov_y_rad=float(2.0 * np.arctan(0.5 * height / motion.K[0, 1, 1])),
+        fov_y_rad=float(2.0 * np.arctan(0.5 * height / K[1, 1])),
         aspect=width / height,
         principal_offset=(
-            float(motion.K[0, 0, 2] - 0.5 * width) / height,
-            float(motion.K[0, 1, 2] - 0.5 * height) / height,
+            float(K[0, 2] - 0.5 * width) / height,
+            float(K[1, 2] - 0.5 * height) / height,
         ),
     )
-    if colours is None:
-        colours = [np.tile(colour, (rest.vertices.shape[1], 1)) for colour in PERSON_COLOURS]
-    first, second = (_skinned(body, rest, colours[person], person) for person in range(NUM_PEOPLE))
-    write_glb(workspace.glb, (first, second), moved, footage.time_s, camera, style, markers)
-    workspace.usd.unlink(missing_ok=True)
-    if usd:
-        write_usd(workspace.usd, (first, second), moved, footage.fps, camera, style, markers)
 
 
 def _skinned(

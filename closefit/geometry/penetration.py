@@ -6,8 +6,10 @@ the distance to the nearest point of that surface. Both come from warp's boundin
 triangles.
 """
 
+import atexit
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -373,7 +375,10 @@ def _start_warp() -> None:
         pass
     writable = os.path.isabs(folder) and os.access(folder, os.W_OK)
     # A read-only home costs some seconds of compiling in every process, but stops nothing.
-    wp.config.kernel_cache_dir = folder if writable else tempfile.mkdtemp(prefix="closefit-warp-")
+    if not writable:
+        folder = tempfile.mkdtemp(prefix="closefit-warp-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    wp.config.kernel_cache_dir = folder
     with nullcontext() if torch.cuda.is_available() else _native_errors_hidden():
         wp.init()  # type: ignore[no-untyped-call]
 

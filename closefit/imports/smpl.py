@@ -1,9 +1,7 @@
 """Import of the official SMPL body: checks a file of the user's and stores it as `.npz`."""
 
-import os
-import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from closefit.boundary.arrays import Npz
 from closefit.boundary.values import RefusedError, entry, numbers, refuse, whole_numbers
 from closefit.errors import FileMissingError, OutputError, WeightsDamagedError
 from closefit.imports.pickles import load_pickle
+from closefit.storage.artifacts import atomic_write
 
 NUM_VERTICES = 6890
 NUM_FACES = 13776
@@ -31,7 +30,7 @@ SHAPES = {
 """The arrays of SMPL under their official names. `posedirs`, vertex first, as in the file."""
 
 
-def import_smpl(file: Path, destination: Path) -> None:
+def import_smpl(file: Path, destination: Path, check: Callable[[Path], Any] = bool) -> Any:
     """Store an official SMPL model where closefit (`Body.load`) and `smplx` can read it.
 
     Nothing of the file is executed and `chumpy` is not needed. `destination` appears complete or
@@ -41,11 +40,15 @@ def import_smpl(file: Path, destination: Path) -> None:
         file: The official `.pkl` of SMPL (any gender, version 1.0 or 1.1), or an `.npz` of it.
         destination: The `.npz` to write. `smplx` reads it as
             `SMPL(model_path="", data_struct=Struct(**np.load(destination)))`.
+        check: Called with the written file before it takes its place.
+
+    Returns:
+        What `check` returns.
 
     Raises:
         FileMissingError: There is no such file.
         WeightsDamagedError: The file is not SMPL, is damaged, or holds anything but arrays.
-        OutputError: The destination cannot be written.
+        OutputError: The destination cannot be written, or is a file that closefit did not write.
     """
     try:
         arrays = _checked(_read(file))
@@ -56,15 +59,39 @@ def import_smpl(file: Path, destination: Path) -> None:
             or "download SMPL for Python from smpl.is.tue.mpg.de (not SMPL-H or SMPL-X) and pass "
             "one of its .pkl files",
         ) from refused
+    _require_own(destination)
     uv, faces_uv = unwrap(arrays["v_template"], arrays["f"], arrays["weights"])
     arrays |= {"uv": uv.astype(np.float32), "faces_uv": faces_uv}
     try:
-        _write_atomically(destination, arrays)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(destination) as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
+            stream.flush()
+            return check(Path(stream.name))
     except OSError as error:
         raise OutputError(
             f"cannot write `{destination}`: {error.strerror}",
             hint="free some space, or choose another folder with `--weights`",
         ) from error
+
+
+def _require_own(destination: Path) -> None:
+    """Refuse to replace a file without the texture coordinates that only closefit adds.
+
+    Raises:
+        OutputError: It would.
+    """
+    if not destination.is_file():
+        return
+    try:
+        is_own = "faces_uv" in Npz(destination)
+    except RefusedError:
+        is_own = False
+    if not is_own:
+        raise OutputError(
+            f"`{destination}` is there already, and closefit did not write it",
+            hint="move it away, or choose another folder with `--weights`",
+        )
 
 
 def _read(file: Path) -> Mapping[str, Any]:
@@ -100,16 +127,3 @@ def _checked(content: Mapping[str, Any]) -> dict[str, Array]:
     if checked["f"].max() >= NUM_VERTICES:
         refuse("its faces name vertices that do not exist")
     return checked
-
-
-def _write_atomically(destination: Path, arrays: Mapping[str, Array]) -> None:
-    """Write an `.npz` beside its final name, then rename it."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=destination.parent, prefix=destination.name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
-        os.replace(temporary, destination)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -56,7 +56,7 @@ def deviation_from_smplx(file: Path) -> float | None:
     deviation_m = float(distances.norm(dim=-1).max())
     if math.isnan(deviation_m) or deviation_m > TOLERANCE_M:
         raise WeightsDamagedError(
-            f"the body in `{file}` is up to {deviation_m:.4f} m away from smplx's",
+            f"the imported body is up to {deviation_m:.4f} m away from smplx's, and was not kept",
             hint="please report this; until then `--set body=closefit` chooses the free body",
         )
     return deviation_m

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from closefit.errors import OutputFolderError, disk_full_guard
 from closefit.storage.artifacts import TEMPORARY_PREFIX
 
@@ -32,20 +34,62 @@ def writing_to(folder: Path) -> Iterator[None]:
 def complete_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that replaces `folder` once the block ends without an error.
 
+    What a killed process has left of it is removed, or put back, by the next one.
+
     Raises:
-        OutputFolderError: The folder cannot be made.
+        OutputFolderError: The folder cannot be made, or another process is making it.
         DiskFullError: The disk is full.
     """
-    temporary = folder.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{folder.name}")
-    old = folder.with_name(f"{TEMPORARY_PREFIX}old-{os.getpid()}-{folder.name}")
+    folder = Path(os.path.realpath(folder))  # a link stays
+    temporary, old, lock = (
+        folder.with_name(f"{TEMPORARY_PREFIX}{part}-{folder.name}")
+        for part in ("new", "old", "lock")
+    )
     with writing_to(folder.parent):
-        temporary.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with alone(lock, folder):
+        try:
+            with writing_to(folder.parent):
+                if old.is_dir() and not os.path.lexists(folder):  # killed between the two renames
+                    os.replace(old, folder)
+                _remove(temporary, old)
+                temporary.mkdir()
+            with disk_full_guard(folder.parent):
+                yield temporary
+            with writing_to(folder.parent):
+                if folder.exists():
+                    os.replace(folder, old)
+                os.replace(temporary, folder)
+        finally:
+            _remove(temporary, old)
+
+
+@contextmanager
+def alone(lock: Path, folder: Path) -> Iterator[None]:
+    """Keep other processes out of the block; the system drops the lock when this one ends.
+
+    Raises:
+        OutputFolderError: Another process is in it, or there can be no such file.
+        DiskFullError: The disk is full.
+    """
+    held = FileLock(lock, fallback_to_soft=False)
+    with writing_to(folder.parent):
+        try:
+            held.acquire(blocking=False)
+        except Timeout as error:
+            raise OutputFolderError(
+                f"another closefit is writing `{folder}`",
+                hint="wait until it is done, or choose another --out",
+            ) from error
     try:
-        with disk_full_guard(folder.parent):
-            yield temporary
-            if folder.exists():
-                os.replace(folder, old)
-            os.replace(temporary, folder)
+        yield
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        lock.unlink(missing_ok=True)
+        held.release()
+
+
+def _remove(*folders: Path) -> None:
+    for path in folders:
+        if path.is_symlink():  # somebody has put it there
+            path.unlink()
+        shutil.rmtree(path, ignore_errors=True)

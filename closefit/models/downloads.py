@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from errno import EPERM
+from itertools import chain, count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -274,14 +275,22 @@ def _install(folder: Path, delivery: Delivery, files: Sequence[ModelFile]) -> Pa
             path.unlink()  # parts for another version of the manifest
     if delivery.model.hub is None:
         (name,) = names
-        os.replace(delivery.folder / name, folder / name)
-        return folder / name
-    place, replaced = folder / delivery.model.name, delivery.folder.with_name("replaced")
-    shutil.rmtree(replaced, ignore_errors=True)
-    if os.path.lexists(place):
-        place.rename(replaced)
-    delivery.folder.rename(place)
+        source, place = delivery.folder / name, folder / name
+    else:
+        source, place = delivery.folder, folder / delivery.model.name
+    _set_aside(place, delivery.emit)
+    os.replace(source, place)
     return place
+
+
+def _set_aside(place: Path, emit: Emit) -> None:
+    """Rename what cannot be used: closefit did not write it, so it does not delete it."""
+    if not os.path.lexists(place):
+        return
+    names = chain([f"{place.name}.damaged"], (f"{place.name}.damaged-{n}" for n in count(2)))
+    free = next(place.with_name(name) for name in names if not os.path.lexists(place.parent / name))
+    os.replace(place, free)
+    emit(Notice(f"what was there before cannot be used; it is kept as `{free}`"))
 
 
 @contextmanager

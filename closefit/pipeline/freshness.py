@@ -87,6 +87,7 @@ class Situation:
     config: Config
     video_sha256: str
     device: str
+    download_dir: str | None
 
 
 def reason_to_run(stage: Stage, situation: Situation) -> Reason | None:
@@ -212,6 +213,8 @@ def _recorded_export(workspace: Workspace) -> Provenance:
         raise ArtifactVersionError(f"`{path}` has version `{manifest.version}`", hint=hint)
     for name, size in manifest.files.items():
         file = workspace.root / name
+        if os.path.isabs(name) or ".." in Path(name).parts:
+            raise ArtifactDamagedError(f"`{path}` names `{shown(name)}`", hint=hint)
         known = manifest.content.get(name)
         is_same = os.path.isfile(file) and file.stat().st_size == size
         if not is_same or (known is not None and sha256_of(file) != known):

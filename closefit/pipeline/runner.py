@@ -87,9 +87,18 @@ EVERYTHING = Selection()
 
 
 def run(
-    video: Path, out: Path, config: Config, emit: Emit, selection: Selection = EVERYTHING
+    video: Path,
+    out: Path,
+    config: Config,
+    emit: Emit,
+    selection: Selection = EVERYTHING,
+    *,
+    weights_given: bool = True,
 ) -> dict[str, Any]:
     """Run the selected stages on `video` in the folder `out` and return its `run.json`.
+
+    Missing models are downloaded to `config.weights_dir` if the user named it (`weights_given`):
+    where the folder's own settings do, it may be anybody's, and they go to the usual place.
 
     Raises:
         ClosefitError: Any of the documented failures; finished stages are kept.
@@ -112,6 +121,8 @@ def run(
         if not selection.force:
             workspace.check_video(info.content_sha256)
         situation = _situation(workspace, config, video, info.content_sha256)
+        if not weights_given:
+            situation = replace(situation, download_dir=None)
         with run_json.outcome_recorded(workspace, info, config):
             if selection.only is None:
                 emit(_plan(selection, situation, info))
@@ -134,7 +145,9 @@ def run_as_given(
     Raises:
         ClosefitError: Any of the documented failures; finished stages are kept.
     """
-    return run(video, out, recorded.config_for(video, out, given, emit), emit, selection)
+    config = recorded.config_for(video, out, given, emit)
+    known = settings.is_given("weights_dir", **given)
+    return run(video, out, config, emit, selection, weights_given=known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +229,8 @@ def _inputs(video: Path, config: Config) -> list[Path]:
 def _situation(workspace: Workspace, config: Config, video: Path, content: str) -> Situation:
     """Corrections that lie beside the video count as if they had been named."""
     named = config.track.corrections
-    path = corrections.find(video, None if named is None else Path(named))
+    named_path = None if named is None else Path(named)
+    path = corrections.find(video, named_path, workspace.corrections)
     if path is not None:
         config = replace(config, track=replace(config.track, corrections=str(path.absolute())))
     return Situation(
@@ -224,6 +238,7 @@ def _situation(workspace: Workspace, config: Config, video: Path, content: str) 
         config=config,
         video_sha256=content,
         device=device.choose(config.device),
+        download_dir=config.weights_dir,
     )
 
 
@@ -296,7 +311,7 @@ def _fetch_missing_models(stage: Stage, situation: Situation, emit: Emit) -> Non
     if barred:
         raise weights.missing_error(barred, config.weights_dir)
     if missing:
-        downloads.fetch_all(missing, weights.download_folder(config.weights_dir), emit)
+        downloads.fetch_all(missing, weights.download_folder(situation.download_dir), emit)
 
 
 def _warn_of_stale_inputs(selection: Selection, situation: Situation, emit: Emit) -> None:

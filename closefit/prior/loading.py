@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,8 +46,8 @@ class PriorFacts:
     data: str = ""
 
 
-def save_prior(path: Path, network: Denoiser, facts: PriorFacts) -> None:
-    """Write a checkpoint in half precision, all or nothing."""
+def prior_content(network: Denoiser, facts: PriorFacts) -> bytes:
+    """Return the bytes of a checkpoint in half precision."""
     tensors = {
         name: tensor.detach().cpu().half().contiguous()
         for name, tensor in network.state_dict().items()
@@ -60,15 +59,7 @@ def save_prior(path: Path, network: Denoiser, facts: PriorFacts) -> None:
         "state": STATE_SIZE,
         **dataclasses.asdict(facts),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    # The library's own writer makes files that only their owner may read.
-    content = save(tensors, metadata={META_KEY: json.dumps(header, sort_keys=True)})
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    return bytes(save(tensors, metadata={META_KEY: json.dumps(header, sort_keys=True)}))
 
 
 def load_prior(path: Path, device: torch.device | str = "cpu") -> tuple[Denoiser, PriorFacts]:

@@ -8,13 +8,13 @@ import torch
 from closefit.body.model import Body
 from closefit.exporters import contacts
 from closefit.exporters.appearance import rest_gaussians, vertex_colours
+from closefit.exporters.contact_file import write_contacts
 from closefit.exporters.contacts import (
     Contacts,
     Touch,
     find_contacts,
     touches,
     write_contact_table,
-    write_contacts,
 )
 from closefit.exporters.meshes import remove_meshes, write_meshes
 from closefit.exporters.motion_files import Footage, posed_chunks, write_motion_files

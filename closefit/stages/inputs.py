@@ -11,15 +11,16 @@ from jaxtyping import Float
 
 from closefit.body.model import Body
 from closefit.boundary.arrays import Npz
+from closefit.boundary.checks import MAX_SKEW
 from closefit.boundary.values import entry, numbers, refusals_as, refuse
 from closefit.config import DEFAULT_FOV_DEG, CameraConfig
-from closefit.errors import FileMissingError, InputError
+from closefit.errors import ConfigError, FileMissingError, InputError
 from closefit.events import Notice
 from closefit.geometry.camera import focal_from_fov, intrinsics
 from closefit.models.weights import BODIES, PRIOR, body_model, locate
 from closefit.prior.loading import load_prior
 from closefit.prior.network import Denoiser
-from closefit.records import MAX_SKEW, Track, VideoInfo
+from closefit.records import Track, VideoInfo
 from closefit.storage.job import Job
 from closefit.video import STAMP_SLACK_S, Image, frames
 
@@ -96,13 +97,27 @@ def read_camera(camera: CameraConfig, video: VideoInfo, num_frames: int) -> Came
 
     Raises:
         InputError: The camera file is missing or does not follow its documented format.
+        ConfigError: No camera of this video has such a focal length.
     """
     size_wh = video.width, video.height
     if camera.file is not None:
         return _read_camera_file(Path(camera.file), size_wh, num_frames)
     focal_px, _ = focal_length(camera, video)
+    low, high = focal_range(size_wh)
+    if not low <= focal_px <= high:
+        raise ConfigError(
+            f"`camera.focal_px` is `{focal_px:g}`, but has to be from {low:.0f} to {high:.0f} for "
+            f"{size_wh[0]}x{size_wh[1]} pixels",
+            hint="give the focal length in pixels with --focal, or a field of view with --fov",
+        )
     K = intrinsics(*size_wh, focal_px).astype(np.float32)
     return Camera(np.tile(K, (num_frames, 1, 1)))
+
+
+def focal_range(size_wh: tuple[int, int]) -> tuple[float, float]:
+    """Focal lengths in pixels between which that of a camera lies: 150 and 1 degrees of view."""
+    widest, narrowest = (focal_from_fov(*size_wh, degrees) for degrees in (150.0, 1.0))
+    return widest, narrowest
 
 
 def _read_camera_file(path: Path, size_wh: tuple[int, int], num_frames: int) -> Camera:
@@ -145,7 +160,7 @@ def _check_intrinsics(K: Float[np.ndarray, "frame 3 3"], size_wh: tuple[int, int
     is_upper = (K[:, 1, 0] == 0).all() and (K[:, 2] == (0, 0, 1)).all()
     if not is_upper or (np.abs(K[:, 0, 1]) > 0.1 * np.abs(K[:, 0, 0])).any():
         refuse(shown_K + "which is not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
-    focal, (low, high) = K[:, (0, 1), (0, 1)], (focal_from_fov(*size_wh, f) for f in (150.0, 1.0))
+    focal, (low, high) = K[:, (0, 1), (0, 1)], focal_range(size_wh)
     if not ((focal >= low) & (focal <= high)).all():
         refuse(shown_K + f"but its focal lengths have to be from {low:.0f} to {high:.0f} pixels")
     if not ((K[:, :2, 2] > 0) & (K[:, :2, 2] < size_wh)).all():

@@ -70,7 +70,7 @@ def _report(job: Job, track: Track) -> None:
             frames=len(track.seen),
             both_seen=round(float(track.seen.all(axis=1).mean()), 4),
             not_seen_frames=[np.flatnonzero(~seen).tolist() for seen in track.seen.T],
-            doubtful_frames=[[int(run[0]), int(run[-1])] for run in runs_of(doubtful)],
+            doubtful_frames=[(int(run[0]), int(run[-1])) for run in runs_of(doubtful)],
             identity_confidence={
                 "mean": round(float(confidence.mean()), 4),
                 "least": round(float(confidence.min()), 4),

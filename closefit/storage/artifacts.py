@@ -129,6 +129,15 @@ def read_provenance(path: Path, record_type: type[R]) -> Provenance:
     return provenance_of(path, meta)
 
 
+def is_artifact(path: Path) -> bool:
+    """Whether closefit has written this file, whatever the stage and version."""
+    try:
+        meta, _ = _load(path, only_meta=True)
+    except ArtifactError:
+        return False
+    return meta.get("format") == FORMAT
+
+
 def provenance_of(path: Path, content: Any) -> Provenance:
     """Return the origin in the metadata of a file.
 

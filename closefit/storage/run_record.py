@@ -1,13 +1,26 @@
 """What `run.json` holds: settings, facts of the video, outcome, time, and figures of each stage.
 
-closefit reads few of these entries again (`run_facts.py`); all others are for people.
-The text of docs/formats.md comes from here.
+The text of docs/formats.md comes from here, and a folder from elsewhere is checked against it.
+Entries that an older closefit did not write may be missing.
 """
 
-from typing import Any, TypedDict
+from typing import Annotated, TypedDict
 
+from msgspec import Meta
+
+from closefit.boundary.ranges import Degrees, Seconds, Share
 from closefit.records import VideoInfo
-from closefit.storage.run_facts import Diverged
+
+Amount = Annotated[int, Meta(ge=0, le=10**9)]
+"""Of frames, steps; also the number of a frame."""
+
+FrameRange = tuple[Amount, Amount]
+"""First and last frame; both belong to it."""
+
+Millimetres = Annotated[float, Meta(ge=0.0, le=1e6)]
+
+_Simple = bool | int | float | str | None
+Setting = _Simple | list[_Simple | dict[str, _Simple]]
 
 _Origin = TypedDict("_Origin", {"from": str}, total=False)
 
@@ -25,10 +38,10 @@ class CameraFacts(_Origin, total=False):
 
     file: str
     focal_px: float
-    fov_deg: float
+    fov_deg: Degrees
 
 
-class StepProfile(TypedDict):
+class StepProfile(TypedDict, total=False):
     """Where the time of the optimisation went.
 
     Attributes:
@@ -37,18 +50,28 @@ class StepProfile(TypedDict):
         share: Share of each part of a step.
     """
 
-    steps: int
-    seconds_per_step: float
-    share: dict[str, float]
+    steps: Amount
+    seconds_per_step: Seconds
+    share: dict[str, Share]
 
 
-class _FinishedStage(TypedDict):
-    seconds: float
-    device: str
-    finished: str
+class Diverged(TypedDict):
+    """Why a fit has no trustworthy result, and what to do.
+
+    Attributes:
+        message: What happened.
+        hint: What to do.
+    """
+
+    message: str
+    hint: str
 
 
-class StageRecord(_FinishedStage, total=False):
+class _Timed(TypedDict):
+    seconds: Seconds
+
+
+class StageRecord(_Timed, total=False):
     """When, where and how long a stage ran last.
 
     Attributes:
@@ -59,11 +82,13 @@ class StageRecord(_FinishedStage, total=False):
         diverged: Only an `optimize` that diverged: `message`, and `hint` with what to do.
     """
 
+    device: str
+    finished: str
     profile: StepProfile
     diverged: Diverged
 
 
-class Timing(TypedDict):
+class Timing(TypedDict, total=False):
     """Time of all stages.
 
     Attributes:
@@ -71,11 +96,11 @@ class Timing(TypedDict):
         share: Share of each stage.
     """
 
-    seconds: float
-    share: dict[str, float]
+    seconds: Seconds
+    share: dict[str, Share]
 
 
-class CandidatePerson(TypedDict):
+class CandidatePerson(TypedDict, total=False):
     """Somebody in the clip.
 
     Attributes:
@@ -86,12 +111,12 @@ class CandidatePerson(TypedDict):
     """
 
     id: str
-    frames: list[int]
-    seen_frames: int
+    frames: FrameRange
+    seen_frames: Amount
     first_box: list[float]
 
 
-class IdentityConfidence(TypedDict):
+class IdentityConfidence(TypedDict, total=False):
     """Probability that a detection is of its person, over both people and all frames.
 
     Attributes:
@@ -99,18 +124,18 @@ class IdentityConfidence(TypedDict):
         least: The smallest one.
     """
 
-    mean: float
-    least: float
+    mean: Share
+    least: Share
 
 
 class ChoiceFigures(TypedDict, total=False):
     """Figures of `track` about the choice of the two people."""
 
-    swapped_frames: list[int]
+    swapped_frames: list[Amount]
     people: list[CandidatePerson]
 
 
-class TrackFigures(ChoiceFigures):
+class TrackFigures(ChoiceFigures, total=False):
     """Figures of `track`.
 
     Attributes:
@@ -123,10 +148,10 @@ class TrackFigures(ChoiceFigures):
         identity_confidence: How certain the identities are.
     """
 
-    frames: int
-    both_seen: float
-    not_seen_frames: list[list[int]]
-    doubtful_frames: list[list[int]]
+    frames: Amount
+    both_seen: Share
+    not_seen_frames: list[list[Amount]]
+    doubtful_frames: list[FrameRange]
     identity_confidence: IdentityConfidence
 
 
@@ -134,24 +159,24 @@ class EstimateFigures(TypedDict, total=False):
     """Figures of `init` about an estimate of another tool."""
 
     init_from: str
-    init_from_share: list[float]
+    init_from_share: list[Share]
 
 
-class FitFigures(TypedDict):
+class FitFigures(TypedDict, total=False):
     """Figures of `init` about its fit."""
 
-    init_energy: float
+    init_energy: float | None
     depth_order_start: str
 
 
 class FocalFigures(TypedDict, total=False):
     """Figures of `init` about an unknown camera."""
 
-    focal_px: float
-    focal_log_sigma: float
+    focal_px: Annotated[float, Meta(gt=0.0, le=1e9)]
+    focal_log_sigma: Annotated[float, Meta(ge=0.0, le=10.0)]
 
 
-class InitFigures(FitFigures, EstimateFigures, FocalFigures):
+class InitFigures(FitFigures, EstimateFigures, FocalFigures, total=False):
     """Figures of `init`.
 
     Attributes:
@@ -164,7 +189,7 @@ class InitFigures(FitFigures, EstimateFigures, FocalFigures):
     """
 
 
-class OptimizeFigures(TypedDict):
+class OptimizeFigures(TypedDict, total=False):
     """Figures of `optimize`.
 
     Attributes:
@@ -175,12 +200,12 @@ class OptimizeFigures(TypedDict):
     """
 
     optimize_status: str
-    optimize_steps: int
-    depth_order_swapped_frames: int
-    kept_keypoints: float
+    optimize_steps: Amount
+    depth_order_swapped_frames: Amount
+    kept_keypoints: Share
 
 
-class ExportFigures(TypedDict):
+class ExportFigures(TypedDict, total=False):
     """Figures of `export`.
 
     Attributes:
@@ -194,12 +219,12 @@ class ExportFigures(TypedDict):
             (confidence above 0.5) to those of the body; null where there is none.
     """
 
-    penetration_mean_mm: float
-    penetration_max_mm: float
-    contact_frames: int
-    contact_s: float
-    valid_share: float
-    confidence: list[float]
+    penetration_mean_mm: Millimetres
+    penetration_max_mm: Millimetres
+    contact_frames: Amount
+    contact_s: Seconds
+    valid_share: Share
+    confidence: list[Share]
     reprojection_error_px: float | None
 
 
@@ -239,7 +264,7 @@ class RunRecord(TypedDict, total=False):
     closefit: str
     video: VideoInfo
     camera: CameraFacts
-    settings: dict[str, Any]
+    settings: dict[str, Setting]
     status: str
     started: str
     finished: str

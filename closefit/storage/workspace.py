@@ -19,9 +19,9 @@ from closefit.errors import (
     OutputFolderError,
     disk_full_guard,
 )
-from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write
+from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write, is_artifact
 from closefit.storage.hashing import sha256_of
-from closefit.storage.run_facts import RunFacts
+from closefit.storage.run_record import RunRecord
 
 NUM_PEOPLE = 2
 
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 
 MAX_RUN_BYTES = 1 << 26
+
+CACHES = ("detections", "track", "init", "optimize")
+"""Names of the artifacts."""
 
 
 class _Inside:
@@ -82,6 +85,8 @@ class Workspace:
     """What of the overlay shows in the page: small, and quick to scrub."""
     preview = _Inside("preview.mp4")
     """The result of `track`, drawn over the input."""
+    corrections = _Inside("corrections.json")
+    """Corrections of who is who that the viewer writes."""
     meshes = _Inside("meshes")
     """Both people's posed meshes, a file per person and frame."""
 
@@ -141,9 +146,11 @@ class Workspace:
         if root in (Path(root.anchor), _real(Path(os.path.expanduser("~")))):
             raise OutputFolderError(f"`{self.root}` is not a folder for results", hint=hint)
         self._check_links()
-        if self.run_json.exists() or not root.is_dir():
+        if not root.is_dir() or self._is_own():
             return
-        taken = [path for path in (*self.results, self.preview, self.meshes) if path.exists()]
+        caches = [self.artifact(kind) for kind in CACHES]
+        written = (*self.results, self.usd, self.preview, self.meshes, *caches, self.run_json)
+        taken = [path for path in written if os.path.lexists(path)]
         if taken:
             name = taken[0].relative_to(self.root)
             raise OutputFolderError(
@@ -154,6 +161,15 @@ class Workspace:
         foreign = sum(path.name not in own for path in root.iterdir())
         if foreign > FOREIGN_LIMIT:
             raise OutputFolderError(f"`{self.root}` holds {foreign} other files", hint=hint)
+
+    def _is_own(self) -> bool:
+        """Whether closefit has written `run.json` (a damaged one counts, too) or an artifact."""
+        try:
+            if {"closefit", "video"} & self.read_run().keys():
+                return True
+        except ArtifactDamagedError:
+            return True
+        return any(is_artifact(self.artifact(kind)) for kind in CACHES)
 
     def _check_links(self) -> None:
         """Refuse links where closefit writes in place: they could lead to any file of the user.
@@ -218,6 +234,20 @@ class Workspace:
         finally:
             lock.release()
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether another process holds the folder."""
+        path = self.artifacts / ".lock"
+        if not path.is_file() or path.is_symlink():
+            return False
+        try:
+            with FileLock(path, blocking=False, fallback_to_soft=False):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # the file system has no locks
+            return False
+
     def read_run(self) -> dict[str, Any]:
         """Return `run.json`; empty where there is none.
 
@@ -229,7 +259,7 @@ class Workspace:
         hint = f"`mv {self.run_json} {self.run_json}.damaged`, then run again: finished stages stay"
         with refusals_as(ArtifactDamagedError, self.run_json, hint):
             run: dict[str, Any] = read_json(self.run_json, MAX_RUN_BYTES)
-            typed(run, RunFacts)
+            typed(run, RunRecord)
         return run
 
     def update_run(self, changes: Mapping[str, Any]) -> None:
@@ -319,8 +349,12 @@ def create_writable(folder: Path) -> None:
         with disk_full_guard(folder):
             folder.mkdir(parents=True, exist_ok=True)
             probe = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-probe"
-            probe.write_bytes(b"closefit")
-            probe.unlink()
+            probe.unlink(missing_ok=True)
+            try:
+                with open(probe, "xb") as file:  # never through a link that somebody has put there
+                    file.write(b"closefit")
+            finally:
+                probe.unlink(missing_ok=True)
     except DiskFullError:
         raise
     except OSError as error:

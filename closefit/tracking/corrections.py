@@ -174,10 +174,12 @@ class Corrections:
 NO_CORRECTIONS = Corrections()
 
 
-def find(video: Path, named: Path | None) -> Path | None:
+def find(video: Path, named: Path | None, of_folder: Path | None = None) -> Path | None:
     """Return the corrections that belong to a video: the named file, or the one beside it.
 
-    Beside `dance.mp4` that is `dance.corrections.json` or `corrections.json`.
+    Beside `dance.mp4` that is `dance.corrections.json` or `corrections.json`. Where the file
+    `of_folder` in the results folder is named, which the viewer began with those beside the video,
+    it takes their place.
 
     Raises:
         CorrectionsError: There is more than one, so it is not clear which is meant.
@@ -194,6 +196,8 @@ def find(video: Path, named: Path | None) -> Path | None:
                 hint="keep one of the two files",
             )
         return beside[0] if beside else None
+    if of_folder is not None and named.absolute() == of_folder.absolute():
+        return named
     others = [path for path in beside if path.absolute() != named.absolute()]
     if others:
         raise CorrectionsError(

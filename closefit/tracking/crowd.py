@@ -61,7 +61,7 @@ def described(
     return [
         CandidatePerson(
             id=name,
-            frames=[int(people.frame[mine[0]]), int(people.frame[mine[-1]])],
+            frames=(int(people.frame[mine[0]]), int(people.frame[mine[-1]])),
             seen_frames=len(mine),
             first_box=[
                 round(float(side), 1) for side in people.boxes_xyxy[mine[0]] * np.tile(scale, 2)

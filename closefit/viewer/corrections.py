@@ -1,5 +1,6 @@
 """Marks that a user sets in the viewer, as entries of a file of corrections."""
 
+import os
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from closefit.boundary.files import read_json, to_json
+from closefit.settings import build_config
 from closefit.storage.artifacts import atomic_write
 from closefit.storage.workspace import Workspace
 from closefit.tracking import corrections
@@ -44,33 +46,36 @@ Mark = Swapped | Placed
 def apply_marks(
     workspace: Workspace, marks: Iterable[Mark], num_frames: int, size_wh: tuple[int, int]
 ) -> tuple[Path, str]:
-    """Add marks to the folder's corrections, all or nothing.
+    """Add marks to `corrections.json` in the folder, all or nothing.
 
-    They are added to the file in use: the one that the folder's settings name, or the one beside
-    the video. Where there is none, they go to `corrections.json` in the folder.
+    Only there is written: the folder's settings, and the place of its video, may be somebody
+    else's. Where there is no such file yet, it begins with the corrections in use: those that the
+    settings name, or those beside the video.
 
     Returns:
         The file, and the command that runs again with it.
 
     Raises:
-        CorrectionsError: The corrections in use cannot be read, or the marks contradict them.
+        CorrectionsError: The corrections cannot be read, or the marks contradict them.
+        ConfigError: A setting of the folder cannot be used.
     """
     run = workspace.require_started()
-    video = Path(run["video"]["path"])
-    named = run.get("settings", {}).get("track.corrections")
-    in_use = corrections.find(video, None if named is None else Path(named))
-    path = in_use or workspace.root / corrections.NAME
+    video, path = Path(run["video"]["path"]), workspace.corrections
+    config = build_config(recorded=run.get("settings", {}), recorded_in=workspace.run_json)
+    named = config.track.corrections
+    in_use = corrections.find(video, None if named is None else Path(named), path)
+    known = path if os.path.lexists(path) else in_use
     content: dict[str, Any] = {}
-    if path.exists():
-        corrections.read(path, num_frames, size_wh)
-        content = read_json(path, corrections.MAX_BYTES)
+    if known is not None:
+        corrections.read(known, num_frames, size_wh)
+        content = read_json(known, corrections.MAX_BYTES)
     for mark in marks:
         content = _added(content, mark, num_frames)
     corrections.check(content, path, num_frames, size_wh)
     with atomic_write(path) as file:
         file.write((to_json(content, indent=2) + "\n").encode())
     command = ["closefit", "run", str(video), "--out", str(workspace.root)]
-    if in_use is None:
+    if in_use is None or not in_use.exists() or not in_use.samefile(path):
         command += ["--corrections", str(path)]
     return path, shlex.join(command)
 

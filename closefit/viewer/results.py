@@ -14,6 +14,7 @@ from closefit.exporters.motion import ExportedMotion, read_motion
 from closefit.exporters.scene import scene_from_camera
 from closefit.models.weights import BODIES, locate
 from closefit.records import Motion, OptimizedMotion, Track, VideoInfo
+from closefit.settings import build_config
 from closefit.storage import artifacts
 from closefit.storage.workspace import Workspace
 
@@ -62,10 +63,12 @@ def read_results(folder: Path, weights_dir: str | None = None) -> Results:
     Raises:
         ArtifactError: It is no results folder, `motion.npz` is missing, or a file is damaged or
             does not belong to the others.
+        ConfigError: A setting of the folder cannot be used.
         WeightsError: The body model is missing or damaged.
     """
     workspace = Workspace(folder)
     run = workspace.require_started()
+    config = build_config(recorded=run.get("settings", {}), recorded_in=workspace.run_json)
     hint = f"run `closefit run {run['video']['path']} --out {folder}` to finish it"
     if not workspace.motion.is_file():
         raise ArtifactMissingError(f"there is no `{workspace.motion}`", hint)
@@ -90,7 +93,7 @@ def read_results(folder: Path, weights_dir: str | None = None) -> Results:
         motions={"result": result} | ({} if init is None else {"init": init}),
         appearance=appearance,
         track=track,
-        body=read_body_arrays(locate(choice, weights_dir or run["settings"].get("weights_dir"))),
+        body=read_body_arrays(locate(choice, weights_dir or config.weights_dir)),
         times_s=_times(exported, track),
         T_scene_camera=scene_from_camera(result.floor),
         notices=tuple(_missing(folder, init, appearance, track)),

@@ -134,6 +134,7 @@ class Viewer:
         self._button.on_click(lambda _: self._toggle())
         self._speed = gui.add_dropdown("Speed", SPEEDS, initial_value="1")
         gui.add_button("Look through the camera").on_click(self._look)
+        self._switches: dict[str, Any] = {}
         with gui.add_folder("Show"):
             for field in fields(Shown):
                 value = getattr(self._shown, field.name)
@@ -145,6 +146,7 @@ class Viewer:
                 else:
                     switch = gui.add_checkbox(label, value)
                 switch.on_update(partial(self._switch, field.name))
+                self._switches[field.name] = switch
         self._beside: dict[str, Any] = {}
         with gui.add_folder("Side by side"):
             for stand in self._stands:
@@ -166,6 +168,8 @@ class Viewer:
 
     def _switch(self, name: str, event: Any) -> None:
         setattr(self._shown, name, event.target.value)
+        if name == "gaussians":  # both fill the same space: the bodies would show through
+            self._switches["bodies"].value = self._shown.bodies = not event.target.value
         self._changed.set()
 
     def _place(self) -> None:

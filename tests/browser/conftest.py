@@ -12,7 +12,8 @@ import torch
 
 from closefit import video
 from closefit.body.model import Body
-from closefit.exporters.contacts import find_contacts, touches, write_contact_table, write_contacts
+from closefit.exporters.contact_file import write_contacts
+from closefit.exporters.contacts import find_contacts, touches, write_contact_table
 from closefit.exporters.motion_files import Footage, write_motion_files
 from closefit.exporters.report.film import film_options
 from closefit.exporters.report.page import write_report

@@ -9,13 +9,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pygltflib as gl
 import pytest
 from PIL import Image
 
+from closefit import video
+from closefit.exporters.report.film import film_options
 from closefit.exporters.report.page import thinned_scene, write_report
 from closefit.palette import PERSON_COLOURS
 from closefit.storage.workspace import Workspace
-from tests.browser.conftest import BIT_PX, FRAMES, HEIGHT, WIDTH, facts
+from tests.browser.conftest import BIT_PX, FPS, FRAMES, HEIGHT, WIDTH, facts, numbered_sheet
 
 READY = "() => document.documentElement.dataset.ready"
 SHOWN = "Number(document.documentElement.dataset.frame)"
@@ -208,11 +211,89 @@ def test_without_an_overlay_the_page_plays_the_scene(browser, folder, tmp_path: 
     context.close()
 
 
+def test_a_film_of_one_view_is_shown_whole(browser, folder: Workspace, tmp_path: Path) -> None:
+    """With `export.overlay_layout=single` the film has no input beside the bodies."""
+    single = copied(folder, tmp_path)
+    film = film_options(FRAMES, FPS)
+    sheets = (numbered_sheet(number)[:HEIGHT, :WIDTH] for number in range(FRAMES))
+    video.write(single.overlay, sheets, FPS, also=(single.film, film))
+    write_report(single, facts())
+    page = browser.new_page()
+    page.goto(single.report.as_uri())
+    page.wait_for_function(READY)
+    page.wait_for_function("() => video.readyState > 1 && video.style.width")
+    assert page.locator("#film-choice").is_hidden()
+    assert page.evaluate("video.style.clipPath") == "none"
+    shown, room = page.locator("#video").bounding_box(), page.locator("#film").bounding_box()
+    assert shown["width"] / shown["height"] == pytest.approx(WIDTH / HEIGHT, rel=0.01)
+    assert room["x"] - 1 <= shown["x"]
+    assert shown["x"] + shown["width"] <= room["x"] + room["width"] + 1
+    page.close()
+
+
+def test_twenty_minutes_are_thinned_out_and_the_page_says_so(
+    browser, folder: Workspace, tmp_path: Path
+) -> None:
+    frames = 20 * 60 * 25
+    long = copied(folder, tmp_path)
+    with np.load(folder.motion) as archive:
+        arrays = dict(archive)
+    again = np.arange(frames) % FRAMES
+    for name, array in arrays.items():
+        if array.shape[:1] == (FRAMES,) and name != "joint_names":
+            arrays[name] = array[again]
+    np.savez(long.motion, **arrays | {"time_s": np.arange(frames) / FPS})
+    contacts = json.loads(folder.contacts.read_text())
+    contacts["num_frames"] = frames
+    for name, values in contacts["per_frame"].items():
+        contacts["per_frame"][name] = np.resize(values, frames).tolist()
+    long.contacts.write_text(json.dumps(contacts))
+    long.glb.write_bytes(looped(folder.glb, frames))
+    long.overlay.unlink()
+    write_report(long, facts())
+    assert long.report.stat().st_size < 20e6
+    page = browser.new_page()
+    page.goto(long.report.as_uri())
+    page.wait_for_function(READY)
+    assert "This page shows one frame in 17." in page.locator("#summary").inner_text()
+    page.locator("body").press("End")
+    assert page.evaluate(SHOWN) == frames // 17 * 17
+    assert page.locator("#clock").inner_text().startswith(f"{frames // 17 * 17 / FPS:.2f} s")
+    assert np.ptp(scene_of(page, 3)) > 0
+    page.close()
+
+
+def looped(path: Path, frames: int) -> bytes:
+    """The scene with its animation repeated to so many frames."""
+    scene = gl.GLTF2.load_from_bytes(path.read_bytes())
+    blob = bytearray(scene.binary_blob())
+    for sampler in scene.animations[0].samplers:
+        for number in (sampler.input, sampler.output):
+            accessor = scene.accessors[number]
+            view = scene.bufferViews[accessor.bufferView]
+            keys = np.frombuffer(bytes(blob), np.float32, view.byteLength // 4, view.byteOffset)
+            keys = keys.reshape(FRAMES, -1)[np.arange(frames) % FRAMES]
+            if accessor.type == "SCALAR":
+                keys = (np.arange(frames, dtype=np.float32) / FPS)[:, None]
+                accessor.max = [float(keys.max())]
+            accessor.count, accessor.bufferView = frames, len(scene.bufferViews)
+            scene.bufferViews.append(
+                gl.BufferView(buffer=0, byteOffset=len(blob), byteLength=keys.nbytes)
+            )
+            blob += keys.tobytes()
+    scene.buffers[0].byteLength = len(blob)
+    scene.set_binary_blob(bytes(blob))
+    return b"".join(scene.save_to_bytes())
+
+
+def copied(folder: Workspace, root: Path) -> Workspace:
+    """The folder's files at another place."""
+    shutil.copytree(folder.root, root, dirs_exist_ok=True)
+    return Workspace(root)
+
+
 def test_the_command_writes_the_same_page_again(folder: Workspace, tmp_path: Path) -> None:
-    for path in folder.root.iterdir():
-        if path.is_file() and path != folder.report:
-            (tmp_path / path.name).write_bytes(path.read_bytes())
-    shutil.copytree(folder.artifacts, tmp_path / "artifacts")
+    copied(folder, tmp_path).report.unlink()
     (tmp_path / "run.json").write_text(json.dumps(facts()))
     command = [sys.executable, "-c", "from closefit.cli.main import main; main()", "report"]
     done = subprocess.run([*command, tmp_path], capture_output=True, text=True)

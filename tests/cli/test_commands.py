@@ -1,6 +1,7 @@
 """What the commands print and return, with stand-in stages."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -49,10 +50,11 @@ def test_run_prints_one_line_per_stage_on_stderr(
     assert result.exit_code == 0
     assert result.stdout == ""
     lines = result.stderr.splitlines()
-    assert lines[1].startswith("to do: track, init, optimize, export; about ")
-    assert [line.split()[0] for line in lines[2:6]] == STAGES
-    assert all("done in" in line and "(missing; on cpu" in line for line in lines[2:6])
-    assert lines[6] == f"results are in `{out}`"
+    assert lines[1] == "to do: track, init, optimize, export"
+    assert re.fullmatch(r"how long: about .* with preset default on cpu .*", lines[2])
+    assert [line.split()[0] for line in lines[3:7]] == STAGES
+    assert all("done in" in line and "(missing; on cpu" in line for line in lines[3:7])
+    assert lines[7] == f"results are in `{out}`"
     again = invoke("run", stub_clip, "--out", out).stderr.splitlines()
     assert again[1] == "to do: nothing, all is up to date"
     assert [line.split() for line in again[2:6]] == [[name, "up", "to", "date"] for name in STAGES]
@@ -475,8 +477,9 @@ def test_the_summary_says_what_to_open_how_long_they_touch_and_what_is_doubtful(
         },
     }
     lines = list(summary(tmp_path, run))
-    assert lines[0].split() == ["open", "first", str(tmp_path / "report.html")]
-    assert "  touching     1.2 of 4.0 seconds" in lines
-    assert "  confidence   person 0 0.80, person 1 0.31 (mean, of 1)" in lines
-    assert any("person 1 was not found in 30 of 100 frames" in line for line in lines)
-    assert list(summary(tmp_path / "old", {"video": {"fps": 25.0}}))[-1].endswith("notices")
+    assert lines[0] == ("open first", str(tmp_path / "report.html"))
+    assert ("touching", "1.2 of 4.0 seconds") in lines
+    assert ("confidence", "person 0 0.80, person 1 0.31 (mean, of 1)") in lines
+    assert any("person 1 was not found in 30 of 100 frames" in text for _, text in lines)
+    nothing = ("doubtful", "nothing that closefit notices")
+    assert list(summary(tmp_path / "old", {"video": {"fps": 25.0}}))[-1] == nothing

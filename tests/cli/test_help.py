@@ -22,6 +22,10 @@ SETTINGS = {
 
 FLAGS = {
     "run": SETTINGS | {"--out", "--from", "--until", "--force", "--json", "--verbose"},
+    "batch": SETTINGS
+    | {"--out", "--from", "--until", "--force", "--jobs", "--threads", "--gpu-share", "--retries"}
+    | {"--ray-address", "--retry-failed", "--split-shots", "--together"},
+    "batch status": {"--json"},
     "stage": SETTINGS | {"--out", "--preview", "--force", "--json", "--verbose"},
     "status": {"--json"},
     "report": set(),

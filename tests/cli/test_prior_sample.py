@@ -13,7 +13,7 @@ from closefit.body.model import Body
 from closefit.exporters.bvh import write_bvh
 from closefit.learning.motions.floor import joints_in_world, world_pose
 from closefit.learning.motions.reading import read_motion
-from closefit.prior.loading import PriorFacts, save_prior
+from closefit.prior.loading import PriorFacts, prior_content
 from closefit.prior.network import Denoiser, NetworkConfig
 from closefit.prior.state import STATE_SIZE
 from tests.unit.learning.motions.conftest import MakeMotion, body, make_motion
@@ -37,7 +37,7 @@ def prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network.state_std.copy_(torch.full((STATE_SIZE,), 0.05))
     torch.nn.init.normal_(network.head[1].weight, std=0.1)
     path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
-    save_prior(path, network, PriorFacts(network=network.config, body="closefit"))
+    path.write_bytes(prior_content(network, PriorFacts(network=network.config, body="closefit")))
     return path
 
 

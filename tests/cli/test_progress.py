@@ -56,7 +56,9 @@ def on_a_terminal(script: str, columns: int) -> str:
     return shown
 
 
-@pytest.mark.parametrize(("columns", "verbose"), [(60, False), (60, True), (110, True)])
+@pytest.mark.parametrize(
+    ("columns", "verbose"), [(60, False), (60, True), (80, False), (110, True)]
+)
 def test_a_stage_has_one_live_line_that_fits(columns: int, verbose: bool) -> None:
     script = (
         "import time\n"
@@ -64,6 +66,7 @@ def test_a_stage_has_one_live_line_that_fits(columns: int, verbose: bool) -> Non
         "from closefit.events import StageFinished, StageStarted, Step\n"
         f"with Console().progress({verbose}) as emit:\n"
         "    emit(StageStarted('optimize', 'missing', 'cpu'))\n"
+        "    time.sleep(0.15)\n"
         "    terms = {f'loss term {number}': 123.456 for number in range(9)}\n"
         "    for done in range(1, 9):\n"
         "        time.sleep(0.15)\n"
@@ -75,9 +78,27 @@ def test_a_stage_has_one_live_line_that_fits(columns: int, verbose: bool) -> Non
     drawn = [line for line in re.split(r"[\r\n]+", plain) if "12345" in line]
     assert all(len(line.rstrip()) <= columns for line in drawn)
     assert re.fullmatch(r"optimize\s+\S+\s+120\d/12345\s+\S+ left.*", drawn[-1].strip())
-    assert ("loss term 0" in plain) == (columns == 110)
+    assert ("loss term 0" in drawn[-1]) == (columns == 110)
+    assert "?" not in plain
+    assert all(re.search(r"\d\d left", line) for line in plain.split("\r") if " left" in line)
     assert "\x1b[1A" not in shown  # never a second line
     assert "optimize  done in 0:01" in plain
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_what_a_run_found_is_not_cut_within_words(tmp_path: Path, columns: int) -> None:
+    run = {"quality": {"optimize": {"optimize_status": "step limit"}}}
+    script = (
+        "from pathlib import Path\n"
+        "from closefit.cli.console import Console\n"
+        f"Console().run_finished(Path({str(tmp_path)!r}), {run}, as_json=False, exported=True)\n"
+    )
+    lines = on_a_terminal(script, columns).split("\r\n")[1:]
+    told = next(number for number, line in enumerate(lines) if line.startswith("  doubtful "))
+    assert all(len(line) <= columns for line in lines)
+    assert "reached its step limit before it settled" in " ".join(
+        line.strip() for line in lines[told : told + 3]
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,6 +119,17 @@ def test_the_shell_completes(words: str, answers: set[str]) -> None:
         [sys.executable, "-c", PROGRAM], env=os.environ | asked, capture_output=True, text=True
     )
     assert set(result.stdout.split()) == answers, result.stderr
+
+
+@pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
+def test_a_shell_without_completion_is_named(
+    invoke, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("typer._completion_shared._get_shell_name", lambda: None)
+    monkeypatch.setattr("typer.completion._get_shell_name", lambda: None, raising=False)
+    failed = invoke(option)
+    assert failed.exit_code == 4
+    assert "error: this shell has no completion" in failed.stderr
 
 
 def test_completion_that_cannot_be_set_up_ends_in_a_sentence(tmp_path: Path) -> None:

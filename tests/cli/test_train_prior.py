@@ -67,23 +67,36 @@ def test_a_training_leaves_a_prior_a_state_and_a_log(uninterrupted: Path) -> Non
     assert mode == (uninterrupted / LOG_FILE).stat().st_mode  # not its owner's alone
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(
+def test_a_training_that_was_killed_and_stopped_goes_on_to_the_same_weights(
     shards: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "training"
     process = start(arguments(shards, out))
-    while not (out / STATE_FILE).is_file() and process.poll() is None:
+    while not (out / LOG_FILE).is_file() and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    stopped = checkpoints.load(out / STATE_FILE)[1]["step"]
-    assert 0 < stopped < STEPS
+    steps = [checkpoints.load(out / STATE_FILE)[1]["step"]]
     (out / f".closefit-partial-1-{STATE_FILE}").write_bytes(b"half")  # killed while it wrote
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = start(arguments(shards, out))
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "training on" in line:  # the last message before the first step
+                break
+        process.send_signal(number)
+        stderr = process.communicate(timeout=120)[1]
+        assert process.returncode == 128 + number, stderr
+        assert "stopping after this step" in stderr
+        assert "stopped; run the same command again" in stderr
+        assert "Traceback" not in stderr
+        steps.append(checkpoints.load(out / STATE_FILE)[1]["step"])
+    assert steps[0] < steps[1] < steps[2] < STEPS
     process = start(arguments(shards, out))
-    _, stderr = process.communicate(timeout=250)
+    stderr = process.communicate(timeout=250)[1]
     assert process.returncode == 0, stderr
-    assert f"from step {stopped}" in stderr
+    assert f"from step {steps[-1]}" in stderr
     for name in (PRIOR_FILE, LOG_FILE):
         assert (out / name).read_bytes() == (uninterrupted / name).read_bytes()
     states = [checkpoints.load(folder / STATE_FILE)[1] for folder in (out, uninterrupted)]
@@ -91,6 +104,25 @@ def test_a_killed_training_goes_on_to_the_same_weights(
         first, second = (state[part] for state in states)
         assert all(torch.equal(first[name], second[name]) for name in second)
     assert sorted(path.name for path in out.iterdir()) == [STATE_FILE, LOG_FILE, PRIOR_FILE]
+
+
+def test_what_no_training_wrote_is_not_overwritten(invoke, shards: Path, tmp_path: Path) -> None:
+    for name in (PRIOR_FILE, LOG_FILE):
+        out = tmp_path / name
+        out.mkdir()
+        (out / name).write_bytes(b"mine")
+        failed = invoke(*arguments(shards, out))
+        assert failed.exit_code == 10, failed.stderr
+        assert [path.read_bytes() for path in out.iterdir()] == [b"mine"]
+
+
+def test_one_training_at_a_time(invoke, shards: Path, uninterrupted: Path) -> None:
+    from closefit.learning.folders import alone
+
+    with alone(uninterrupted / ".closefit-lock", uninterrupted):
+        failed = invoke(*arguments(shards, uninterrupted))
+    assert failed.exit_code == 10
+    assert "another closefit is writing" in failed.stderr
 
 
 def test_a_finished_training_has_nothing_to_do(invoke, shards: Path, uninterrupted: Path) -> None:

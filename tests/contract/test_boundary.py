@@ -19,6 +19,7 @@ from closefit.cli.console import Console
 from closefit.config import CameraConfig, Config
 from closefit.errors import (
     ArtifactDamagedError,
+    ConfigError,
     InputError,
     NotAVideoError,
     OutputFolderError,
@@ -116,6 +117,20 @@ def test_json_is_always_json() -> None:
 def test_a_key_counts_once() -> None:
     with pytest.raises(RefusedError, match="`a` is given twice"):
         parse_json('{"a": 1, "b": {"a": 2, "a": 3}}')
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', '{"a\\uDFFF": 1}', '["x", {"a": "\\ud83d!"}]'])
+def test_half_a_character_is_refused(text: str) -> None:
+    """No file and no terminal takes it."""
+    with pytest.raises(RefusedError, match="half a character"):
+        parse_json(text)
+    assert parse_json('["\\ud83d\\ude00", "\\\\ud800"]') == ["😀", "\\ud800"]
+
+
+@pytest.mark.parametrize("focal_px", [10.0, 1e6])
+def test_a_focal_length_of_no_camera_of_this_video(focal_px: float) -> None:
+    with pytest.raises(ConfigError, match=r"focal_px` is .* has to be from"):
+        read_camera(CameraConfig(focal_px=focal_px), VIDEO, 4)
 
 
 @pytest.mark.parametrize("declared", [(1 << 40,), (10_000_000,)])

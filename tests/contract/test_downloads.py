@@ -595,7 +595,7 @@ class TestSeveralModels:
             downloads.fetch_all(models, tmp_path, _ignore, "http://127.0.0.1:9", CALM)
         assert error.value.message == "cannot fetch `a`, `b`: the connection is refused"
 
-    def test_what_is_intact_stays_and_what_is_damaged_is_replaced(
+    def test_what_is_intact_stays_and_what_is_damaged_is_set_aside(
         self, serve: Serve, tmp_path: Path
     ) -> None:
         server = serve({"a.bin": CONTENT, "b.bin": CONTENT})
@@ -603,6 +603,7 @@ class TestSeveralModels:
         (tmp_path / "b.bin").write_bytes(b"damaged")
         downloads.fetch_all([tiny("a"), tiny("b")], tmp_path, _ignore, server.address, CALM)
         assert (tmp_path / "b.bin").read_bytes() == CONTENT
+        assert (tmp_path / "b.bin.damaged").read_bytes() == b"damaged"
         assert server.record.requests == 1
 
     def test_one_that_is_named_twice_comes_once(self, serve: Serve, tmp_path: Path) -> None:
@@ -610,13 +611,16 @@ class TestSeveralModels:
         downloads.fetch_all([tiny("a"), tiny("a")], tmp_path, _ignore, server.address, CALM)
         assert server.record.requests == 1
 
-    def test_a_damaged_folder_is_replaced(self, serve: Serve, tmp_path: Path) -> None:
+    def test_a_damaged_folder_is_set_aside(self, serve: Serve, tmp_path: Path) -> None:
         server = serve({"tiny-hub/config.json": CONFIG, "tiny-hub/model.safetensors": WEIGHTS})
         (tmp_path / "tiny-hub").mkdir()
         (tmp_path / "tiny-hub" / "model.safetensors").write_bytes(b"damaged")
+        (tmp_path / "tiny-hub.damaged").mkdir()
         path = _fetch(tiny_hub(), tmp_path, server.address)
         assert (path / "model.safetensors").read_bytes() == WEIGHTS
-        assert os.listdir(tmp_path) == ["tiny-hub"]
+        names = ["tiny-hub", "tiny-hub.damaged", "tiny-hub.damaged-2"]
+        assert sorted(os.listdir(tmp_path)) == names
+        assert (tmp_path / names[-1] / "model.safetensors").read_bytes() == b"damaged"
 
     def test_weights_of_ones_own_are_never_replaced(self, serve: Serve, tmp_path: Path) -> None:
         server = serve({"tiny-hub/config.json": CONFIG, "tiny-hub/model.safetensors": WEIGHTS})

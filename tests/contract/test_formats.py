@@ -18,7 +18,7 @@ from jaxtyping import AbstractArray
 from closefit.demo import make_clip
 from closefit.events import ignore
 from closefit.exporters.amass import AmassMotion
-from closefit.exporters.contacts import ContactsContent
+from closefit.exporters.contact_file import ContactsContent
 from closefit.exporters.gltf import ContactMarker
 from closefit.exporters.joint_names import joint_names
 from closefit.exporters.motion import ExportedMotion
@@ -242,7 +242,7 @@ def _members(annotation: Any) -> dict[str, Any]:
     origin, inner = get_origin(annotation), get_args(annotation)
     if is_typeddict(annotation) or (isinstance(annotation, type) and is_dataclass(annotation)):
         return annotations_of(annotation)
-    if origin is list:
+    if origin in (list, tuple):
         return {"[]": inner[0]}
     return {"*": inner[1]} if origin in (dict, Mapping) else {}
 
@@ -260,7 +260,7 @@ def _paths(annotation: Any, path: str) -> Iterator[str]:
 def _walk(value: Any, annotation: Any, path: str) -> Iterator[str]:
     """Every key of a value that its record has too; fails at any other, and at another kind."""
     members = _members(annotation)
-    if get_origin(annotation) is list:
+    if get_origin(annotation) in (list, tuple):
         assert isinstance(value, list), path
         for entry in value:
             yield from _walk(entry, members["[]"], f"{path}[].")
@@ -286,4 +286,4 @@ def _fits(value: Any, annotation: Any) -> bool:
         return _fits(value, get_args(annotation)[0])
     if annotation is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, annotation)
+    return isinstance(value, get_origin(annotation) or annotation)

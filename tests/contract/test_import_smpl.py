@@ -306,3 +306,31 @@ def test_unwritable_destination_leaves_nothing_behind(tmp_path: Path, imported: 
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write"):
         import_smpl(imported, tmp_path / "file" / "smpl.npz")
+
+
+def test_a_file_that_closefit_did_not_write_is_not_replaced(
+    tmp_path: Path, smpl_arrays, imported: Path
+) -> None:
+    official = tmp_path / "smpl.npz"
+    np.savez(official, **smpl_arrays)
+    before = official.read_bytes()
+    for source in (official, imported):
+        with pytest.raises(OutputError, match="closefit did not write it"):
+            import_smpl(source, official)
+        assert official.read_bytes() == before
+
+
+def test_a_body_that_is_not_as_smplx_has_it_does_not_replace_an_earlier_one(
+    tmp_path: Path, imported: Path
+) -> None:
+    destination = tmp_path / "smpl.npz"
+    import_smpl(imported, destination)
+    before = destination.read_bytes()
+
+    def refuse(_: Path) -> None:
+        raise WeightsDamagedError("it is another body", "")
+
+    with pytest.raises(WeightsDamagedError):
+        import_smpl(imported, destination, refuse)
+    assert destination.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [destination]

@@ -12,7 +12,8 @@ from closefit.errors import WeightsError, WeightsMissingError
 from closefit.events import Event, Notice, StageStarted, Transferred
 from closefit.models import weights
 from closefit.pipeline import runner
-from closefit.settings import build_config
+from closefit.settings import GivenSettings, build_config
+from closefit.storage.workspace import Workspace
 from tests.stubs import StubStages
 
 CONTENT = bytes(range(256)) * 200
@@ -90,3 +91,23 @@ def test_a_run_without_a_network_ends_in_words(
     assert error.value.exit_code == 5
     assert "`closefit download-weights --from DIR`" in error.value.hint  # `run --from` is a stage
     assert stub_stages.take_runs() == {}
+
+
+def test_a_folder_does_not_choose_where_models_go(
+    pose_url: dict[str, str], stub_clip: Path, tmp_path: Path
+) -> None:
+    """It may be somebody else's."""
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with pytest.raises(WeightsMissingError):
+        run(stub_clip, out, "offline=true", f"weights_dir={elsewhere}")
+    workspace = Workspace(out)  # a run that fails leaves no settings
+    told = {"device": "cpu", "weights_dir": str(elsewhere)}
+    workspace.update_run({"settings": told, "stages": {"track": {"seconds": 1.0}}})
+    with FaultyServer({"pose": CONTENT}).running() as server:
+        pose_url["url"] = f"{server.address}/pose"
+        given = GivenSettings(assignments=["offline=false"])
+        runner.run_as_given(stub_clip, out, given, lambda _: None)
+    assert workspace.read_run()["settings"]["weights_dir"] == str(elsewhere)
+    assert not any(elsewhere.iterdir())
+    assert weights.locate("yolo11n-pose").read_bytes() == CONTENT

@@ -1,15 +1,23 @@
 """Where the viewer's picture and clock put things."""
 
+import json
+from dataclasses import asdict
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from closefit.errors import ConfigError
+from closefit.storage.workspace import Workspace, write_json
+from closefit.tracking import corrections
 from closefit.viewer.clock import Clock
+from closefit.viewer.corrections import Swapped, apply_marks
 from closefit.viewer.results import Results, read_results
 from closefit.viewer.scene import Stand, _borders
 from tests.pipeline.test_track import SIZE_WH
+from tests.samples import make_video_info
 from tests.viewer.conftest import Page
 
 
@@ -95,3 +103,40 @@ def test_a_rectangle_with_the_pointer_is_the_box(page: Page, results) -> None:
     corners = (width / 4, height / 2), (3 * width / 4, height)
     for label, corner in zip(("Left, top", "Right, bottom"), corners, strict=True):
         page.until(lambda p: np.allclose(p.controls[label]["value"], corner, atol=1.0))  # noqa: B023
+
+
+def test_marks_are_written_into_the_folder_only(tmp_path: Path) -> None:
+    """Whatever a folder from somebody else names."""
+    workspace, video = Workspace(tmp_path / "results"), tmp_path / "home" / "dance.mp4"
+    workspace.create()
+    video.parent.mkdir()
+    video.touch()
+    named, beside = video.with_name("named.json"), video.with_name("corrections.json")
+    named.write_text("{}")
+    facts = asdict(make_video_info(30)) | {"path": str(video)}
+    for path in (named, beside):
+        settings = {"track.corrections": str(named)} if path == named else {}
+        write_json(workspace.run_json, {"video": facts, "settings": settings})
+        marks = [Swapped(10, 19)]
+        if path == beside:
+            beside.write_text('{"drop": [{"person": 1, "frame": 3}]}')
+        before = sorted(entry.name for entry in video.parent.iterdir())
+        written, command = apply_marks(workspace, marks, 30, (64, 48))
+        assert written == workspace.corrections
+        assert sorted(entry.name for entry in video.parent.iterdir()) == before
+        assert f"--corrections {written}" in command
+        content = json.loads(written.read_text())
+        assert content["swap"] == [10, 20]
+        assert ("drop" in content) == (path == beside)
+        assert "swap" not in (beside.read_text() if path == beside else "")
+        assert corrections.find(video, written, workspace.corrections) == written
+        written.unlink()
+
+
+@pytest.mark.parametrize("value", [7, "\0", ["a", "b"]])
+def test_settings_that_cannot_be_are_refused(tmp_path: Path, value: object) -> None:
+    workspace = Workspace(tmp_path)
+    told = {"track.corrections": value}
+    write_json(workspace.run_json, {"video": asdict(make_video_info(30)), "settings": told})
+    with pytest.raises(ConfigError, match=r"run\.json` cannot be used"):
+        apply_marks(workspace, [Swapped(1, 2)], 30, (64, 48))

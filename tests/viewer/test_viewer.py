@@ -54,6 +54,7 @@ def test_the_slider_moves_bodies_gaussians_and_picture(page, body, motion, frame
     means = posed_means(body, motion, frame)[1]
     page.until(lambda p: np.allclose(centres(p.nodes[splats]["buffer"]), means, atol=1e-4))
     page.until(lambda p: p.nodes["/results result/camera"]["_image_data"] != before)
+    assert page.controls["Bodies"]["value"] is False
 
 
 def centres(data: bytes) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -41,7 +41,23 @@ def compiled(function: _Function) -> _Function:
         # numba looks for changes only in the file of the function; ours call each other.
         index = dispatcher._cache._cache_file
         index._source_stamp = (index._source_stamp, _sources_stamp())
+        for step in ("load_overload", "save_overload"):
+            setattr(dispatcher._cache, step, _tolerant(getattr(dispatcher._cache, step)))
     return cast(_Function, dispatcher)
+
+
+def _tolerant(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a cache be damaged, or the disk that it is on full: code is compiled anew."""
+
+    @wraps(step)
+    def tried(*given: Any) -> Any:
+        try:
+            return step(*given)
+        except Exception as error:  # noqa: BLE001 - a pickle that is cut short raises anything
+            logger.info("compiled code is not kept: %r", error)
+            return None
+
+    return tried
 
 
 def is_kept(function: Callable[..., object]) -> bool:

@@ -90,7 +90,7 @@ function setUpVideo() {
   video.addEventListener("seeked", () => {
     if (wanted !== null) { video.currentTime = wanted; wanted = null; }
   });
-  video.addEventListener("ended", () => { if (playing) play(false); });
+  video.addEventListener("ended", () => { if (playing) { frame = frames - 1; play(false); } });
   new ResizeObserver(arrange).observe($("film"));
   $("film-choice").addEventListener("change", arrange);
   video.src = URL.createObjectURL(new Blob([bytes("film-bytes")], { type: "video/mp4" }));

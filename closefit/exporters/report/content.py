@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from closefit import __version__, settings
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.errors import ArtifactError, ArtifactMissingError, ConfigError
+from closefit.exporters.contact_file import read_contacts
+from closefit.exporters.contacts import ranges_of
 from closefit.exporters.doubts import doubts
 from closefit.exporters.motion import FAR, ExportedMotion, read_motion
-from closefit.exporters.report.contact_file import read_contacts
 from closefit.exporters.report.film import stride_of
 from closefit.exporters.scene import scene_from_camera
 from closefit.geometry.units import MM_PER_M
@@ -27,6 +28,9 @@ from closefit.storage.workspace import NUM_PEOPLE, Workspace
 
 SPOT_M = 0.11
 """Radius of the light on skin around a contact."""
+
+FLESH_M = 0.2
+"""Bodies reach this far beyond their joints."""
 
 PLANTED_M = 0.03
 """A foot this little above its usual lowest height stands."""
@@ -79,7 +83,7 @@ def read_content(workspace: Workspace, run: Mapping[str, Any]) -> Content:
         "num_frames": frames,
         "times_s": np.round(times_s[::stride], 4).tolist(),
         "middle_m": np.round((low + high) / 2, 3).tolist(),
-        "reach_m": round(max(float(np.linalg.norm(high - low)) / 2, 0.8), 3),
+        "half_m": np.round((high - low) / 2 + FLESH_M, 3).tolist(),
         "spot_m": SPOT_M,
         "colours": {
             "people": [hex_colour(colour) for colour in PERSON_COLOURS],
@@ -170,7 +174,7 @@ def _rows(motion: ExportedMotion, stride: int) -> Iterator[Content]:
         "runs": [
             [*run, f"p{person}", f"person {person} is in front"]
             for person in range(NUM_PEOPLE)
-            for run in _runs(nearer == person)
+            for run in ranges_of(nearer == person)
         ],
     }
     for person in range(NUM_PEOPLE):
@@ -187,13 +191,15 @@ def _rows(motion: ExportedMotion, stride: int) -> Iterator[Content]:
         runs = [
             [*run, "guessed" if word == "guessed" else f"p{person}", f"not seen: {word}"]
             for word, where in states.items()
-            for run in _runs(where)
+            for run in ranges_of(where)
         ]
         if runs:
             yield {"label": f"person {person} not seen", "kind": "runs", "runs": runs}
     doubtful = (motion.identity_confidence < DOUBTFUL_IDENTITY) & ~motion.guessed
     if doubtful.any():
-        runs = [[*run, "neutral", "who is who is doubtful"] for run in _runs(doubtful.any(axis=1))]
+        runs = [
+            [*run, "neutral", "who is who is doubtful"] for run in ranges_of(doubtful.any(axis=1))
+        ]
         yield {"label": "identity doubtful", "kind": "runs", "runs": runs}
 
 
@@ -276,9 +282,3 @@ def _box_overlap(points: Float[np.ndarray, "frame 2 17 2"]) -> Float[np.ndarray,
     common = np.maximum(high.min(1) - low.max(1), 0.0).prod(-1)
     overlap: np.ndarray = common / np.maximum(area, 1e-6)
     return overlap.astype(np.float64)
-
-
-def _runs(where: Bool[np.ndarray, " frame"]) -> list[tuple[int, int]]:
-    """First and last frame of each run of true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]]).astype(int)))
-    return [(int(start), int(end) - 1) for start, end in edges.reshape(-1, 2)]

@@ -41,9 +41,10 @@ function addRow(label, className = "") {
     show(Math.floor(((event.clientX - box.left) / box.width) * frames));
   });
   track.addEventListener("pointermove", (event) => {
+    if (!track.tell) return;
     const box = track.getBoundingClientRect();
     const number = Math.max(0, Math.min(frames - 1, Math.floor(((event.clientX - box.left) / box.width) * frames)));
-    tip(event, `${label}: ${track.tell?.(number) ?? ""} at ${data.times_s[number].toFixed(2)} s, frame ${number * data.stride}`);
+    tip(event, `${label}: ${track.tell(number)} at ${data.times_s[number].toFixed(2)} s, frame ${number * data.stride}`);
   });
   track.addEventListener("pointerleave", () => { $("tip").hidden = true; });
   $("timeline").append(row);
@@ -88,7 +89,21 @@ function addContactRow(contact) {
   });
 }
 
+// Seconds above the rows: about eight round ones.
+function addScale() {
+  const [start, end] = [data.times_s[0], data.times_s[frames - 1] + 1 / data.fps];
+  const span = end - start, power = 10 ** Math.floor(Math.log10(span / 8));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => span / size <= 8);
+  const track = addRow("seconds", "scale");
+  for (let second = Math.ceil(start / step) * step; second < end - step / 4; second += step) {
+    const tick = make("span", "", String(Number(second.toFixed(3))));
+    tick.style.left = `${(100 * (second - start)) / span}%`;
+    track.append(tick);
+  }
+}
+
 function setUpTimeline() {
+  addScale();
   const any = addRow("any contact", "group");
   any.tell = (number) => (touching(number * data.stride).length ? "touching" : "no contact");
   data.frames_in_contact.forEach(([first, last]) => addBar(any, first, last, "depth0", "The two touch"));

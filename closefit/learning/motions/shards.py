@@ -17,15 +17,16 @@ from jaxtyping import Float, Float16, Float32, Int64
 
 from closefit.boundary.arrays import Npz
 from closefit.boundary.files import parse_json
-from closefit.boundary.values import RefusedError, number
+from closefit.boundary.values import RefusedError, named, number
 from closefit.errors import (
     ArtifactDamagedError,
+    ArtifactError,
     ArtifactMissingError,
     ArtifactVersionError,
     InputError,
     OutputFolderError,
 )
-from closefit.learning.folders import complete_folder
+from closefit.learning.folders import complete_folder, writing_to
 from closefit.learning.motions.editing import resample
 from closefit.records import PairMotion
 from closefit.storage.artifacts import META_KEY
@@ -153,12 +154,7 @@ def write_shards(folder: Path, motions: Iterable[PairMotion], *, fps: float = 30
         OutputFolderError: `folder` holds something else, or cannot be made.
         DiskFullError: The disk is full.
     """
-    if folder.is_file():
-        raise OutputFolderError(f"`{folder}` is a file", hint="choose another --out")
-    if folder.exists() and any(folder.iterdir()) and not (folder / CLIPS).is_file():
-        raise OutputFolderError(
-            f"`{folder}` is not empty and holds no motion shards", hint="choose another --out"
-        )
+    _require_own(folder)
     with complete_folder(folder) as temporary:
         with open(temporary / ROTATIONS, "wb") as turns, open(temporary / PELVIS, "wb") as places:
             clips = [_append(turns, places, resample(_checked(motion), fps)) for motion in motions]
@@ -196,6 +192,31 @@ def _checked(motion: PairMotion) -> PairMotion:
                 f"`{motion.name}` holds values that are not numbers", hint="leave that file out"
             )
     return motion
+
+
+def _require_own(folder: Path) -> None:
+    """Refuse to replace anything but motion shards, and shards with other files among them.
+
+    Raises:
+        OutputFolderError: It would.
+    """
+    hint = "choose another --out"
+    with writing_to(folder):
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise OutputFolderError(f"`{folder}` is not a folder", hint)
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if not names:
+        return
+    if foreign := sorted(names - {ROTATIONS, PELVIS, CLIPS}):
+        raise OutputFolderError(
+            f"`{folder}` holds {named(foreign)}, which would be lost: it is to be replaced", hint
+        )
+    try:
+        meta, _ = _read_clips(folder)
+    except ArtifactError:
+        meta = {}
+    if meta.get("format") != FORMAT:
+        raise OutputFolderError(f"`{folder}` is not empty and holds no motion shards", hint)
 
 
 def _append(turns: Any, places: Any, motion: PairMotion) -> dict[str, Any]:

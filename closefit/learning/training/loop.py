@@ -59,6 +59,7 @@ class Trainer:
     Attributes:
         step: Steps done.
         log: Results of the validations so far.
+        sums: Sum of each term since the last validation, and the `steps` in it.
         average: Network with the averaged weights.
     """
 
@@ -82,6 +83,7 @@ class Trainer:
         self.config = config
         self.step = 0
         self.log: list[dict[str, float]] = []
+        self.sums: dict[str, float] = {}
         self._fabric = fabric
         self._source = source
         self._geometry_of = GeometryOf(body)
@@ -201,6 +203,7 @@ class Trainer:
         return {
             "step": self.step,
             "log": self.log,
+            "sums": self.sums,
             "network": self._network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -208,6 +211,7 @@ class Trainer:
 
     def _load(self, saved: dict[str, Any]) -> None:
         self.step, self.log = saved["step"], saved["log"]
+        self.sums = saved.get("sums", {})  # earlier versions had none
         self._network.load_state_dict(saved["network"])
         self.average.load_state_dict(saved["average"])
         self._optimizer.load_state_dict(saved["optimizer"])

@@ -5,7 +5,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,16 +14,17 @@ from typing import Any, Literal
 import torch
 
 from closefit.body.model import Body
-from closefit.errors import ArtifactDamagedError, ConfigError, InputError
+from closefit.errors import ArtifactDamagedError, ConfigError, InputError, OutputFolderError
 from closefit.events import Emit, Notice, Step, ignore
 from closefit.interruption import Held
-from closefit.learning.folders import writing_to
+from closefit.learning.folders import alone, writing_to
 from closefit.learning.motions.shards import MotionShards
 from closefit.learning.training.loop import Trainer, TrainingConfig
 from closefit.learning.training.validation import validate
 from closefit.learning.training.windows import WindowSource
 from closefit.models.weights import locate
-from closefit.prior.loading import PriorFacts, load_prior, save_prior
+from closefit.prior.loading import PriorFacts, load_prior, prior_content
+from closefit.prior.network import Denoiser
 from closefit.prior.objective import GeometryOf
 from closefit.storage import checkpoints
 from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write
@@ -75,6 +77,7 @@ def train(
         InputError, ArtifactError: Shards cannot be used.
         ConfigError: Lightning is not installed, or `out` belongs to a training with other settings.
         ArtifactDamagedError: The state of a stopped training cannot be read.
+        OutputFolderError: `out` holds files of something else, or another training writes to it.
         WeightsError: `start_from` cannot be used.
     """
     fabric = _fabric(machines)
@@ -84,20 +87,23 @@ def train(
     source = WindowSource(shards, shares, body)
     checks = {name: WindowSource(_open([path]), [1.0], body) for name, path in held_out.items()}
     key = _identity(config, folders, start_from)
+    _require_own(out)
     saved = _saved(out / STATE_FILE, key)
     begin_with = None if start_from is None or saved is not None else load_prior(start_from)[0]
     trainer = Trainer(config, body, source, fabric, saved)
     if begin_with is not None:
         trainer.start_from(begin_with)
     facts = _facts(config, source, folders)
-    if fabric.is_global_zero:
-        _prepare(out)
-        text = f"training on {source.hours:.2f} hours of motion, on {fabric.device}"
-        if trainer.step:
-            text += f", from step {trainer.step}"
-        emit(Notice(text))
-    with Held() as signal:
-        _loop(trainer, checks, body, out, facts, key, emit if trainer.is_first else ignore, signal)
+    with _only_one(out) if fabric.is_global_zero else nullcontext(), Held() as signal:
+        if fabric.is_global_zero:
+            if saved is None:  # from now on, the other files are this training's
+                checkpoints.save(out / STATE_FILE, key, trainer.state_dict())
+            text = f"training on {source.hours:.2f} hours of motion, on {fabric.device}"
+            if trainer.step:
+                text += f", from step {trainer.step}"
+            emit(Notice(text))
+        listen = emit if trainer.is_first else ignore
+        _loop(trainer, checks, body, out, facts, key, listen, signal)
     return out / PRIOR_FILE if trainer.is_first else None
 
 
@@ -132,18 +138,17 @@ def _loop(
     """Train to the end; validate and save on the way, and save when a signal ends it."""
     config, first = trainer.config, trainer.is_first
     saved = time.monotonic()
-    sums: dict[str, float] = {}
-    since = trainer.step
     for terms in trainer.steps():
         step = trainer.step
-        for name, value in terms.items():
-            sums[name] = sums.get(name, 0.0) + value
+        for name, value in ({"steps": 1.0} | terms).items():
+            trainer.sums[name] = trainer.sums.get(name, 0.0) + value
         emit(Step("train-prior", step, config.steps, terms))
         last = step == config.steps
         validated = step % config.validate_every == 0 or last
         if first and validated:
-            entry = {"step": float(step)} | {k: v / (step - since) for k, v in sums.items()}
-            sums, since = {}, step
+            steps = trainer.sums.pop("steps")
+            entry = {"step": float(step)} | {k: v / steps for k, v in trainer.sums.items()}
+            trainer.sums = {}
             network = trainer.average
             entry |= validate(network.cpu(), dict(checks), GeometryOf(body), config)
             network.to(trainer.device)
@@ -151,7 +156,7 @@ def _loop(
             _write_text(out / LOG_FILE, json.dumps(trainer.log, indent=1))
             scores = ", ".join(f"{k} {v:.1f}" for k, v in entry.items() if k.endswith("_mm"))
             emit(Notice(f"step {step}: {scores}"))
-            save_prior(out / PRIOR_FILE, network, dataclasses.replace(facts, steps=step))
+            _write(out / PRIOR_FILE, network, dataclasses.replace(facts, steps=step))
         due = validated or signal.came or time.monotonic() - saved > CHECKPOINT_EVERY_S
         if first and due:
             checkpoints.save(out / STATE_FILE, key, trainer.state_dict())
@@ -159,17 +164,32 @@ def _loop(
         if signal.came:
             signal.take_effect()
     if first and not (out / PRIOR_FILE).is_file():
-        save_prior(
-            out / PRIOR_FILE, trainer.average, dataclasses.replace(facts, steps=config.steps)
+        _write(out / PRIOR_FILE, trainer.average, dataclasses.replace(facts, steps=config.steps))
+
+
+def _require_own(out: Path) -> None:
+    """Refuse a folder with files under the names of a training's that no training wrote.
+
+    Raises:
+        OutputFolderError: There is one.
+    """
+    taken = [name for name in (PRIOR_FILE, LOG_FILE) if os.path.lexists(out / name)]
+    if taken and not os.path.lexists(out / STATE_FILE):
+        raise OutputFolderError(
+            f"`{out}` holds `{taken[0]}`, but no `{STATE_FILE}` of a training: it would be lost",
+            hint="choose another --out",
         )
 
 
-def _prepare(out: Path) -> None:
-    """Make the folder; incomplete files of a killed training are removed."""
+@contextmanager
+def _only_one(out: Path) -> Iterator[None]:
+    """Make the folder and hold it; incomplete files of a killed training are removed."""
     with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
-    for partial in out.glob(f"{TEMPORARY_PREFIX}*"):
-        partial.unlink(missing_ok=True)
+    with alone(out / ".closefit-lock", out):
+        for partial in out.glob(f"{TEMPORARY_PREFIX}*"):
+            partial.unlink(missing_ok=True)
+        yield
 
 
 def _fabric(machines: Machines) -> Any:
@@ -247,6 +267,12 @@ def _saved(path: Path, key: str) -> dict[str, Any] | None:
         )
     state: dict[str, Any] = trainer
     return state
+
+
+def _write(path: Path, network: Denoiser, facts: PriorFacts) -> None:
+    # The library's own writer makes files that only their owner may read.
+    with atomic_write(path) as file:
+        file.write(prior_content(network, facts))
 
 
 def _write_text(path: Path, text: str) -> None:

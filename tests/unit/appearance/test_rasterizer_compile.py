@@ -1,5 +1,6 @@
 """The compiled parts of the portable rasteriser that have laws of their own."""
 
+import tempfile
 from pathlib import Path
 
 import numba
@@ -72,3 +73,21 @@ def test_sort_is_stable_and_by_depth(number: int) -> None:
     splats[::2, DEPTH] += random.random(len(splats[::2])).astype(np.float32)
     order = sort_by_depth(splats, number, np.empty((2, number + 3), np.int32))
     np.testing.assert_array_equal(order, np.argsort(splats[:number, DEPTH], kind="stable"))
+
+
+def test_a_cache_that_is_damaged_or_cannot_be_written_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    assert compiled(twice)(2) == 4
+    kept = list(tmp_path.rglob("*.nb?"))
+    assert len(kept) == 2
+    for file in kept:
+        file.write_bytes(file.read_bytes()[:9])
+    assert compiled(twice)(2) == 4
+    function = compiled(twice)
+    monkeypatch.setattr(tempfile, "_mkstemp_inner", full_disk)
+    assert function(2.0) == 4.0

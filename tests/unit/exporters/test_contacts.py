@@ -10,13 +10,13 @@ from PIL import Image
 from torch import Tensor
 
 from closefit.body.skeleton import PART_NAMES
+from closefit.exporters.contact_file import write_contacts
 from closefit.exporters.contacts import (
     Touch,
     find_contacts,
     join,
     touches,
     write_contact_table,
-    write_contacts,
 )
 from closefit.exporters.timeline import write_timeline
 from closefit.geometry.penetration import average_penetration_depth_mm, surface_gap

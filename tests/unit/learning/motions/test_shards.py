@@ -15,6 +15,7 @@ from closefit.errors import (
     OutputFolderError,
 )
 from closefit.geometry.rotations import matrix_from_6d
+from closefit.learning.folders import complete_folder
 from closefit.learning.motions.editing import resample
 from closefit.learning.motions.shards import CLIPS, PELVIS, ROTATIONS, MotionShards, write_shards
 from closefit.records import PairMotion
@@ -82,16 +83,54 @@ def test_shards_are_replaced(folder: Path, make_motion: MakeMotion) -> None:
 
 def test_other_folders_are_not_replaced(tmp_path: Path, make_motion: MakeMotion) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(OutputFolderError, match="holds no motion shards"):
+    with pytest.raises(OutputFolderError, match=r"holds `thesis\.txt`, which would be lost"):
         write_shards(tmp_path, [make_motion()])
-    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    write_shards(tmp_path / "shards", [make_motion()])
+    (tmp_path / "thesis.txt").rename(tmp_path / "shards" / "thesis.txt")
+    with pytest.raises(OutputFolderError, match=r"holds `thesis\.txt`, which would be lost"):
+        write_shards(tmp_path / "shards", [make_motion()])
+    (tmp_path / "own").mkdir()
+    np.savez(tmp_path / "own" / CLIPS, mine=np.zeros(3))
+    with pytest.raises(OutputFolderError, match="holds no motion shards"):
+        write_shards(tmp_path / "own", [make_motion()])
+    assert (tmp_path / "shards" / "thesis.txt").read_text() == "years of work"
+
+
+def test_what_a_killed_process_has_left_is_put_back(folder: Path, make_motion: MakeMotion) -> None:
+    folder.rename(folder.with_name(".closefit-partial-old-shards"))  # between the two renames
+    folder.with_name(".closefit-partial-new-shards").mkdir()
+
+    def breaks() -> Iterator[PairMotion]:
+        yield make_motion(seed=5)
+        raise RuntimeError("the machine was switched off")
+
+    with pytest.raises(RuntimeError, match="switched off"):
+        write_shards(folder, breaks())
+    assert MotionShards.open(folder).names == ("noise0", "noise1")
+    assert [path.name for path in folder.parent.iterdir()] == ["shards"]
+
+
+def test_a_link_to_shards_stays_a_link(folder: Path, make_motion: MakeMotion) -> None:
+    link = folder.with_name("link")
+    link.symlink_to(folder)
+    write_shards(link, [make_motion(seed=7)])
+    assert link.is_symlink()
+    assert MotionShards.open(folder).names == ("noise7",)
+
+
+def test_two_processes_do_not_write_one_folder(folder: Path, make_motion: MakeMotion) -> None:
+    with (
+        complete_folder(folder),
+        pytest.raises(OutputFolderError, match="another closefit is writing"),
+    ):
+        write_shards(folder, [make_motion(seed=7)])
 
 
 def test_a_place_that_cannot_be_a_folder(tmp_path: Path, make_motion: MakeMotion) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(OutputFolderError, match=r"thesis.txt` is a file"):
+    with pytest.raises(OutputFolderError, match=r"thesis.txt` is not a folder"):
         write_shards(tmp_path / "thesis.txt", [make_motion()])
-    with pytest.raises(OutputFolderError, match=r"cannot write to `.*thesis.txt`: Not a directory"):
+    with pytest.raises(OutputFolderError, match=r"cannot write to `.*thesis.txt`: File exists"):
         write_shards(tmp_path / "thesis.txt" / "shards", [make_motion()])
 
 

@@ -1,0 +1,1 @@
+"""Many clips: which ones, one process after another or on a cluster, and a line for each result."""
