@@ -5,6 +5,7 @@ much. Apple's is QuickTime metadata of the video track or of the file (boxes `ke
 other programs write tags that ffmpeg lists.
 """
 
+import os
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -70,6 +71,7 @@ def _apple(path: Path) -> float | None:
 def _index(path: Path) -> bytes:
     """Content of the box `moov`; nothing if there is none."""
     with open(path, "rb") as file:
+        left = os.fstat(file.fileno()).st_size
         for _ in range(MOST_BOXES):
             head = file.read(8)
             if len(head) < 8:
@@ -79,9 +81,10 @@ def _index(path: Path) -> bytes:
                 size, used = int.from_bytes(file.read(8), "big"), 16
             if head[4:] == b"moov":
                 return file.read(size - used) if used <= size <= MOST_BYTES else b""
-            if size < used:
+            if not used <= size <= left:
                 break
             file.seek(size - used, 1)
+            left -= size
     return b""
 
 

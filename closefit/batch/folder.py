@@ -130,7 +130,7 @@ class BatchFolder:
             "clips stay"
         )
         with refusals_as(ArtifactDamagedError, self._plan, hint):
-            content: dict[str, Any] = typed(read_json(self._plan), dict[str, Any])
+            content: dict[str, Any] = typed(read_json(self._plan, names_files=True), dict[str, Any])
             if content.get("format") == FORMAT and content.get("version") != VERSION:
                 raise ArtifactVersionError(
                     f"`{self._plan}` has version `{content.get('version')}`, and this closefit "

@@ -79,7 +79,7 @@ class JsonLines:
 
 def _parsed(line: bytes, kind: type[R]) -> R | None:
     try:
-        content: R = typed(parse_json(line.decode()), kind)
+        content: R = typed(parse_json(line.decode(), names_files=True), kind)
     except (RefusedError, UnicodeDecodeError):
         return None
     return content

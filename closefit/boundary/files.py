@@ -114,23 +114,28 @@ def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
     return text
 
 
-def read_json(path: Path, limit: int = MAX_TEXT_BYTES) -> Any:
-    """Return the content of a JSON file.
+def read_json(path: Path, limit: int = MAX_TEXT_BYTES, *, names_files: bool = False) -> Any:
+    """Return the content of a JSON file; `names_files` as in `parse_json`.
 
     Raises:
         RefusedError: It is empty, cut off, nested too deeply, or no JSON.
     """
     text = read_text(path, limit)
     with within(path):
-        return parse_json(text)
+        return parse_json(text, names_files=names_files)
 
 
 HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 """What may be one: JSON writes a character beyond U+FFFF as two halves."""
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, *, names_files: bool = False) -> Any:
     """Return what a JSON text holds.
+
+    Args:
+        text: The text.
+        names_files: It may hold the names of files, where lone surrogates stand for bytes that are
+            no UTF-8 (`os.fsdecode`).
 
     Raises:
         RefusedError: It is cut off, nested too deeply, gives a key twice, or is no JSON.
@@ -138,7 +143,8 @@ def parse_json(text: str) -> Any:
     try:
         content = json.loads(text, object_pairs_hook=_object)
         if HALF_CHARACTER.search(text):
-            json.dumps(content, ensure_ascii=False).encode()
+            errors = "surrogateescape" if names_files else "strict"
+            json.dumps(content, ensure_ascii=False).encode(errors=errors)
         return content
     except UnicodeEncodeError:
         refuse("it has half a character (a lone surrogate)")

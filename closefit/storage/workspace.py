@@ -258,7 +258,7 @@ class Workspace:
             return {}
         hint = f"`mv {self.run_json} {self.run_json}.damaged`, then run again: finished stages stay"
         with refusals_as(ArtifactDamagedError, self.run_json, hint):
-            run: dict[str, Any] = read_json(self.run_json, MAX_RUN_BYTES)
+            run: dict[str, Any] = read_json(self.run_json, MAX_RUN_BYTES, names_files=True)
             typed(run, RunRecord)
         return run
 

@@ -92,6 +92,12 @@ def test_every_command_is_in_the_readme(name: str) -> None:
     assert f"closefit {name}" in (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
+def test_python_runs_the_package_as_the_program() -> None:
+    command = [sys.executable, "-m", "closefit", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, f"closefit {__version__}\n")
+
+
 def test_version(invoke) -> None:
     result = invoke("--version")
     assert (result.exit_code, result.stdout) == (0, f"closefit {__version__}\n")

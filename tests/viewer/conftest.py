@@ -171,7 +171,7 @@ def started() -> Iterator[Callable[..., tuple[subprocess.Popen[str], int]]]:
         process.said = ""
         for line in process.stderr:
             process.said += line
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+            if found := re.search(r"open http://127\.0\.0\.1:(\d+)", line):
                 return process, int(found[1])
         raise AssertionError(process.said)
 

@@ -158,7 +158,10 @@ def test_a_port_in_use_and_ctrl_c(started, results) -> None:
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=10)
-    assert (process.returncode, said) == (0, "the viewer has ended\n")
+    assert process.returncode == 0
+    # An interrupt just after a line is written makes rich write that line again.
+    assert said.splitlines()[-1] == "the viewer has ended"
+    assert "Traceback" not in said
     assert time.monotonic() - began < 5.0
 
 

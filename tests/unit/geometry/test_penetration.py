@@ -237,12 +237,15 @@ def test_a_home_without_write_permission_is_enough(tmp_path: Path) -> None:
     not_a_folder.write_text("a file where the cache should be")
     environment = {**os.environ, "XDG_CACHE_HOME": str(not_a_folder), "TMPDIR": str(tmp_path)}
     environment.pop("WARP_CACHE_PATH", None)
+    program = "import closefit.geometry.penetration as p; print(p.wp.config.kernel_cache_dir)"
     result = subprocess.run(
-        [sys.executable, "-c", "import closefit.geometry.penetration"],
+        [sys.executable, "-c", program],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    assert list(tmp_path.glob("closefit-warp-*"))
+    assert (result.returncode, result.stderr) == (0, "")
+    used = Path(result.stdout.strip())
+    assert used.is_relative_to(tmp_path)
+    assert not list(tmp_path.glob("closefit-warp-*")), "it is left behind"

@@ -282,7 +282,7 @@ class TestPeople:
         assert [person["id"] for person in people] == ["A", "B", "C", "D", "E"]
         lefts = [person["first_box"][0] / 2.0 for person in people]
         assert np.abs(np.array(lefts) + 30.0 - (280.0, 360.0, 40.0, 600.0, 500.0)).max() < 30.0
-        assert [person["frames"] for person in people] == [[0, 59]] * 4 + [[20, 59]]
+        assert [person["frames"] for person in people] == [(0, 59)] * 4 + [(20, 59)]
 
     @pytest.mark.parametrize(
         ("people", "centres"),

@@ -1,0 +1,5 @@
+"""Lets `python -m closefit` be the program `closefit`."""
+
+from closefit.cli.main import main
+
+main()
