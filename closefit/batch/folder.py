@@ -29,7 +29,7 @@ from closefit.errors import (
     ArtifactVersionError,
     OutputFolderError,
 )
-from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write
+from closefit.storage.artifacts import atomic_write, remove_partial_files
 from closefit.storage.workspace import create_writable, write_json
 
 FORMAT, VERSION = "closefit-batch", 1
@@ -99,8 +99,7 @@ class BatchFolder:
                 "folder with --out",
             ) from error
         try:
-            for partial in self.root.glob(f"{TEMPORARY_PREFIX}*"):
-                partial.unlink(missing_ok=True)
+            remove_partial_files(self.root)
             yield
         finally:
             lock.release()

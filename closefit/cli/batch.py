@@ -8,7 +8,6 @@ import typer
 from closefit.cli import options
 from closefit.cli.batch_table import showing
 from closefit.cli.console import Console
-from closefit.config import StageName
 from closefit.errors import file_guard
 from closefit.interruption import InOrder
 from closefit.settings import GivenSettings, build_config, given_values
@@ -67,12 +66,8 @@ def batch(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Do failed clips again, too.")
     ] = False,
-    first: Annotated[
-        StageName | None, typer.Option("--from", help="Run this stage and all later ones again.")
-    ] = None,
-    last: Annotated[
-        StageName | None, typer.Option("--until", help="Stop after this stage.")
-    ] = None,
+    first: options.First = None,
+    last: options.Last = None,
     force: options.Force = False,
 ) -> None:
     """Run everything on many videos; continue a started folder."""

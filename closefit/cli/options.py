@@ -10,10 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from closefit.boundary.files import input_limit
-from closefit.config import Perception, Preset
+from closefit.config import Perception, Preset, StageName
 from closefit.settings import GivenSettings, build_config
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Results folder.")]
+First = Annotated[
+    StageName | None, typer.Option("--from", help="Run this stage and all later ones again.")
+]
+Last = Annotated[StageName | None, typer.Option("--until", help="Stop after this stage.")]
 Force = Annotated[
     bool,
     typer.Option("--force", help="Run again what is up to date; replace another video's results."),

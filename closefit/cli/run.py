@@ -7,7 +7,6 @@ import typer
 
 from closefit.cli import options
 from closefit.cli.console import session
-from closefit.config import StageName
 from closefit.errors import OutputFolderError
 from closefit.settings import GivenSettings
 
@@ -25,12 +24,8 @@ def run(
             help="Results folder; default: one in the current folder, named after the video.",
         ),
     ] = None,
-    first: Annotated[
-        StageName | None, typer.Option("--from", help="Run this stage and all later ones again.")
-    ] = None,
-    last: Annotated[
-        StageName | None, typer.Option("--until", help="Stop after this stage.")
-    ] = None,
+    first: options.First = None,
+    last: options.Last = None,
     force: options.Force = False,
     as_json: options.Json = False,
     verbose: options.Verbose = False,

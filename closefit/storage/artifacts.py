@@ -41,7 +41,6 @@ META_KEY = "__meta__"
 
 TEMPORARY_PREFIX = ".closefit-partial-"
 
-
 Record = DetectedPeople | Track | Motion  # and what derives from them
 R = TypeVar("R", bound=Record)
 
@@ -149,6 +148,12 @@ def provenance_of(path: Path, content: Any) -> Provenance:
     except RefusedError as refused:
         raise _damaged(path, f"its origin is missing: {refused.problem}") from refused
     return found
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove what a killed process has left in a folder, but not below: another may write there."""
+    for partial in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -19,7 +19,12 @@ from closefit.errors import (
     OutputFolderError,
     disk_full_guard,
 )
-from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write, is_artifact
+from closefit.storage.artifacts import (
+    TEMPORARY_PREFIX,
+    atomic_write,
+    is_artifact,
+    remove_partial_files,
+)
 from closefit.storage.hashing import sha256_of
 from closefit.storage.run_record import RunRecord
 
@@ -225,11 +230,9 @@ class Workspace:
             logger.warning("%s: this file system has no locks", self.root)
         try:
             path.write_text(str(os.getpid()), encoding="ascii")
-            # Only in folders of this one: below may lie the folder of another run.
             gaussians = self.gaussians(0).parent
             for folder in (self.root, self.artifacts, gaussians, *self.meshes.glob("person_*")):
-                for partial in folder.glob(f"{TEMPORARY_PREFIX}*"):
-                    partial.unlink(missing_ok=True)
+                remove_partial_files(folder)
             yield
         finally:
             lock.release()

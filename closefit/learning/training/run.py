@@ -27,7 +27,7 @@ from closefit.prior.loading import PriorFacts, load_prior, prior_content
 from closefit.prior.network import Denoiser
 from closefit.prior.objective import GeometryOf
 from closefit.storage import checkpoints
-from closefit.storage.artifacts import TEMPORARY_PREFIX, atomic_write
+from closefit.storage.artifacts import atomic_write, remove_partial_files
 
 CHECKPOINT_EVERY_S = 120.0
 PRIOR_FILE = "prior.safetensors"
@@ -187,8 +187,7 @@ def _only_one(out: Path) -> Iterator[None]:
     with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
     with alone(out / ".closefit-lock", out):
-        for partial in out.glob(f"{TEMPORARY_PREFIX}*"):
-            partial.unlink(missing_ok=True)
+        remove_partial_files(out)
         yield
 
 

@@ -64,13 +64,19 @@ def test_motions_are_taken_one_at_a_time(tmp_path: Path, make_motion: MakeMotion
     assert len(sizes) == 3
 
 
-def test_a_failure_leaves_the_old_shards(folder: Path, make_motion: MakeMotion) -> None:
+def fail_while_writing(folder: Path, make_motion: MakeMotion) -> None:
+    """Write shards that end in an error after the first motion."""
+
     def breaks() -> Iterator[PairMotion]:
         yield make_motion(seed=5)
         raise RuntimeError("the machine was switched off")
 
     with pytest.raises(RuntimeError, match="switched off"):
         write_shards(folder, breaks())
+
+
+def test_a_failure_leaves_the_old_shards(folder: Path, make_motion: MakeMotion) -> None:
+    fail_while_writing(folder, make_motion)
     assert MotionShards.open(folder).names == ("noise0", "noise1")
     assert [path.name for path in folder.parent.iterdir()] == ["shards"]
 
@@ -99,13 +105,7 @@ def test_other_folders_are_not_replaced(tmp_path: Path, make_motion: MakeMotion)
 def test_what_a_killed_process_has_left_is_put_back(folder: Path, make_motion: MakeMotion) -> None:
     folder.rename(folder.with_name(".closefit-partial-old-shards"))  # between the two renames
     folder.with_name(".closefit-partial-new-shards").mkdir()
-
-    def breaks() -> Iterator[PairMotion]:
-        yield make_motion(seed=5)
-        raise RuntimeError("the machine was switched off")
-
-    with pytest.raises(RuntimeError, match="switched off"):
-        write_shards(folder, breaks())
+    fail_while_writing(folder, make_motion)
     assert MotionShards.open(folder).names == ("noise0", "noise1")
     assert [path.name for path in folder.parent.iterdir()] == ["shards"]
 
