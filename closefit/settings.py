@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar, Union, get_args,
 
 from closefit.boundary.files import parse_toml, read_text, typed
 from closefit.boundary.refusals import RefusedError, refusals_as, shown
-from closefit.config import PRESETS, Config
+from closefit.config import DEFAULT_FOV_DEG, PRESETS, Config
 from closefit.errors import ConfigError, FileMissingError
 from closefit.events import Emit, Notice, ignore
 
@@ -77,11 +77,12 @@ def build_config(
         emit(Notice(f"the setting `{old}` is called `{RENAMED[old]}` now"))
     given = renamed(given)
     preset = given.get("preset")
-    settings = {key: value for key, value in renamed(recorded or {}).items() if key in known}
+    of_folder = of_a_folder(recorded or {})
+    settings = {key: value for key, value in of_folder.items() if key in known}
     if recorded is None or preset is not None:
         settings.update(_from_preset(preset if preset is not None else Config().preset))
     settings.update(given)
-    for key, value in renamed(recorded or {}).items():
+    for key, value in of_folder.items():
         if recorded_in is not None and key in known and settings[key] is value:
             _check_recorded(known, key, value, recorded_in)
     config: Config = _construct(Config, settings)
@@ -128,6 +129,18 @@ def renamed(settings: Mapping[str, Any]) -> Settings:
     """Return the settings under their present names; a value under a present name wins."""
     current = {RENAMED[key]: value for key, value in settings.items() if key in RENAMED}
     return current | {key: value for key, value in settings.items() if key not in RENAMED}
+
+
+def of_a_folder(recorded: Mapping[str, Any]) -> Settings:
+    """Return the settings that a results folder has recorded, as they are called and meant now.
+
+    Versions without a search for the focal length recorded the field of view that they assumed as
+    if it had been given.
+    """
+    found = renamed(recorded)
+    if "init.focal_search" not in found and found.get("camera.fov_deg") == DEFAULT_FOV_DEG:
+        del found["camera.fov_deg"]
+    return found
 
 
 def given_values(given: GivenSettings) -> Settings:

@@ -44,6 +44,11 @@ class Clip:
     origin: str = ""
 
     @property
+    def wanted(self) -> tuple[str, str | None, Mapping[str, Any]]:
+        """What is to be done, wherever it was asked for."""
+        return self.video, self.name, self.values
+
+    @property
     def key(self) -> str:
         """What distinguishes it from other clips: its name, else its video and the part of it."""
         if self.name is not None:
@@ -67,7 +72,7 @@ def find_clips(arguments: Sequence[str], out: Path, common: Mapping[str, Any]) -
     for argument in arguments:
         for clip in _named_by(argument, out, common):
             known = found.setdefault(clip.key, clip)
-            if known is not clip and (known.values, known.name) != (clip.values, clip.name):
+            if known is not clip and known.wanted != clip.wanted:
                 raise InputError(
                     f"`{shown(clip.key, 200)}` is given twice with different options, by "
                     f"{known.origin} and by {clip.origin}",

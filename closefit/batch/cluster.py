@@ -114,12 +114,13 @@ class RayEngine:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         has_gpus = any(node.get("GPU") for node in nodes)
         largest = max((node.get("memory", 0.0) for node in nodes), default=0.0)
+        most_cores = max((node.get("CPU", 1.0) for node in nodes), default=1.0)
         gpus = self._needs.gpus(has_gpus)
         options: dict[str, Any] = {
-            "num_cpus": task.threads,
+            # What no machine has would wait forever.
+            "num_cpus": min(task.threads, most_cores),
             "num_gpus": gpus,
             "name": f"closefit {task.name}",
-            # What no machine has would wait forever.
             "memory": int(min(self._needs.memory_bytes(task), largest)),
         }
         function = self._on_gpu if gpus else self._on_cpu

@@ -8,6 +8,7 @@ DIR/NAME/           results of a clip, as of `closefit run`
 """
 
 import hashlib
+import logging
 import os
 import uuid
 from collections.abc import Iterable, Iterator
@@ -32,11 +33,13 @@ from closefit.errors import (
 from closefit.storage.artifacts import atomic_write, remove_partial_files
 from closefit.storage.workspace import create_writable, write_json
 
+logger = logging.getLogger(__name__)
+
 FORMAT, VERSION = "closefit-batch", 1
 
 PLAN, LOCK, IDENTITY = "batch.json", ".lock", ".identity"
 INDEX, SHOTS, LOG = "index.jsonl", "shots.jsonl", "worker.log"
-RESERVED = frozenset((PLAN, LOCK, IDENTITY, INDEX, SHOTS, LOG))
+RESERVED = frozenset((PLAN, LOCK, IDENTITY, INDEX, SHOTS, LOG, RESULTS_MARK))
 
 
 class Plan(TypedDict):
@@ -98,6 +101,8 @@ class BatchFolder:
                 hint=f"look at it with `closefit batch status {self.shown}`, or choose another "
                 "folder with --out",
             ) from error
+        except OSError:
+            logger.warning("%s: this file system has no locks", self.root)
         try:
             remove_partial_files(self.root)
             yield

@@ -165,6 +165,8 @@ def _row(path: Path, number: int, content: Content, common: Mapping[str, Any]) -
             refuse(f"`{word}` is `{shown(words[word])}`, which is no text")
     if not words["clip"]:
         refuse("it names no `clip`")
+    if "\0" in words["clip"]:
+        refuse(f"`clip` is `{shown(words['clip'])}`, which cannot be a path")
     if words["name"] is not None:
         _check_name(words["name"])
     named = {OPTIONS.get(name, name): value for name, value in content.items()}

@@ -21,24 +21,25 @@ from closefit.batch.record import ClipRecord
 from closefit.batch.resources import Needs, default_threads
 from closefit.batch.shots import ShotRule, known_pieces, pieces_as_clips, remember_pieces
 from closefit.batch.task import Outcome, Task
+from closefit.boundary.refusals import RefusedError
 from closefit.config import StageName
 from closefit.errors import (
     ClosefitError,
     ConfigError,
     CorrectionsError,
-    DeviceError,
-    InputError,
     OutputError,
     PeopleError,
     WeightsError,
 )
+from closefit.storage.hashing import entries_below
 from closefit.tracking.corrections import find as find_corrections
 
 POLL_S = 0.5
 
 ENDINGS: dict[int, type[ClosefitError]] = {
-    kind.exit_code: kind for kind in (InputError, ConfigError, WeightsError, DeviceError)
+    kind.exit_code: kind for kind in (ConfigError, WeightsError)
 }
+"""Of failures that end a batch; all others are of the output."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,14 +176,16 @@ class _Batch:
     def _add(self, clips: list[Clip], kind: Any) -> None:
         """Queue clips; forget what is recorded of those that are to be done again."""
         self._names = assign_names(clips, self._names)
-        jobs = [self._job(clip, kind) for clip in clips]
+        # The same piece may be found in a whole film and in a part of it.
+        jobs = {self._names[clip.key]: self._job(clip, kind) for clip in clips}
+        jobs = {name: job for name, job in jobs.items() if name not in self._clips}
         again = []
-        for job in jobs:
-            record = self._records.get(job.task.name)
+        for name, job in jobs.items():
+            record = self._records.get(name)
             if record is None or not self._is_finished(job, record):
                 self._queue.append(job)
                 if record is not None:
-                    again.append(job.task.name)
+                    again.append(name)
             elif record["status"] == "done":
                 self._done += 1
             else:
@@ -192,7 +195,7 @@ class _Batch:
                 del self._records[name]
             self._folder.index.replace(self._records.values())
             self._is_damaged = False
-        self._clips += [job.task.name for job in jobs]
+        self._clips += jobs
         self._folder.write_plan(self._names, self._clips)
 
     def _job(self, clip: Clip, kind: Any) -> _Job:
@@ -208,7 +211,7 @@ class _Batch:
             first=request.first,
             last=request.last,
             force=request.force,
-            threads=request.threads or default_threads(len(request.clips), request.jobs),
+            threads=request.threads or default_threads(len(request.clips), self._most_at_once),
             least_s=0.0 if request.shots is None else request.shots.least_s,
         )
         config = settings.build_config(values=values)
@@ -224,11 +227,16 @@ class _Batch:
             return False
         if record["status"] == "failed" and request.retry_failed:
             return False
-        same = record["fingerprint"] == job.fingerprint and len(record["inputs"]) == len(job.inputs)
+        same = record["fingerprint"] == job.fingerprint and record["clip"] == job.clip.video
+        same = same and len(record["inputs"]) == len(job.inputs)
         for now, then in zip(job.inputs, record["inputs"], strict=False):
             same = same and now in (None, then)  # the clip of a finished result may be gone
         is_there = (self._folder.results(job.task.name) / RESULTS_MARK).is_file()
         return same and (is_there or record["status"] == "failed")
+
+    @property
+    def _most_at_once(self) -> int | None:
+        return self._request.jobs if cluster.is_installed() else 1
 
     @contextmanager
     def _engine(self) -> Iterator[Engine]:
@@ -371,15 +379,19 @@ def _inputs(task: Task) -> list[list[int] | None]:
 
 
 def _stamp(path: str) -> list[int] | None:
+    """Sizes and latest change of a file, or of all in a folder; None if there is none."""
     try:
-        status = os.stat(path)
-    except OSError:
+        found = [os.stat(path)]
+        if os.path.isdir(path):
+            found += [entry.stat() for entry in entries_below(Path(path))]
+    except (OSError, RefusedError):
         return None
-    return [status.st_size, status.st_mtime_ns]
+    return [sum(s.st_size for s in found), max(s.st_mtime_ns for s in found)]
 
 
 def _search_key(clip: Clip, request: Request) -> str:
     """What the pieces of a long video depend on."""
     rule = request.shots
-    part = (clip.values.get("track.start_s"), clip.values.get("track.end_s"))
+    values = {**request.values, **clip.values}
+    part = (values.get("track.start_s"), values.get("track.end_s"))
     return json.dumps([clip.key, part, _stamp(clip.video), None if rule is None else rule.least_s])

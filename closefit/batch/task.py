@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from closefit import __version__
+from closefit import __version__, settings
 from closefit.batch.folder import BatchFolder
 from closefit.batch.record import figures
 from closefit.boundary.files import typed
@@ -23,6 +23,8 @@ from closefit.errors import (
     file_guard,
 )
 from closefit.events import Event, Notice
+from closefit.storage.hashing import sha256_of
+from closefit.storage.workspace import Workspace
 
 IN_USE_S = 60.0
 """How long to wait for a results folder that a process which is about to end still holds."""
@@ -167,17 +169,35 @@ def _run(task: Task) -> dict[str, Any]:
         if isinstance(event, Notice) and event.warning:
             notices.append(event.text)
 
-    selection = runner.Selection(first=task.first, last=task.last, force=task.force)
-    folder = Path(task.batch, task.name)
+    folder, video = Path(task.batch, task.name), Path(task.video)
     _wait_for(folder)
-    runner.run_as_given(Path(task.video), folder, {"values": task.values}, listen, selection)
+    selection = runner.Selection(
+        first=task.first, last=task.last, force=task.force or _is_of_another(folder, video)
+    )
+    values = dict(task.values)
+    marked = Workspace(folder).corrections
+    if "track.corrections" not in values and marked.is_file():  # from `closefit view`
+        values["track.corrections"] = str(marked)
+    # Not as `closefit run`: what an earlier batch was given and this one is not holds no more.
+    runner.run(
+        video,
+        folder,
+        settings.build_config(values=values),
+        listen,
+        selection,
+        weights_given="weights_dir" in values,
+    )
     return _recorded(task, notices)
+
+
+def _is_of_another(folder: Path, video: Path) -> bool:
+    """Whether the folder, which is this clip's, has results of what was in its place before."""
+    recorded = Workspace(folder).read_run().get("video", {}).get("content_sha256")
+    return recorded is not None and video.is_file() and sha256_of(video) != recorded
 
 
 def _wait_for(folder: Path) -> None:
     """Wait until a process that was told to end has let go of a results folder, or too long."""
-    from closefit.storage.workspace import Workspace
-
     deadline = time.monotonic() + IN_USE_S
     while Workspace(folder).is_in_use and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -186,7 +206,6 @@ def _wait_for(folder: Path) -> None:
 def _recorded(task: Task, notices: list[str]) -> dict[str, Any]:
     """Figures, times and doubts of the clip's folder, as far as it got."""
     from closefit.exporters.doubts import doubts
-    from closefit.storage.workspace import Workspace
 
     try:
         run = Workspace(Path(task.batch, task.name)).read_run()

@@ -76,10 +76,11 @@ def _of_export(quality: Mapping[str, Any]) -> Iterator[Doubt]:
 
 def _of_camera(camera: Mapping[str, Any], init: Mapping[str, Any]) -> Iterator[Doubt]:
     if camera.get("from") == "estimated":
-        share = 100.0 * float(init.get("focal_log_sigma", 0.0))
+        sigma = init.get("focal_log_sigma")
+        share = "" if sigma is None else f", to about {100 * sigma:.0f} %"
         yield Doubt(
-            f"the focal length is estimated from the clip, to about {share:.0f} %: distances from "
-            "the camera scale with it",
+            f"the focal length is estimated from the clip{share}: distances from the camera scale "
+            "with it",
             "give `--focal` or `--fov` if you know the camera",
         )
     if camera.get("from") == "assumed":

@@ -100,8 +100,9 @@ def most_plausible(
     tried = np.log([focal_from_fov(*size_wh, fov_deg) for fov_deg in FIELDS_DEG])[::-1]
     log_focal = np.linspace(tried[0], tried[-1], 401)
     usual = math.log(focal_from_fov(*size_wh, USUAL_DEG))
-    cost = CubicSpline(tried, energies[::-1])(log_focal)
-    cost += 0.5 * ((log_focal - usual) / USUAL_LOG_SIGMA) ** 2
+    cost = 0.5 * ((log_focal - usual) / USUAL_LOG_SIGMA) ** 2
+    if np.isfinite(energies).all():  # a fit that diverges tells nothing
+        cost += CubicSpline(tried, energies[::-1])(log_focal)
     weight = np.exp(cost.min() - cost)
     weight /= weight.sum()
     mean = float(weight @ log_focal)

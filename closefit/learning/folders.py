@@ -61,6 +61,8 @@ def complete_folder(folder: Path) -> Iterator[Path]:
                     os.replace(folder, old)
                 os.replace(temporary, folder)
         finally:
+            if old.is_dir() and not os.path.lexists(folder):  # stopped between the two renames
+                os.replace(old, folder)
             _remove(temporary, old)
 
 

@@ -90,7 +90,7 @@ def separated_masks(
 
     Returns:
         The masks, one frame after the other, all False where nothing of a person is seen; None
-        where looks cannot be learned: both have a mask in no frame, or look alike.
+        where looks cannot be learned: both have a mask in fewer than three frames, or look alike.
     """
     if found.detected.masks is None:
         return None
@@ -128,6 +128,8 @@ class _Separation:
     def learn(self, images: Iterable[Image]) -> PixelClasses | None:
         """Learn the looks of the two and of what is around them; None if they tell nothing."""
         chosen, rng = set(self._learned_from.tolist()), np.random.default_rng(0)
+        if len(chosen) <= TRIED // 2:
+            return None
         found = [
             samples(self._looks(frame, self._view.picture(image)), self._view.masks(pair), rng)
             for frame, (image, pair) in enumerate(zip(images, self._detected(), strict=True))

@@ -55,7 +55,7 @@ def seconds(
             steps = config.init.prior_steps if config.init.prior else config.init.steps
             total += steps * (INIT_STEP_S + INIT_STEP_FRAME_S * frames)
             if _focal_searched(config, info):
-                searched = min(frames, FOCAL_FRAMES)
+                searched = math.ceil(frames / math.ceil(frames / FOCAL_FRAMES))
                 total += FOCAL_STEPS * (INIT_STEP_S + INIT_STEP_FRAME_S * searched)
         elif stage == "optimize":
             total += _optimize_s(config.optimize, frames)

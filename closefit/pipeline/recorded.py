@@ -33,7 +33,7 @@ def config_for(video: Path, out: Path, given: GivenSettings, emit: Emit) -> Conf
     )
     if found is not None:
         alone = settings.flatten(settings.build_config(**given))
-        _name_differences(settings.renamed(found), settings.flatten(config), alone, emit)
+        _name_differences(settings.of_a_folder(found), settings.flatten(config), alone, emit)
     return config
 
 

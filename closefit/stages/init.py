@@ -23,6 +23,7 @@ from closefit.init.focal_search import search_focal, with_focal
 from closefit.init.from_estimate import fit_from_estimate
 from closefit.init.from_prior import PriorFit, fit_from_prior, fit_pair
 from closefit.init.hypotheses import fit_best
+from closefit.prior.network import Denoiser
 from closefit.records import Motion, PersonEstimates, Track
 from closefit.stages.inputs import focal_length, load_body, load_network, read_camera
 from closefit.storage.job import Job
@@ -50,15 +51,17 @@ def run(job: Job) -> None:
     estimates = _given_estimates(job, track, targets, body)
     if estimates is None:
         _check_seen(targets, settings.keypoint_confidence)
-        K, targets = _with_found_focal(job, body, targets, limits, prior, K)
+    network = load_network(job) if settings.prior else None
+    if network is not None and estimates is None:
+        K, targets = _with_found_focal(job, body, targets, limits, network, prior, K)
     on_step = job.progress("init")
-    if estimates is not None and settings.prior:
-        network, order = load_network(job), "as estimated"
+    if estimates is not None and network is not None:
+        order = "as estimated"
         fit = fit_pair(body, targets, limits, network, prior, estimates, on_step)
     elif estimates is not None:
         fit, order = fit_from_estimate(body, targets, limits, estimates, settings.steps, on_step)
-    elif settings.prior:
-        network, order = load_network(job), "as sampled"
+    elif network is not None:
+        order = "as sampled"
         fit = fit_from_prior(body, targets, limits, network, prior, on_step)
     else:
         fit, order = fit_best(body, targets, limits, settings.steps, on_step)
@@ -72,6 +75,7 @@ def _with_found_focal(
     body: Body,
     targets: KeypointTargets,
     limits: JointLimits,
+    network: Denoiser,
     prior: PriorFit,
     K: Float[np.ndarray, "frame 3 3"],
 ) -> tuple[Float[np.ndarray, "frame 3 3"], KeypointTargets]:
@@ -79,13 +83,13 @@ def _with_found_focal(
 
     They stay as they are where the camera is known.
     """
-    camera, settings = job.config.camera, job.config.init
+    camera = job.config.camera
     known = camera.file is not None or focal_length(camera, job.video)[1] != "assumed"
-    if known or not (settings.prior and settings.focal_search):
+    if known or not job.config.init.focal_search:
         return K, targets
     size_wh = job.video.width, job.video.height
     found = search_focal(
-        *(body, targets, limits, load_network(job), prior, size_wh), job.progress("focal length")
+        *(body, targets, limits, network, prior, size_wh), job.progress("focal length")
     )
     job.report(
         FocalFigures(focal_px=round(found.focal_px, 3), focal_log_sigma=round(found.log_sigma, 4))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from closefit.init import focal_search
 from closefit.pipeline import forecast
 from closefit.pipeline.runner import STAGE_NAMES
 from closefit.settings import build_config
@@ -42,3 +43,14 @@ def test_the_length_is_that_of_the_chosen_part() -> None:
     chosen = build_config(assignments=["track.start_s=2", "track.end_s=4"])
     assert forecast.clip_frames(CLIP, chosen) == 60
     assert forecast.clip_frames(CLIP, build_config(assignments=["track.end_s=99"])) == 300
+
+
+def test_the_search_for_the_focal_length_is_counted_where_it_happens() -> None:
+    assert len(focal_search.FIELDS_DEG) * focal_search.STEPS == forecast.FOCAL_STEPS
+    assert forecast.FOCAL_FRAMES == focal_search.MOST_FRAMES
+    searched = expected_s(stages=("init",))
+    known = expected_s("camera.fov_deg=60", stages=("init",))
+    assert searched is not None
+    assert known is not None
+    assert searched > known
+    assert expected_s("init.focal_search=false", stages=("init",)) == pytest.approx(known)

@@ -50,8 +50,11 @@ def test_what_names_no_clip_is_refused(tmp_path: Path, argument: str, problem: s
         find_clips([f"{tmp_path}{argument}"], tmp_path / "out", {})
 
 
-def test_one_clip_with_two_sets_of_options_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text("clip,focal\na.mp4,500\na.mp4,600\n")
+@pytest.mark.parametrize(
+    "text", ["clip,focal\na.mp4,500\na.mp4,600\n", "clip,name\na.mp4,hug\nb.mp4,hug\n"]
+)
+def test_two_clips_in_one_place_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "list.csv").write_text(text)
     with pytest.raises(InputError, match=r"list.csv` line 2 and by .*list.csv` line 3"):
         find_clips([f"{tmp_path}/list.csv"], tmp_path / "out", {})
 
@@ -74,6 +77,10 @@ def test_a_name_of_a_list_that_is_taken_is_refused(name: str) -> None:
     known = {"/a/hug.mp4": "hug"}
     with pytest.raises(OutputFolderError, match="is taken"):
         assign_names([Clip(video="/b/x.mp4", name=name, origin="line 2")], known)
+
+
+def test_a_clip_called_as_the_mark_of_results_gets_another_name() -> None:
+    assert "run.json" not in assign_names([Clip(video="/a/run.json.mp4")], {}).values()
 
 
 def test_a_file_called_as_a_file_of_the_batch_gets_another_name() -> None:

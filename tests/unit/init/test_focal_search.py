@@ -39,6 +39,12 @@ def test_without_evidence_it_is_a_usual_lens() -> None:
     assert 0.8 * USUAL_LOG_SIGMA < found.log_sigma <= USUAL_LOG_SIGMA
 
 
+def test_a_fit_that_diverges_tells_nothing() -> None:
+    found = most_plausible(SIZE_WH, np.array([1.0, 2.0, np.nan, 4.0, np.inf]))
+    usual = most_plausible(SIZE_WH, np.full(len(FIELDS_DEG), 7.0))
+    assert (found.focal_px, found.log_sigma) == pytest.approx((usual.focal_px, usual.log_sigma))
+
+
 @pytest.mark.parametrize("fov_deg", [45.0, 60.0, 80.0])
 def test_strong_evidence_decides(fov_deg: float) -> None:
     """Two Gaussian likelihoods multiply: the mean is weighted by their precisions."""
