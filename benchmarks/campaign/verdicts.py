@@ -150,7 +150,9 @@ def _wrong_files(case: Case, root: Path, before: dict[str, Any]) -> Iterator[str
 
     def is_judged(path: Path) -> bool:
         was = before.get(str(path))
-        return path.is_file() and (command == "run" or not was or was[2] != path.read_bytes())
+        if path.is_symlink() or not path.is_file():  # what lies behind a link is judged as input
+            return False
+        return command == "run" or not was or was[2] != path.read_bytes()
 
     for path in filter(is_judged, [root / "contacts.json", root / "run.json",
                                    root / "corrections.json",
