@@ -110,8 +110,11 @@ function setUpVideo() {
   video.addEventListener("loadedmetadata", () => { arrange(); seek(); });
   video.addEventListener("seeked", rest);
   video.addEventListener("ended", () => { if (playing) { frame = frames - 1; play(false); } });
-  video.addEventListener("error", () => goWithoutVideo(
-    "This browser cannot play the video (H.264). The 3D view and the timeline work without it; overlay.mp4 opens in other programs."));
+  video.addEventListener("error", () => {
+    if (video.src.startsWith("blob:")) video.src = `data:video/mp4;base64,${$("film-bytes").textContent}`; // WebKit, from disk
+    else goWithoutVideo(
+      "This browser cannot play the video (H.264). The 3D view and the timeline work without it; overlay.mp4 opens in other programs.");
+  });
   new ResizeObserver(arrange).observe($("film"));
   $("film-choice").addEventListener("change", arrange);
   video.src = URL.createObjectURL(new Blob([bytes("film-bytes")], { type: "video/mp4" }));
