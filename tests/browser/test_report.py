@@ -25,7 +25,8 @@ SHOWN = "Number(document.documentElement.dataset.frame)"
 
 FRAME_IN_THE_VIDEO = f"""async () => {{
   const video = document.getElementById("video");
-  while (video.seeking || wanted !== null || video.readyState < 2) await new Promise((done) => setTimeout(done, 20));
+  while (video.seeking || wanted !== null || video.readyState < 2)
+    await new Promise((done) => setTimeout(done, 20));
   await new Promise((done) => setTimeout(done, 60));
   const canvas = document.createElement("canvas");
   canvas.width = video.videoWidth; canvas.height = video.videoHeight;
