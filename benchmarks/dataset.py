@@ -58,7 +58,7 @@ def _accept_all(folder: BatchFolder) -> None:
             Review(
                 clip=name,
                 result=result_of(record),
-                reviewer="everybody",
+                reviewer="anna",
                 verdict="accept",
                 reviewed="2026-11-29",
             )

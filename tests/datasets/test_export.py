@@ -1,11 +1,13 @@
 """Datasets: what was accepted, the same bytes each time, splits apart, damage named."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from PIL import Image
 import closefit.datasets.loader
 from closefit.batch.folder import REVIEWS, BatchFolder
 from closefit.datasets import load
-from closefit.datasets.arrays import run_lengths
+from closefit.datasets.arrays import ClipArrays, run_lengths
 from closefit.datasets.decisions import decide
 from closefit.datasets.export import Request, export_dataset
 from closefit.datasets.folder import files_below
@@ -263,6 +265,15 @@ def test_the_loader_is_short_and_needs_numpy_only() -> None:
     )
     assert "closefit" not in done.stdout.split()
     assert "torch" not in done.stdout.split()
+
+
+def test_the_documentation_names_every_array() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "dataset.md"
+    if not page.is_file():
+        pytest.skip("an installed closefit has no documentation beside it")
+    rows = [line.split("|")[1] for line in page.read_text().splitlines() if line.startswith("| `")]
+    named = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    assert {field.name for field in fields(ClipArrays)} <= named
 
 
 def flip(path: Path) -> None:
