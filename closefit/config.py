@@ -173,7 +173,7 @@ class InitConfig:
 class OptimizeConfig:
     """The joint optimisation of motion and appearance (paper section 3.3, Eq. 10)."""
 
-    motion: Literal["direct", "prior"] = "direct"
+    motion: Literal["direct", "prior", "both", "answer"] = "direct"
     appearance: bool = True
     check_depth_order: bool = True
     physics: Share = 0.5

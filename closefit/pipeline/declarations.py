@@ -122,7 +122,7 @@ OPTIMIZE = Stage(
         "body",
         "seed",
     ),
-    models=_body_and_prior(lambda config: config.optimize.motion == "prior"),
+    models=_body_and_prior(lambda config: config.optimize.motion != "direct"),
     optional_models=(weights.LPIPS,),
 )
 EXPORT = Stage(

@@ -31,7 +31,7 @@ from closefit.interruption import Held
 from closefit.models.weights import LPIPS, find, locate
 from closefit.optimize.depth_order import DepthOrderPhase, overlapping_segments
 from closefit.optimize.loop import JointLoop, JointModel, kept_share
-from closefit.optimize.motion_model import DirectMotion, PriorMotion
+from closefit.optimize.motion_model import DirectMotion, MotionModel, PriorMotion
 from closefit.optimize.objective import JointObjective, ObservedClip
 from closefit.optimize.phases import Phases
 from closefit.optimize.schedule import plan_minibatches
@@ -44,7 +44,7 @@ from closefit.storage.run_record import OptimizeFigures
 from closefit.tracking.detections import box_iou
 
 CHECKPOINT_EVERY_S = 45.0
-CHECKPOINT_FORMAT = 3
+CHECKPOINT_FORMAT = 4
 """Raised when what a checkpoint holds changes; others are ignored."""
 
 logger = logging.getLogger(__name__)
@@ -122,19 +122,21 @@ def _prepare(
     variables = variables_from_motion(
         tensor(start.rotations), tensor(start.betas), tensor(start.transl), body
     )
-    direct = DirectMotion(variables, config.lr_motion) if config.motion == "direct" else None
-    motion = _prior_motion(job, variables, clip.targets) if direct is None else direct
     loop = JointLoop(
         _objective(job, body, texels, clip.targets.set_name),
-        JointModel(motion, FloorPlane.from_plane(tensor(start.floor)), avatars),
+        JointModel(
+            _motion_model(job, variables, clip.targets),
+            FloorPlane.from_plane(tensor(start.floor)),
+            avatars,
+        ),
         clip,
         plan,
         config,
+        variables,
     )
-    # The check needs learned avatars, and variables that one segment can change alone.
     check = None
-    if config.check_depth_order and warmup_passes > 0 and direct is not None:
-        check = DepthOrderPhase(loop, direct, overlapping_segments(overlap))
+    if config.check_depth_order and warmup_passes > 0:  # it needs learned avatars
+        check = DepthOrderPhase(loop, overlapping_segments(overlap))
     return Phases(loop, check)
 
 
@@ -176,9 +178,13 @@ def _objective(job: Job, body: Body, texels: SurfaceTexels, set_name: str) -> Jo
     )
 
 
-def _prior_motion(job: Job, start: MotionVariables, targets: KeypointTargets) -> PriorMotion:
-    config, network = job.config.optimize, load_network(job)
-    return PriorMotion(network, start, targets, config.lr_prior, config.lr_motion, job.config.seed)
+def _motion_model(job: Job, start: MotionVariables, targets: KeypointTargets) -> MotionModel:
+    """What moves the motion."""
+    config = job.config.optimize
+    if config.motion == "direct":
+        return DirectMotion(start, config.lr_motion)
+    rates = config.lr_prior, config.lr_motion
+    return PriorMotion(load_network(job), start, targets, *rates, job.config.seed, config.motion)
 
 
 def _perceptual(job: Job) -> PerceptualLoss | None:

@@ -136,9 +136,7 @@ def _until_joint(loop: JointLoop) -> None:
 
 def _phases(known: KnownMotion, crops: CroppedFrames, segments: Sequence[Segment]) -> Phases:
     loop = _loop(known, crops)
-    motion = loop.model.motion
-    assert isinstance(motion, DirectMotion)
-    return Phases(loop, DepthOrderPhase(loop, motion, segments))
+    return Phases(loop, DepthOrderPhase(loop, segments))
 
 
 def test_depth_orders_are_checked_between_the_phases_a_few_at_a_time(
