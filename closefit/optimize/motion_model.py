@@ -139,12 +139,17 @@ class PriorMotion:
 
     def at(self, start: int, stop: int) -> MotionVariables:
         """The motion of a window of frames, with gradients."""
-        answer, own = self._output(start, stop), self._own.at(start, stop)
+        pose, ray, depth = self._output(start, stop)
+        own = self._own.at(start, stop)
         if self._kind == "answer":
-            return MotionVariables(*answer, own.betas)
-        first = (values[start:stop] for values in self._first)
-        parts = zip(own.tensors()[:3], answer, first, strict=True)
-        return MotionVariables(*(mine + now - before for mine, now, before in parts), own.betas)
+            return MotionVariables(pose, ray, depth, own.betas)
+        first_pose, first_ray, first_depth = (values[start:stop] for values in self._first)
+        return MotionVariables(
+            own.pose_6d + pose - first_pose,
+            own.pelvis_ray + ray - first_ray,
+            own.log_depth + depth - first_depth,
+            own.betas,
+        )
 
     def groups(self) -> list[dict[str, Any]]:
         """Weights; pose and place with `both`; shape."""

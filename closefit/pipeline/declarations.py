@@ -123,7 +123,7 @@ OPTIMIZE = Stage(
         "seed",
     ),
     models=_body_and_prior(lambda config: config.optimize.motion != "direct"),
-    optional_models=(weights.LPIPS,),
+    optional_models=(weights.LPIPS, weights.LPIPS_STAND_IN),
 )
 EXPORT = Stage(
     name="export",

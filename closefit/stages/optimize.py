@@ -1,5 +1,6 @@
 """Stage `optimize`: motion and appearance of both people, refined together on the pixels."""
 
+import dataclasses
 import importlib.util
 import logging
 import os
@@ -13,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.appearance.avatar import Avatars, SurfaceRig
-from closefit.appearance.perceptual import PerceptualLoss
+from closefit.appearance.perceptual import ImageDistance, PerceptualLoss, SqueezeNetDistance
 from closefit.appearance.surface import SurfaceTexels, surface_texels
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
@@ -25,10 +26,10 @@ from closefit.fit.objective import MotionObjective, motion_terms
 from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import KeypointTargets, targets_from_track
 from closefit.fit.variables import MotionVariables, variables_from_motion
-from closefit.fit.weights import MotionWeights
+from closefit.fit.weights import SILHOUETTE_WEIGHTS, MotionWeights
 from closefit.geometry.penetration import PenetrationProxy
 from closefit.interruption import Held
-from closefit.models.weights import LPIPS, find, locate
+from closefit.models.weights import LPIPS, LPIPS_STAND_IN, find, locate
 from closefit.optimize.depth_order import DepthOrderPhase, overlapping_segments
 from closefit.optimize.loop import JointLoop, JointModel, kept_share
 from closefit.optimize.motion_model import DirectMotion, MotionModel, PriorMotion
@@ -40,7 +41,7 @@ from closefit.stages.crops import crop_frames, remove_crops
 from closefit.stages.inputs import load_body, load_network
 from closefit.storage import checkpoints
 from closefit.storage.job import Job
-from closefit.storage.run_record import OptimizeFigures
+from closefit.storage.run_record import LpipsNetwork, OptimizeFigures
 from closefit.tracking.detections import box_iou
 
 CHECKPOINT_EVERY_S = 45.0
@@ -60,6 +61,8 @@ def run(job: Job) -> None:
     body = load_body(job)
     targets = targets_from_track(track, start.K, job.config.init.keypoint_confidence, job.device)
     config = job.config.optimize
+    if set(SILHOUETTE_WEIGHTS) <= set(config.without):
+        targets = dataclasses.replace(targets, silhouettes=None)
     try:
         size_px = config.image_size_px
         crops = crop_frames(job, track, start.K, size_px) if config.appearance else None
@@ -81,6 +84,7 @@ def run(job: Job) -> None:
             optimize_steps=loop.state.step,
             depth_order_swapped_frames=phases.swapped_frames,
             kept_keypoints=round(float(record.kept_keypoints), 4),
+            lpips=_lpips_network(job),
         )
     )
     if loop.diverged:
@@ -165,11 +169,13 @@ def _objective(job: Job, body: Body, texels: SurfaceTexels, set_name: str) -> Jo
             pose=init.prior_pose, keypoints=config.weight_prior_keypoints
         )
     limits = JointLimits.create(job.device, torch.float32)
+    terms = motion_terms(body, limits, weights)
+    kept = [term for term in terms if term.name not in config.without]
     proxy = PenetrationProxy.create(
         body.v_template, body.faces, vertex_parts=body.weights.argmax(dim=-1)
     )
     return JointObjective(
-        MotionObjective(body, set_name, motion_terms(body, limits, weights)),
+        MotionObjective(body, set_name, kept),
         SurfaceRig(body, texels),
         proxy,
         _perceptual(job),
@@ -187,18 +193,28 @@ def _motion_model(job: Job, start: MotionVariables, targets: KeypointTargets) ->
     return PriorMotion(load_network(job), start, targets, *rates, job.config.seed, config.motion)
 
 
-def _perceptual(job: Job) -> PerceptualLoss | None:
-    """LPIPS where its weights are; without them the term is off, with one warning."""
-    config = job.config.optimize
+def _lpips_network(job: Job) -> LpipsNetwork:
+    """The network of the LPIPS term: AlexNet where it is here, else a stand-in or nothing."""
+    config, folder = job.config.optimize, job.config.weights_dir
     if not config.appearance or config.weight_lpips == 0:
-        return None
-    if find(LPIPS, job.config.weights_dir) is None:
-        text = (
-            "LPIPS is off: its AlexNet weights are not here; `closefit download-weights` gets them"
-        )
+        return "off"
+    if find(LPIPS, folder) is not None:
+        return "alexnet"
+    return "squeezenet" if config.lpips_stand_in and find(LPIPS_STAND_IN, folder) else "off"
+
+
+def _perceptual(job: Job) -> ImageDistance | None:
+    """LPIPS or what stands in for it; without AlexNet's weights with one warning."""
+    network, folder = _lpips_network(job), job.config.weights_dir
+    if network == "alexnet":
+        return PerceptualLoss(locate(LPIPS, folder), job.device)
+    if job.config.optimize.appearance and job.config.optimize.weight_lpips > 0:
+        state = "LPIPS is off" if network == "off" else "SqueezeNet's features stand in for LPIPS"
+        text = f"{state}: its AlexNet weights are not here; `closefit download-weights` gets them"
         job.emit(Notice(text, warning=True))
+    if network == "off":
         return None
-    return PerceptualLoss(locate(LPIPS, job.config.weights_dir), job.device)
+    return SqueezeNetDistance(locate(LPIPS_STAND_IN, folder)).to(job.device)
 
 
 def _run_phases(job: Job, phases: Phases, signal: Held) -> None:

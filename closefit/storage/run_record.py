@@ -4,7 +4,7 @@ The text of docs/formats.md comes from here, and a folder from elsewhere is chec
 Entries that an older closefit did not write may be missing.
 """
 
-from typing import Annotated, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 from msgspec import Meta
 
@@ -189,6 +189,9 @@ class InitFigures(FitFigures, EstimateFigures, FocalFigures, total=False):
     """
 
 
+LpipsNetwork = Literal["alexnet", "squeezenet", "off"]
+
+
 class OptimizeFigures(TypedDict, total=False):
     """Figures of `optimize`.
 
@@ -197,12 +200,14 @@ class OptimizeFigures(TypedDict, total=False):
         optimize_steps: Number of steps.
         depth_order_swapped_frames: Frames in which the two changed places to match the image.
         kept_keypoints: Share of confident keypoints that passed the identity filter.
+        lpips: Network of the LPIPS term: `alexnet`, `squeezenet` (a stand-in) or `off`.
     """
 
     optimize_status: str
     optimize_steps: Amount
     depth_order_swapped_frames: Amount
     kept_keypoints: Share
+    lpips: LpipsNetwork
 
 
 class ExportFigures(TypedDict, total=False):
