@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -41,12 +42,14 @@ from closefit.stages.crops import crop_frames, remove_crops
 from closefit.stages.inputs import load_body, load_network
 from closefit.storage import checkpoints
 from closefit.storage.job import Job
-from closefit.storage.run_record import LpipsNetwork, OptimizeFigures
+from closefit.storage.run_record import OptimizeFigures
 from closefit.tracking.detections import box_iou
 
 CHECKPOINT_EVERY_S = 45.0
 CHECKPOINT_FORMAT = 4
 """Raised when what a checkpoint holds changes; others are ignored."""
+
+LpipsNetwork = Literal["alexnet", "squeezenet", "off"]
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ The text of docs/formats.md comes from here, and a folder from elsewhere is chec
 Entries that an older closefit did not write may be missing.
 """
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
@@ -189,9 +189,6 @@ class InitFigures(FitFigures, EstimateFigures, FocalFigures, total=False):
     """
 
 
-LpipsNetwork = Literal["alexnet", "squeezenet", "off"]
-
-
 class OptimizeFigures(TypedDict, total=False):
     """Figures of `optimize`.
 
@@ -207,7 +204,7 @@ class OptimizeFigures(TypedDict, total=False):
     optimize_steps: Amount
     depth_order_swapped_frames: Amount
     kept_keypoints: Share
-    lpips: LpipsNetwork
+    lpips: str
 
 
 class ExportFigures(TypedDict, total=False):
