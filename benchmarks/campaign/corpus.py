@@ -35,12 +35,14 @@ BOMB_BYTES = 5 << 30
 FOCAL_PX = 520.0
 
 QUICK = (
-    "device=cpu", "offline=true", "init.prior=false", "init.steps=3", "optimize.appearance=false",
-    "optimize.passes=2", "optimize.check_depth_order=false", "export.overlay=false",
+    "device=cpu", "offline=true", "init.prior=false", "init.steps=3", "init.focal_search=false",
+    "optimize.appearance=false", "optimize.passes=2", "optimize.check_depth_order=false",
+    "export.overlay=false",
 )  # fmt: skip
 SETTINGS = tuple(word for setting in QUICK for word in ("--set", setting))
 ALL_PARTS = (
-    "device=cpu", "offline=true", "init.prior=false", "init.steps=3", "optimize.passes=2",
+    "device=cpu", "offline=true", "init.prior=false", "init.steps=3", "init.focal_search=false",
+    "optimize.passes=2",
     "optimize.warmup_passes=1", "optimize.image_size_px=48", "optimize.map_size=32",
     "optimize.latent_channels=4", "optimize.decoder_width=4",
     "optimize.check_depth_order=false", "export.panel_height_px=64",

@@ -1,7 +1,13 @@
 """The entry point: signals and streams first, then the commands, whose imports take a second."""
 
+# What `signal` is made of: without its imports, which take longer than everything before them.
+import _signal  # type: ignore[import-not-found]
 import os
 import sys
+
+# Until `install`, Ctrl-C ends the process at once, as a signal: without Python's traceback.
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 from closefit import interruption
 from closefit.system import is_pipe, reader_is_gone

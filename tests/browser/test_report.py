@@ -25,7 +25,8 @@ SHOWN = "Number(document.documentElement.dataset.frame)"
 
 FRAME_IN_THE_VIDEO = f"""async () => {{
   const video = document.getElementById("video");
-  while (video.seeking || video.readyState < 2) await new Promise((done) => setTimeout(done, 20));
+  while (video.seeking || wanted !== null || video.readyState < 2)
+    await new Promise((done) => setTimeout(done, 20));
   await new Promise((done) => setTimeout(done, 60));
   const canvas = document.createElement("canvas");
   canvas.width = video.videoWidth; canvas.height = video.videoHeight;
@@ -55,9 +56,16 @@ def page(browser, folder: Workspace):
 def scene_of(page, frame: int) -> np.ndarray:
     """Pixels of the 3D view in a frame, as floats; black where it is empty."""
     page.locator("#scrub").fill(str(frame))
-    url = page.evaluate("(stage.draw(), stage.canvas.toDataURL())")
+    return drawn(page)[0]
+
+
+def drawn(page, then: str = "") -> tuple[np.ndarray, int]:
+    """The picture of the 3D view as it is, or after a line of script, and its triangles."""
+    url, triangles = page.evaluate(
+        f"({then} stage.draw(), [stage.canvas.toDataURL(), stage.renderer.info.render.triangles])"
+    )
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))).astype(float)
-    return picture[..., :3] * (picture[..., 3:] > 250)
+    return picture[..., :3] * (picture[..., 3:] > 250), triangles
 
 
 def test_the_page_asks_for_nothing_and_reports_no_error(page, folder: Workspace) -> None:
@@ -196,6 +204,32 @@ def test_without_webgl_the_rest_works(browser, folder: Workspace) -> None:
     context.close()
 
 
+def test_a_video_that_cannot_be_decoded_is_named(browser, folder, tmp_path: Path) -> None:
+    copy = copied(folder, tmp_path)
+    text = copy.report.read_text()
+    start = text.index(">", text.index('id="film-bytes"')) + 1
+    noise = base64.b64encode(bytes(range(256))).decode()
+    copy.report.write_text(text[:start] + noise + text[text.index("</script>", start) :])
+    page = browser.new_page()
+    page.goto(copy.report.as_uri())
+    page.wait_for_function(READY)
+    page.wait_for_selector("#film-missing:visible")
+    assert "cannot play the video" in page.locator("#film-missing").inner_text()
+    assert page.locator("#film-choice").is_hidden()
+    page.locator("body").press("Space")
+    page.wait_for_function(f"() => {SHOWN} == {FRAMES - 1}", timeout=10_000)
+    page.close()
+
+
+def test_without_a_gpu_movement_has_fewer_triangles_of_the_same_outline(page) -> None:
+    page.check("[name=view][value=orbit]")
+    coarse, few = drawn(page, "show(7),")
+    page.wait_for_function(f"() => stage.renderer.info.render.triangles > {4 * few}")
+    fine, _ = drawn(page)
+    coarse, fine = coarse.any(-1), fine.any(-1)
+    assert (coarse & fine).sum() > 0.95 * (coarse | fine).sum()
+
+
 def test_without_an_overlay_the_page_plays_the_scene(browser, folder, tmp_path: Path) -> None:
     bare = Workspace(tmp_path)
     for path in (folder.motion, folder.contacts, folder.glb):
@@ -223,7 +257,7 @@ def test_a_film_of_one_view_is_shown_whole(browser, folder: Workspace, tmp_path:
     page.wait_for_function(READY)
     page.wait_for_function("() => video.readyState > 1 && video.style.width")
     assert page.locator("#film-choice").is_hidden()
-    assert page.evaluate("video.style.clipPath") == "none"
+    assert page.evaluate("video.style.width") == "100%"
     shown, room = page.locator("#video").bounding_box(), page.locator("#film").bounding_box()
     assert shown["width"] / shown["height"] == pytest.approx(WIDTH / HEIGHT, rel=0.01)
     assert room["x"] - 1 <= shown["x"]

@@ -123,6 +123,22 @@ def test_a_signal_while_modules_are_imported(number: int) -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_an_interrupt_before_the_handlers_prints_no_traceback() -> None:
+    """Sent by the first import of the program after its first line."""
+    program = (
+        "import os, signal, sys\n"
+        "class Sender:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'closefit.interruption':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Sender())\n"
+        "from closefit.cli.main import main\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr == b""
+
+
 def test_an_ignored_signal_stays_ignored() -> None:
     """As under `nohup`."""
     program = (

@@ -124,7 +124,7 @@ def _policy(scripts: tuple[str, ...], style: str) -> str:
     sources = " ".join(map(_source, scripts))
     return (
         f"default-src 'none'; script-src {sources}; style-src {_source(style)}; "
-        "media-src blob:; img-src blob: data:; connect-src 'none'; base-uri 'none'; "
+        "media-src blob: data:; img-src blob: data:; connect-src 'none'; base-uri 'none'; "
         "form-action 'none'"
     )
 

@@ -2,6 +2,7 @@
 
 let stage = null;
 const SUN = "normalize(vec3(-1.5, 3.0, 2.0))";
+const COARSE_M = 0.04, REST_MS = 200;
 
 // Light, colour and contact of each vertex; a pixel only mixes those of its triangle. Bodies are so fine that
 // this looks the same, and a browser that draws with the processor is three times as fast.
@@ -24,12 +25,19 @@ class Skin {
   constructor(skinned) {
     this.skeleton = skinned.skeleton;
     this.rest = skinned.geometry.attributes;
-    this.geometry = new THREE.BufferGeometry().setIndex(skinned.geometry.index).setAttribute("color", this.rest.color);
+    this.fine = { triangles: skinned.geometry.index, vertices: Uint32Array.from({ length: this.rest.position.count }, (_, i) => i) };
+    this.geometry = new THREE.BufferGeometry().setAttribute("color", this.rest.color);
+    this.show(this.fine);
     for (const [name, size] of [["position", 3], ["normal", 3], ["glow", 1]]) {
       const values = new Float32Array(size * this.rest.position.count);
       this.geometry.setAttribute(name, new THREE.BufferAttribute(values, size).setUsage(THREE.DynamicDrawUsage));
     }
     skinned.removeFromParent();
+  }
+
+  show(surface) {
+    this.surface = surface;
+    this.geometry.setIndex(surface.triangles);
   }
 
   // Go where the joints are; skin around the places of contacts is lit.
@@ -38,9 +46,10 @@ class Skin {
     const bones = this.rest.skinIndex.array, weights = this.rest.skinWeight.array, m = this.skeleton.boneMatrices;
     const from = this.rest.position.array, fromNormal = this.rest.normal.array;
     const { position, normal } = this.geometry.attributes, to = position.array, toNormal = normal.array;
-    for (let i = 0, vertex = 0; i < to.length; i += 3, vertex += 4) {
+    for (const vertex of this.surface.vertices) {
+      const i = 3 * vertex;
       let xx = 0, xy = 0, xz = 0, yx = 0, yy = 0, yz = 0, zx = 0, zy = 0, zz = 0, tx = 0, ty = 0, tz = 0;
-      for (let k = vertex; k < vertex + 4; k++) {
+      for (let k = 4 * vertex; k < 4 * vertex + 4; k++) {
         const w = weights[k], b = 16 * bones[k];
         if (w === 0) continue;
         xx += w * m[b]; xy += w * m[b + 1]; xz += w * m[b + 2];
@@ -66,12 +75,38 @@ class Skin {
     const inner = 0.55 * data.spot_m, whole = data.spot_m - inner;
     glow.array.fill(0);
     for (const [x, y, z] of places)
-      for (let vertex = 0, i = 0; vertex < glow.count; vertex++, i += 3) {
+      for (const vertex of this.surface.vertices) {
+        const i = 3 * vertex;
         const near = (data.spot_m - Math.hypot(points[i] - x, points[i + 1] - y, points[i + 2] - z)) / whole;
         if (near > glow.array[vertex]) glow.array[vertex] = Math.min(near, 1);
       }
     glow.needsUpdate = true;
   }
+}
+
+// A surface of fewer triangles over some of the same vertices: those of one bone in one cell of a grid become the
+// one that is nearest to the middle of the cell.
+function coarser({ position, skinIndex, skinWeight }, triangles) {
+  const best = new Map(), cellOf = [];
+  for (let vertex = 0; vertex < position.count; vertex++) {
+    const weights = skinWeight.array.subarray(4 * vertex, 4 * vertex + 4);
+    const cell = [skinIndex.array[4 * vertex + weights.indexOf(Math.max(...weights))]];
+    let off = 0;
+    for (let axis = 0; axis < 3; axis++) {
+      const place = position.array[3 * vertex + axis] / COARSE_M;
+      cell.push(Math.round(place));
+      off += (place - Math.round(place)) ** 2;
+    }
+    cellOf.push(cell.join());
+    if (off < (best.get(cellOf[vertex])?.off ?? Infinity)) best.set(cellOf[vertex], { vertex, off });
+  }
+  const kept = [];
+  for (let i = 0; i < triangles.count; i += 3) {
+    const [a, b, c] = [0, 1, 2].map((corner) => best.get(cellOf[triangles.array[i + corner]]).vertex);
+    if (a !== b && b !== c && c !== a) kept.push(a, b, c);
+  }
+  const vertices = Uint32Array.from(best.values(), ({ vertex }) => vertex);
+  return { triangles: new THREE.BufferAttribute(Uint32Array.from(kept), 1), vertices };
 }
 
 function skinOf(scene, person) {
@@ -89,6 +124,8 @@ class Stage {
     this.scene.add(gltf.scene);
     this.root = gltf.scene;
     this.skins = [0, 1].map((person) => new Skin(skinOf(gltf.scene, person)));
+    if (!quick) this.skins.forEach((skin) => { skin.coarse = coarser(skin.rest, skin.fine.triangles); });
+    this.quick = quick;
     this.meshes = this.skins.map((skin, person) => this.dress(skin, person));
     this.mixer = new THREE.AnimationMixer(gltf.scene);
     this.mixer.clipAction(gltf.animations[0]).play();
@@ -182,8 +219,22 @@ class Stage {
     this.draw(); // at once: a canvas of another size is empty
   }
 
-  // However often something changes between two pictures of the browser, it is drawn once.
-  redraw() { this.due ??= requestAnimationFrame(() => this.draw()); }
+  // However often something changes between two pictures of the browser, it is drawn once; where the processor
+  // draws, with fewer triangles until nothing has changed for a moment.
+  redraw() {
+    if (!this.quick) {
+      this.detail("coarse");
+      clearTimeout(this.rest);
+      this.rest = setTimeout(() => { this.detail("fine"); this.draw(); }, REST_MS);
+    }
+    this.due ??= requestAnimationFrame(() => this.draw());
+  }
+
+  detail(name) {
+    if (this.skins[0].surface === this.skins[0][name]) return;
+    this.skins.forEach((skin) => skin.show(skin[name]));
+    this.stale = true;
+  }
 
   draw() {
     cancelAnimationFrame(this.due);

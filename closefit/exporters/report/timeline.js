@@ -118,8 +118,7 @@ function setUpTimeline() {
       return runs.find(([first, last]) => first <= source && source <= last)?.[3] ?? "no";
     };
   }
-  $("timeline").append(make("div"));
-  $("timeline").lastChild.id = "cursor";
+  $("timeline").insertAdjacentHTML("beforeend", `<div id="tracks"><div id="cursor"></div></div>`);
   foldRows();
   moveBetweenBars();
 }
