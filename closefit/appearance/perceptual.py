@@ -67,7 +67,7 @@ class SqueezeNetDistance(nn.Module):
     def __init__(self, file: Path) -> None:
         """Load the weights: `LAYER.weight` and `LAYER.bias`, by the original's names of layers."""
         super().__init__()
-        with np.load(file) as arrays:
+        with np.load(file, allow_pickle=False) as arrays:
             for name in arrays:
                 value = torch.from_numpy(arrays[name].astype(np.float32))
                 self.register_buffer(_buffer(name), value)
