@@ -33,6 +33,7 @@ class Clip:
         name: Name of its results folder, where a list gives one.
         source: Where the footage is from, as a list says.
         licence: The footage's licence, as a list says.
+        subjects: Who is in it, as a list says.
         origin: What named it, for messages.
     """
 
@@ -41,6 +42,7 @@ class Clip:
     name: str | None = None
     source: str | None = None
     licence: str | None = None
+    subjects: str | None = None
     origin: str = ""
 
     @property
@@ -124,6 +126,7 @@ def _of_row(row: Row) -> Clip:
         name=row.name,
         source=row.source,
         licence=row.licence,
+        subjects=row.subjects,
         origin=row.origin,
     )
 

@@ -3,6 +3,7 @@
 DIR/batch.json      which clips there are, and the folder of each
 DIR/index.jsonl     a line for each finished clip (`record.py`)
 DIR/shots.jsonl     pieces of long videos (`shots.py`)
+DIR/reviews.sqlite  what reviewers decided (`datasets/reviews.py`)
 DIR/worker.log      what the process that runs the clips wrote
 DIR/NAME/           results of a clip, as of `closefit run`
 """
@@ -39,7 +40,9 @@ FORMAT, VERSION = "closefit-batch", 1
 
 PLAN, LOCK, IDENTITY = "batch.json", ".lock", ".identity"
 INDEX, SHOTS, LOG = "index.jsonl", "shots.jsonl", "worker.log"
-RESERVED = frozenset((PLAN, LOCK, IDENTITY, INDEX, SHOTS, LOG, RESULTS_MARK))
+REVIEWS = "reviews.sqlite"
+_OF_REVIEWS = (REVIEWS, f"{REVIEWS}-journal", f"{REVIEWS}.damaged")
+RESERVED = frozenset((PLAN, LOCK, IDENTITY, INDEX, SHOTS, LOG, RESULTS_MARK, *_OF_REVIEWS))
 
 
 class Plan(TypedDict):

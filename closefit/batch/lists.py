@@ -33,7 +33,7 @@ OPTIONS = {
 }
 """Columns that are options of `closefit run`, and their settings; any setting may be a column."""
 
-WORDS = ("clip", "name", "source", "licence")
+WORDS = ("clip", "name", "source", "licence", "subjects")
 """Columns that are no settings."""
 
 SHOWN_PROBLEMS = 5
@@ -55,6 +55,7 @@ class Row:
         name: Name of the results folder.
         source: Where the footage is from.
         licence: Its licence.
+        subjects: Who is in it, separated by commas.
         origin: File and line.
     """
 
@@ -63,6 +64,7 @@ class Row:
     name: str | None
     source: str | None
     licence: str | None
+    subjects: str | None
     origin: str
 
 

@@ -6,7 +6,11 @@ from typing import Any, Literal, TypedDict
 Status = Literal["done", "failed"]
 
 
-class ClipRecord(TypedDict):
+class _Subjects(TypedDict, total=False):
+    subjects: str | None
+
+
+class ClipRecord(_Subjects):
     """How one clip ended.
 
     Attributes:
@@ -16,6 +20,7 @@ class ClipRecord(TypedDict):
         end_s: Last moment; null for its end.
         source: Where the footage is from, as the list says.
         licence: Its licence, as the list says.
+        subjects: Who is in it, as the list says; lines of earlier versions lack it.
         status: `done` or `failed`.
         exit_code: Exit code that `closefit run` would have had.
         error: Why it failed, in one sentence; null if it did not.

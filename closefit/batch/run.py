@@ -179,9 +179,11 @@ class _Batch:
         # The same piece may be found in a whole film and in a part of it.
         jobs = {self._names[clip.key]: self._job(clip, kind) for clip in clips}
         jobs = {name: job for name, job in jobs.items() if name not in self._clips}
-        again = []
+        again, is_renewed = [], False
         for name, job in jobs.items():
             record = self._records.get(name)
+            if record is not None:
+                is_renewed |= _renewed(record, job.clip)
             if record is None or not self._is_finished(job, record):
                 self._queue.append(job)
                 if record is not None:
@@ -190,7 +192,7 @@ class _Batch:
                 self._done += 1
             else:
                 self._failed += 1
-        if again or self._is_damaged:
+        if again or is_renewed or self._is_damaged:
             for name in again:
                 del self._records[name]
             self._folder.index.replace(self._records.values())
@@ -326,6 +328,7 @@ class _Batch:
             end_s=values.get("track.end_s"),
             source=clip.source,
             licence=clip.licence,
+            subjects=clip.subjects,
             status="failed" if outcome.exit_code else "done",
             exit_code=outcome.exit_code,
             error=outcome.error,
@@ -364,6 +367,14 @@ class _Batch:
 
     def _tell(self, ended: ClipRecord | None = None, notice: str | None = None) -> None:
         self._listen(replace(self._progress(), ended=ended, notice=notice))
+
+
+def _renewed(record: ClipRecord, clip: Clip) -> bool:
+    """Put the words of today's list into a record; return whether they are others."""
+    before = dict(record)
+    record["source"], record["licence"] = clip.source, clip.licence
+    record["subjects"] = clip.subjects
+    return before | {"subjects": before.get("subjects")} != record
 
 
 def _inputs(task: Task) -> list[list[int] | None]:

@@ -16,6 +16,7 @@ from closefit import __version__
 from closefit.boundary.refusals import printable
 from closefit.cli.batch import batch, batch_status
 from closefit.cli.console import Console
+from closefit.cli.dataset import dataset_app
 from closefit.cli.demo import demo
 from closefit.cli.doctor import doctor
 from closefit.cli.download_weights import download_weights
@@ -105,6 +106,7 @@ for command in (
     app.command()(command)
 app.command(name="batch status")(batch_status)
 app.add_typer(prior_app, name="prior")
+app.add_typer(dataset_app, name="dataset")
 
 
 def run_program() -> int:

@@ -26,6 +26,11 @@ FLAGS = {
     | {"--out", "--from", "--until", "--force", "--jobs", "--threads", "--gpu-share", "--retries"}
     | {"--ray-address", "--retry-failed", "--split-shots", "--together"},
     "batch status": {"--json"},
+    "dataset review": {"--port"},
+    "dataset export": {
+        "--out", "--format", "--pixels", "--splits", "--name", "--scene", "--json",
+    },
+    "dataset verify": {"--json"},
     "stage": SETTINGS | {"--out", "--preview", "--force", "--json", "--verbose"},
     "status": {"--json"},
     "report": set(),

@@ -124,7 +124,8 @@ def _commands() -> dict[str, set[str]]:
     """The options of each command; those of a group as `group command`."""
 
     def walk(command: Any, name: str) -> dict[str, set[str]]:
-        options = {option for parameter in command.params for option in parameter.opts}
+        given = [(*parameter.opts, *parameter.secondary_opts) for parameter in command.params]
+        options = {option for names in given for option in names}
         found = {name: options | {"--help"}}
         for inner in getattr(command, "commands", {}).values():
             found |= walk(inner, f"{name} {inner.name}".strip())

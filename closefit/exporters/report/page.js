@@ -65,6 +65,7 @@ function onKey(event) {
   const keys = {
     ArrowLeft: () => show(frame - leap), ArrowRight: () => show(frame + leap), Home: () => show(0), End: () => show(frames - 1),
     "+": () => changeSpeed(1), "-": () => changeSpeed(-1),
+    Escape: () => parent.postMessage("closefit: back", "*"), // to `closefit dataset review`
   };
   ["video", "orbit", "side", "top"].forEach((name, i) => { keys[i + 1] = () => stage?.view(name); });
   if (!event.target.matches("button, summary, [type=checkbox]")) keys[" "] = () => play(!playing);
