@@ -16,7 +16,7 @@ from closefit.batch.clips import Clip
 from closefit.batch.folder import BatchFolder
 from closefit.batch.run import Listen, run_batch
 from closefit.batch.run import Request as BatchRequest
-from closefit.benchmark import hi4d
+from closefit.benchmark import chi3d, expi, harmony4d, hi4d, threedpw
 from closefit.benchmark.footage import write_footage
 from closefit.benchmark.scoring import Scores, mean_of, score
 from closefit.benchmark.sequences import Entry, Found, JointSet, Options
@@ -28,10 +28,16 @@ from closefit.models import weights
 from closefit.storage.artifacts import atomic_write
 from closefit.storage.workspace import create_writable, write_json
 
-Dataset = Literal["hi4d"]
+Dataset = Literal["hi4d", "chi3d", "3dpw", "harmony4d", "expi"]
 Row = Literal["initial", "no-appearance", "no-proxemics", "no-physics", "full"]
 
-READERS: Mapping[str, Callable[[Path, Options], Found]] = {"hi4d": hi4d.find}
+READERS: Mapping[Dataset, Callable[[Path, Options], Found]] = {
+    "hi4d": hi4d.find,
+    "chi3d": chi3d.find,
+    "3dpw": threedpw.find,
+    "harmony4d": harmony4d.find,
+    "expi": expi.find,
+}
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "full": {},
@@ -61,7 +67,7 @@ class Request:
         threads: Threads of each.
     """
 
-    dataset: str
+    dataset: Dataset
     root: Path
     out: Path
     options: Options = field(default_factory=Options)

@@ -79,7 +79,9 @@ def as_markdown(report: Mapping[str, Any]) -> str:
 
 
 def _as_published(row: Published, names: Sequence[str]) -> list[str]:
-    return [f"{row.scores[name]:g}" if name in row.scores else "-" for name in names]
+    """With the digits that were published."""
+    values = [row.scores.get(name) for name in names]
+    return ["-" if v is None else max(f"{v:.1f}", f"{v:g}", key=len) for v in values]
 
 
 def _cells(scores: Mapping[str, float | None], names: Sequence[str]) -> list[str]:

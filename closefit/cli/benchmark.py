@@ -17,7 +17,10 @@ ROWS = ("initial", "no-appearance", "no-proxemics", "no-physics", "full")
 
 @options.takes_settings
 def benchmark(
-    dataset: Annotated[Literal["hi4d"], typer.Argument(metavar="DATASET", help="hi4d.")],
+    dataset: Annotated[
+        Literal["hi4d", "chi3d", "3dpw", "harmony4d", "expi"],
+        typer.Argument(metavar="DATASET", help="hi4d, chi3d, 3dpw, harmony4d or expi."),
+    ],
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the data set.")],
     given: GivenSettings,
     out: Annotated[
