@@ -122,8 +122,8 @@ OPTIMIZE = Stage(
         "body",
         "seed",
     ),
-    models=_body_and_prior(lambda config: config.optimize.motion == "prior"),
-    optional_models=(weights.LPIPS,),
+    models=_body_and_prior(lambda config: config.optimize.motion != "direct"),
+    optional_models=(weights.LPIPS, weights.LPIPS_STAND_IN),
 )
 EXPORT = Stage(
     name="export",

@@ -235,8 +235,8 @@ def _fingerprint_of(stage: Stage, workspace: Workspace) -> str:
 
 
 def _settings_by_content(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace the paths of input files by their content's hash."""
-    by_content = dict(values)
+    """Replace the paths of input files by their content's hash; values are as JSON has them."""
+    by_content = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
     for key in settings.file_settings() & values.keys():
         named = values[key]
         if isinstance(named, str):
