@@ -330,8 +330,8 @@ class JointLoop:
         moved = [p for group in groups for p in group["params"] if p.grad is not None]
         # In one piece: a GPU would get four kernels for each of the tensors.
         flat = torch.cat([parameter.grad.flatten() for parameter in moved])
-        # Not the norm: squares of large gradients overflow.
-        finite = flat.isfinite().all()
+        # Not the norm: squares of large gradients overflow. NaN is both the least and the largest.
+        finite = torch.stack(torch.aminmax(flat)).isfinite().all()
         flat.masked_fill_(~finite, 0.0)
         sizes = [parameter.numel() for parameter in moved]
         for parameter, gradient in zip(moved, flat.split(sizes), strict=True):

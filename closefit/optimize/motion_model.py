@@ -154,7 +154,11 @@ class PriorMotion:
     def groups(self) -> list[dict[str, Any]]:
         """Weights; pose and place with `both`; shape."""
         own = self._own.groups()
-        weights = {"params": list(self._network.parameters()), "lr": self._lr_prior}
+        weights = {
+            "params": list(self._network.parameters()),
+            "lr": self._lr_prior,
+            "fused": True,  # a third of the time for five million numbers
+        }
         return [weights, *(own if self._kind == "both" else own[-1:])]
 
     def tensors(self) -> list[Tensor]:
