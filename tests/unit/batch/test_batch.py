@@ -155,8 +155,8 @@ def test_words_of_a_completed_list_reach_the_index_without_doing_anything_again(
     first, second = request.clips
     run_batch(replace(request, clips=[replace(first, **words), second]), ignore)
     assert engine.begun == {}
-    found = [{key: record.get(key) for key in words} for record in index(request)]
-    assert found == [words, dict.fromkeys(words)]
+    found = {record["name"]: {key: record.get(key) for key in words} for record in index(request)}
+    assert found == {"0": words, "1": dict.fromkeys(words)}
 
 
 @pytest.mark.parametrize(
