@@ -289,7 +289,8 @@ def _weights(stage: Stage, situation: Situation, recorded: Provenance | None) ->
     A missing model counts as unchanged: its absence does not invalidate a finished result.
     """
     before = recorded.weights if recorded is not None else {}
-    names = (*required_models(stage, situation, before), *stage.optional_models)
+    optional = stage.optional_models(situation.config, situation.device)
+    names = (*required_models(stage, situation, before), *optional)
     weights_dir = situation.config.weights_dir
     hashes = {name: weights.identity(name, weights_dir) or before.get(name) for name in names}
     return {name: known for name, known in hashes.items() if known is not None}
