@@ -158,15 +158,15 @@ def test_other_folders_and_splits_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_from_pictures_to_tables(
-    tmp_path: Path, footage: Footage, invoke, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rendered: Footage, invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole command: one sequence with a gap, one that cannot be read, three pairs missing."""
     root, out = tmp_path / "HI4D", tmp_path / "out"
     monkeypatch.setattr(cluster, "is_installed", lambda: False)  # starts quicker than Ray
-    write(root, footage)
-    broken = write(root, footage, "pair27", "dance27")
+    write(root, rendered)
+    broken = write(root, rendered, "pair27", "dance27")
     (broken / "cameras" / "rgb_cameras.npz").write_bytes(b"damaged")
-    own = footage.observations_as(tmp_path / "own", "pair23_hug23")
+    own = rendered.observations_as(tmp_path / "own", "pair23_hug23")
     settings = [word for setting in QUICK for word in ("--set", setting)]
     command = ("benchmark", "hi4d", root, "--out", out, "--observations", own, *settings)
     result = invoke(*command)
