@@ -10,7 +10,7 @@ from closefit.benchmark import expi
 from closefit.benchmark.sequences import Options
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.boundary.refusals import RefusedError
-from closefit.errors import InputError
+from closefit.errors import ConfigError
 from tests.benchmark_sets.conftest import FRAMES, Footage
 from tests.benchmark_sets.test_harmony4d import dot, middle_of
 from tests.benchmark_sets.worlds import camera, pixels, to_world
@@ -107,5 +107,5 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path, footage: Footage) -
         calibration.write_text(text)
         with pytest.raises(RefusedError):
             only(tmp_path)
-    with pytest.raises(InputError, match="not one of"):
+    with pytest.raises(ConfigError, match="not one of"):
         expi.find(tmp_path, Options(split="acro3"))

@@ -13,7 +13,7 @@ from closefit.batch import cluster
 from closefit.benchmark import hi4d
 from closefit.benchmark.sequences import Options
 from closefit.boundary.refusals import RefusedError
-from closefit.errors import InputError
+from closefit.errors import ConfigError, InputError
 from tests.benchmark_sets.conftest import FRAMES, SIZE_WH, Footage
 from tests.benchmark_sets.worlds import camera, pixels, to_world
 from tests.quick_run import QUICK
@@ -152,7 +152,7 @@ def test_other_folders_and_splits_are_refused(tmp_path: Path) -> None:
         hi4d.find(tmp_path, Options())
     with pytest.raises(InputError, match="no folder"):
         hi4d.find(tmp_path / "gone", Options())
-    with pytest.raises(InputError, match="not one of"):
+    with pytest.raises(ConfigError, match="not one of"):
         hi4d.find(tmp_path, Options(split="mine"))
 
 
