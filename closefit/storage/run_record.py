@@ -135,10 +135,29 @@ class ChoiceFigures(TypedDict, total=False):
     people: list[CandidatePerson]
 
 
-class TrackFigures(ChoiceFigures, total=False):
+class CameraMotionFigures(TypedDict, total=False):
+    """Figures of `track` about the camera's motion."""
+
+    camera_motion: str
+    camera_shift_px: Amount | float
+    camera_error_px: Amount | float
+    camera_background_fit: Share | None
+    camera_unknown_frames: list[Amount]
+    camera_sure: bool
+
+
+class TrackFigures(ChoiceFigures, CameraMotionFigures, total=False):
     """Figures of `track`.
 
     Attributes:
+        camera_motion: `stands still`, `turns`, `turns and zooms`, `from the camera file` or
+            `not looked for`.
+        camera_shift_px: How far a corner of the picture moves at most, in source pixels.
+        camera_error_px: Mean distance of the background's points from where turns put them.
+        camera_background_fit: Share of these points that turns explain, median over frames; null
+            where nothing of the background was found again.
+        camera_unknown_frames: Frames with too little background; their camera is interpolated.
+        camera_sure: Whether all of this is trustworthy.
         swapped_frames: Frames in which the detections of the two were exchanged.
         people: Everybody in the clip.
         frames: Number of frames.
