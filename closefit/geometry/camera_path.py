@@ -8,9 +8,8 @@ any other frame, whatever the distances in the scene are (Hartley and Zisserman,
 from dataclasses import dataclass
 
 import numpy as np
-import roma
-import torch
 from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
 MIN_AHEAD = 0.1
 """Points of a picture are this far ahead of the camera at least, over the distance to its plane."""
@@ -60,9 +59,9 @@ class CameraPath:
         grid = np.stack(np.meshgrid(GRID, GRID), axis=-1).reshape(-1, 2) * size_wh
         ahead = _rays(np.linalg.inv(K), grid)
         seen = _rays(np.linalg.inv(lens), moved(homographies, np.tile(grid, (len(M), 1, 1))))
-        # The rotation between two bundles of rays (Kabsch).
-        turns = roma.special_procrustes(torch.from_numpy(seen.swapaxes(-1, -2) @ ahead))
-        return cls(lens, turns.numpy())
+        # The rotation between two bundles of rays (Kabsch); it is never near a reflection.
+        u, _, v = np.linalg.svd(seen.swapaxes(-1, -2) @ ahead)
+        return cls(lens, u @ v)
 
     @property
     def moves(self) -> bool:
@@ -72,10 +71,7 @@ class CameraPath:
     @property
     def turned_deg(self) -> Float[np.ndarray, " frame"]:
         """Angle between each frame's camera and the still one."""
-        vectors: Float[np.ndarray, "frame 3"] = roma.rotmat_to_rotvec(
-            torch.from_numpy(self.R)
-        ).numpy()
-        angles: Float[np.ndarray, " frame"] = np.degrees(np.linalg.norm(vectors, axis=-1))
+        angles: Float[np.ndarray, " frame"] = np.degrees(Rotation.from_matrix(self.R).magnitude())
         return angles
 
 

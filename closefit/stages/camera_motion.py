@@ -87,17 +87,18 @@ def _backgrounds(
     boxes = track.boxes_xyxy / np.tile(track.size_wh / np.array(size_wh), 2)
     for number, picture in enumerate(clip_pictures(job.video, track, size_wh)):
         people = np.zeros(picture.shape[:2], np.uint8)
+        for left, top, right, bottom in _known(boxes[number]).tolist():
+            people[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = 1
         if masks.shown[number]:
-            people = cv2.resize(masks[number].astype(np.uint8), size_wh)
-        else:
-            for left, top, right, bottom in _known(boxes[number]).tolist():
-                people[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = 1
-        yield cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.dilate(people, brush) == 0
+            people = np.asarray(cv2.resize(masks[number].astype(np.uint8), size_wh))
+        background = np.asarray(cv2.dilate(people, brush) == 0)
+        yield np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)), background
         on_frame(number + 1, len(track.time_s))
 
 
 def _known(boxes: Float[np.ndarray, "person 4"]) -> Int[np.ndarray, "known 4"]:
-    return boxes[np.isfinite(boxes).all(axis=1)].round().astype(int)
+    known: Int[np.ndarray, "known 4"] = boxes[np.isfinite(boxes).all(axis=1)].round().astype(int)
+    return known
 
 
 def _check_turn(turned_deg: float) -> None:
@@ -125,7 +126,7 @@ def _report(job: Job, found: CameraMotion) -> None:
             camera_error_px=round(found.error_px * height_scale, 3),
             camera_background_fit=None if found.fitting is None else round(found.fitting, 3),
             camera_unknown_frames=np.flatnonzero(~found.known).tolist(),
-            camera_sure=found.is_sure,
+            camera_doubt=found.doubt,
         )
     )
     if found.moves:
@@ -135,11 +136,10 @@ def _report(job: Job, found: CameraMotion) -> None:
                 f"{found.shift_px * height_scale:.0f} px, which is taken out"
             )
         )
-    if not found.is_sure:
-        unknown = f" in frames {listed(~found.known)}" if not found.known.all() else ""
-        reason = (
-            "the background does not move as a turning camera sees it"
-            if found.fitting is not None and found.known.mean() > 0.5
-            else f"too little of the background is seen{unknown}"
-        )
-        job.emit(Notice(f"whether the camera moves is doubtful: {reason}", warning=True))
+    if found.doubt == "other motion":
+        text = "the background does not move as a turning camera sees it"
+    elif found.doubt is not None:
+        text = f"too little of the background is seen in frames {listed(~found.known)}"
+    else:
+        return
+    job.emit(Notice(f"how the camera moves is doubtful: {text}", warning=True))

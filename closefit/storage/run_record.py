@@ -4,12 +4,15 @@ The text of docs/formats.md comes from here, and a folder from elsewhere is chec
 Entries that an older closefit did not write may be missing.
 """
 
-from typing import Annotated, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 from msgspec import Meta
 
 from closefit.boundary.ranges import Degrees, Seconds, Share
 from closefit.records import VideoInfo
+
+CameraDoubt = Literal["little background", "other motion"]
+"""Why the camera's motion is not known."""
 
 Amount = Annotated[int, Meta(ge=0, le=10**9)]
 """Of frames, steps; also the number of a frame."""
@@ -139,11 +142,11 @@ class CameraMotionFigures(TypedDict, total=False):
     """Figures of `track` about the camera's motion."""
 
     camera_motion: str
-    camera_shift_px: Amount | float
-    camera_error_px: Amount | float
+    camera_shift_px: Annotated[float, Meta(ge=0.0, le=1e9)]
+    camera_error_px: Annotated[float, Meta(ge=0.0, le=1e9)]
     camera_background_fit: Share | None
     camera_unknown_frames: list[Amount]
-    camera_sure: bool
+    camera_doubt: CameraDoubt | None
 
 
 class TrackFigures(ChoiceFigures, CameraMotionFigures, total=False):
@@ -157,7 +160,8 @@ class TrackFigures(ChoiceFigures, CameraMotionFigures, total=False):
         camera_background_fit: Share of these points that turns explain, median over frames; null
             where nothing of the background was found again.
         camera_unknown_frames: Frames with too little background; their camera is interpolated.
-        camera_sure: Whether all of this is trustworthy.
+        camera_doubt: `little background` or `other motion` (the camera travels, or much of the
+            background moves) where this may be wrong; else null.
         swapped_frames: Frames in which the detections of the two were exchanged.
         people: Everybody in the clip.
         frames: Number of frames.
@@ -236,6 +240,7 @@ class ExportFigures(TypedDict, total=False):
         confidence: Mean confidence of each person.
         reprojection_error_px: Mean distance in source pixels from the surely detected keypoints
             (confidence above 0.5) to those of the body; null where there is none.
+        camera_turn_deg: Only where the camera moves: how far it turns from the still camera.
     """
 
     penetration_mean_mm: Millimetres
@@ -245,6 +250,7 @@ class ExportFigures(TypedDict, total=False):
     valid_share: Share
     confidence: list[Share]
     reprojection_error_px: float | None
+    camera_turn_deg: Annotated[float, Meta(ge=0.0, le=180.0)]
 
 
 class Figures(TypedDict, total=False):

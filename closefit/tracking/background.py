@@ -20,7 +20,7 @@ from closefit.tracking.turning_fit import LEAST_POINTS, Matches
 Grey = UInt8[np.ndarray, "height width"]
 
 POINTS = 400
-QUALITY = 0.01
+QUALITY = 0.003
 """Corners whose strength is below this share of the strongest one's are not points."""
 
 APART = 0.02
@@ -42,7 +42,7 @@ REACH = 0.4
 SEARCHED = 3
 """At most so many key frames are searched for in a frame."""
 
-SOME = 4 * LEAST_POINTS
+SOME = LEAST_POINTS + 2
 
 
 SEARCH: Any = {

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from closefit.geometry.camera_path import CameraPath, homographies_of, moved
+from closefit.storage.run_record import CameraDoubt
 from closefit.tracking.background import Grey, find_again
 from closefit.tracking.turning_fit import TurningFit, fit_best_view, fit_usual_view
 
@@ -62,10 +63,11 @@ class CameraMotion:
     turned_deg: float
 
     @property
-    def is_sure(self) -> bool:
-        """Whether enough of the background is seen, and moves as a turning camera sees it."""
-        enough = bool((~self.known).mean() <= UNKNOWN)
-        return enough and self.fitting is not None and self.fitting >= FITTING
+    def doubt(self) -> CameraDoubt | None:
+        """Why this may be wrong."""
+        if (~self.known).mean() > UNKNOWN or self.fitting is None:
+            return "little background"
+        return "other motion" if self.fitting < FITTING else None
 
 
 def camera_motion(

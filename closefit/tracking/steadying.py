@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from closefit.geometry.camera import crop_intrinsics
 from closefit.geometry.camera_path import CameraPath, moved
 from closefit.mask_stack import MaskStack, deflate
 from closefit.records import Track
@@ -33,11 +32,8 @@ def still_intrinsics(
     """Intrinsics of the still camera in each frame; `K` are those of the video's frames."""
     if not track.camera_moves:
         return K
-    import torch
-
-    reference = reference_frame(track)
-    left, top = (float(edge) for edge in track.still_xyxy[:2])
-    still = crop_intrinsics(torch.from_numpy(K[reference]), left, top, 1.0, 1.0).numpy()
+    still = K[reference_frame(track)].copy()
+    still[:2, 2] -= track.still_xyxy[:2]
     return np.tile(still, (len(K), 1, 1))
 
 
@@ -62,7 +58,7 @@ def steadied(track: Track, K_still: Float[np.ndarray, "frame 3 3"]) -> Track:
         return track
     from_frames = _to_still(track) @ np.linalg.inv(track.homographies)
     turns = camera_path(track, K_still).R.swapaxes(-1, -2)[:, None]
-    frames, people = track.seen.shape
+    frames = len(track.seen)
     points = track.keypoints[..., :2].reshape(frames, -1, 2).astype(np.float64)
     keypoints = moved(from_frames, points).reshape(*track.keypoints.shape[:3], 2)
     landmarks = track.landmarks_3d_m.copy()

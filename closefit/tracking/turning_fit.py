@@ -16,10 +16,13 @@ from closefit.geometry.camera import focal_from_fov, intrinsics
 from closefit.geometry.camera_path import CameraPath
 
 STEPS = 8
+FIRST_TOLERANCE = 256.0
+"""The first step takes errors for usual that are so many times as large."""
+
 SMALL_STEP = 1e-6
-NOISE_SHARE = 1e-3
-"""Usual error of a point that was found again, over the picture's height; larger ones count less
-(Cauchy)."""
+NOISE_SHARE, LEAST_NOISE_PX = 1e-3, 0.25
+"""Usual error of a point that was found again, over the picture's height, and in pixels at least;
+larger ones count less (Cauchy)."""
 
 NEAR_NOISE = 4.0
 """A point fits if it is within so many of these."""
@@ -94,7 +97,7 @@ def fit_turns(
 ) -> TurningFit:
     """Fit every frame's turn, and zoom if `zooms`, with the focal length of the first frame."""
     width, height = size_wh
-    noise_px = NOISE_SHARE * height
+    noise_px = max(LEAST_NOISE_PX, NOISE_SHARE * height)
     frames = len(matches)
     focals, turns = np.full(frames, focal_px), np.tile(np.eye(3), (frames, 1, 1))
     known, fitting, errors = np.zeros(frames, bool), np.full(frames, np.nan), np.zeros(frames)
@@ -151,9 +154,12 @@ class _Turn:
         """
         if len(rays) < LEAST_POINTS:
             return np.inf
-        for _ in range(STEPS):
+        for step_number in range(STEPS):
             away = here - self.project(rays)
-            weight = 1.0 / (1.0 + (away**2).sum(-1) / noise_px**2)
+            # Points of a frame start far from where they should be, all of them; they are those
+            # that move together, so that the first steps may trust each.
+            tolerance_px = noise_px * max(1.0, FIRST_TOLERANCE / 4.0**step_number)
+            weight = 1.0 / (1.0 + (away**2).sum(-1) / tolerance_px**2)
             J = self._jacobian(rays, zooms)
             normal = np.einsum("nik,n,nil->kl", J, weight, J)
             right = np.einsum("nik,n,ni->k", J, weight, away)
@@ -163,7 +169,7 @@ class _Turn:
                 return np.inf
             self.R = cv2.Rodrigues(step[:3])[0] @ self.R
             self.focal_px *= float(np.exp(step[3])) if zooms else 1.0
-            if np.abs(step).max() < SMALL_STEP:
+            if tolerance_px == noise_px and np.abs(step).max() < SMALL_STEP:
                 break
         corners = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) * corner
         ahead = np.concatenate([corners / self.focal_px, np.ones((4, 1))], axis=-1)

@@ -48,7 +48,7 @@ def test_a_pixel_of_the_crop_and_of_the_frame_see_the_same_ray(tmp_path: Path) -
         **fields | {"boxes_xyxy": boxes, "time_s": video.frame_times(info), "fps": np.array(25.0)}
     )
     K = np.tile(intrinsics(WIDTH, HEIGHT, 150.0).astype(np.float32), (FRAMES, 1, 1))
-    crops = crop_frames(job, track, K, SIZE_PX)
+    crops = crop_frames(job, track, track, K, SIZE_PX)
 
     inverse, inverse_crop = np.linalg.inv(K), torch.linalg.inv(crops.K).numpy()
     for frame, corner in enumerate(squares()):
