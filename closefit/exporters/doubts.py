@@ -50,16 +50,17 @@ def _of_camera_motion(figures: Mapping[str, Any]) -> Iterator[Doubt]:
     if doubt == "other motion":
         yield Doubt(
             f"only {figures.get('camera_background_fit') or 0.0:.0%} of the background moves as a "
-            "turning camera sees it: the camera travels, or much else moves",
-            "if the camera stands still, run again with `--set camera.motion=still`; one that "
-            "travels cannot be taken out",
+            "turning camera sees it: the camera travels, or much else moves; it is taken to stand "
+            "still",
+            "if it does, `--set camera.motion=still` says so; if it travels, choose a part of the "
+            "clip in which it stays (`--start`, `--end`)",
         )
     elif doubt is not None:
         yield Doubt(
             f"in {unknown} of {figures.get('frames', unknown)} frames too little of the background "
-            "is seen to know how the camera moves",
-            "if it stands still, run again with `--set camera.motion=still`; if it does not, give "
-            "`R` in a camera file (docs/formats.md)",
+            "is seen to know whether the camera moves; it is taken to stand still",
+            "if it does, `--set camera.motion=still` says so; if not, give `R` in a camera file "
+            "(docs/formats.md)",
         )
 
 

@@ -119,6 +119,8 @@ def _report(job: Job, found: CameraMotion) -> None:
     """Say what was found, and what is doubtful about it."""
     height_scale = job.video.height / min(job.video.height, WORK_HEIGHT_PX)
     state = "turns" + (" and zooms" if found.zooms else "") if found.moves else "stands still"
+    if found.doubt is not None:
+        state = "taken to stand still"
     job.report(
         CameraMotionFigures(
             camera_motion=state,
@@ -142,4 +144,4 @@ def _report(job: Job, found: CameraMotion) -> None:
         text = f"too little of the background is seen in frames {listed(~found.known)}"
     else:
         return
-    job.emit(Notice(f"how the camera moves is doubtful: {text}", warning=True))
+    job.emit(Notice(f"the camera is taken to stand still: {text}", warning=True))

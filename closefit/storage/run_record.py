@@ -153,7 +153,8 @@ class TrackFigures(ChoiceFigures, CameraMotionFigures, total=False):
     """Figures of `track`.
 
     Attributes:
-        camera_motion: `stands still`, `turns`, `turns and zooms`, `from the camera file` or
+        camera_motion: `stands still`, `taken to stand still` (see `camera_doubt`), `turns`,
+            `turns and zooms`, `from the camera file` or
             `not looked for`.
         camera_shift_px: How far a corner of the picture moves at most, in source pixels.
         camera_error_px: Mean distance of the background's points from where turns put them.

@@ -22,7 +22,7 @@ nearly all frames. That is a third of the usual error of a keypoint (1 % of a pe
 
 NEARLY_ALL = 95.0
 
-FITTING = 0.6
+FITTING = 0.7
 """A smaller share of points that a turn explains: something else moves, or the camera travels."""
 
 UNKNOWN = 0.1
@@ -51,6 +51,7 @@ class CameraMotion:
         shift_px: How far the picture's corners move from the reference frame at most.
         turned_deg: How far the camera turns from the reference frame at most, with the focal length
             that fitted best.
+        doubt: Why nothing of this is trustworthy; then the camera is taken to stand still.
     """
 
     homographies: Float[np.ndarray, "frame 3 3"]
@@ -61,13 +62,7 @@ class CameraMotion:
     error_px: float
     shift_px: float
     turned_deg: float
-
-    @property
-    def doubt(self) -> CameraDoubt | None:
-        """Why this may be wrong."""
-        if (~self.known).mean() > UNKNOWN or self.fitting is None:
-            return "little background"
-        return "other motion" if self.fitting < FITTING else None
+    doubt: CameraDoubt | None
 
 
 def camera_motion(
@@ -91,21 +86,31 @@ def camera_motion(
         path = _filled(fit)
     homographies = homographies_of(path, _middle_frame(path))
     shift_px = _corner_shift_px(homographies, size_wh)
-    moves = bool(np.percentile(shift_px, NEARLY_ALL) > least_px)
+    fitting = fit.fitting[np.isfinite(fit.fitting)]
+    explained = float(np.median(fitting)) if len(fitting) else None
+    doubt = _doubt(fit.known, explained)
+    moves = doubt is None and bool(np.percentile(shift_px, NEARLY_ALL) > least_px)
     if not moves:
         homographies = np.tile(np.eye(3), (len(matches), 1, 1))
     turned = CameraPath(path.K, path.R @ path.R[_middle_frame(path)].T).turned_deg
-    fitting = fit.fitting[np.isfinite(fit.fitting)]
     return CameraMotion(
         homographies=homographies,
         moves=moves,
         zooms=moves and zooms,
         known=fit.known,
-        fitting=float(np.median(fitting)) if len(fitting) else None,
+        fitting=explained,
         error_px=float(fit.error_px[fit.known].mean()) if fit.known.any() else 0.0,
         shift_px=float(shift_px.max()),
         turned_deg=float(turned.max()),
+        doubt=doubt,
     )
+
+
+def _doubt(known: Bool[np.ndarray, " frame"], explained: float | None) -> CameraDoubt | None:
+    """Why the camera's motion is not known, where it is not."""
+    if (~known).mean() > UNKNOWN or explained is None:
+        return "little background"
+    return "other motion" if explained < FITTING else None
 
 
 def _filled(fit: TurningFit) -> CameraPath:

@@ -31,9 +31,11 @@ LEAST_POINTS = 8
 MAX_CORNER_NOISES = 1.5
 """A turn is known where its error moves no corner of the picture by more."""
 
-OTHER_FIELDS_OF_VIEW_DEG = (35.0, 45.0, 70.0, 90.0)
+WIDEST_STEP, REFINEMENTS = 1.6, 4
+"""The search for the focal length starts with this factor, whose root is taken in each round."""
+
 BETTER = 0.97
-"""A field of view other than the usual one has to fit better by this factor."""
+"""A focal length other than the usual one has to fit better by this factor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +85,14 @@ def fit_usual_view(
 def fit_best_view(
     matches: Sequence[Matches | None], size_wh: tuple[int, int], zooms: bool, usual: TurningFit
 ) -> TurningFit:
-    """Fit all frames with other fields of view too; `usual` is best unless another is clearly."""
-    others = (
-        fit_turns(matches, size_wh, focal_from_fov(*size_wh, fov_deg), zooms)
-        for fov_deg in OTHER_FIELDS_OF_VIEW_DEG
-    )
-    best = min(others, key=lambda fit: fit.cost)
+    """Fit all frames with other focal lengths too; `usual` is best unless another is clearly."""
+    best, best_px, step = usual, float(usual.path.K[0, 0, 0]), WIDEST_STEP
+    for _ in range(REFINEMENTS):
+        for focal_px in (best_px / step, best_px * step):
+            fit = fit_turns(matches, size_wh, focal_px, zooms)
+            if fit.cost < best.cost:
+                best, best_px = fit, focal_px
+        step = step**0.5
     return best if best.cost < BETTER * usual.cost else usual
 
 
