@@ -40,16 +40,25 @@ ROWS = (
     Variant("initial", optimize=None),
     Variant("no-appearance", optimize=("optimize.appearance=false",)),
     Variant("no-proxemics", NO_PRIOR),
+    Variant("direct", optimize=("optimize.motion=direct",)),
+    Variant("finetuned", optimize=("optimize.motion=prior",)),
+    Variant("both", optimize=("optimize.motion=both",)),
     Variant("no-physics", optimize=("optimize.physics=0",)),
     Variant("full"),
 )
 """Keypoints only is the floor: SMPLify with one floor for both people and smooth motion."""
 
+MOTION_ROWS = ("direct", "finetuned", "both")
+"""Named to be run: one of them is the default's `full`."""
+
 LABELS = {
     "keypoints-only": "keypoints only",
     "initial": "initial",
     "no-appearance": "w/o appearance",
-    "no-proxemics": "w/o proxemics",
+    "no-proxemics": "w/o proxemics: no prior",
+    "direct": "w/o proxemics: own variables",
+    "finetuned": "finetuned prior",
+    "both": "prior and own variables",
     "no-physics": "w/o physics",
     "full": "full",
 }
@@ -106,7 +115,7 @@ def main() -> None:
             print(_progress(results, clips), file=sys.stderr, flush=True)
         data[group] = {"means": _means(results, clips), "cells": results}
         tables += [f"## {group} ({', '.join(sources)})", *_tables(results, clips)]
-    is_part = options.only or len(rows) < len(ROWS)
+    is_part = options.only or len(rows) < len(ROWS) - len(MOTION_ROWS)
     if (is_part and not options.name) or bench.failed:
         print("\n\n".join(tables))
         print("\nnot all rows and clips, and no --name: nothing is written to results/")
@@ -141,7 +150,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--detector", nargs="*", default=[], choices=DETECTORS)
     names = [row.name for row in ROWS]
-    parser.add_argument("--rows", nargs="*", default=names, choices=names)
+    usual = [name for name in names if name not in MOTION_ROWS]
+    parser.add_argument("--rows", nargs="*", default=usual, choices=names)
     parser.add_argument("--only", nargs="*", metavar="CLIP", help="of the clips only these")
     parser.add_argument("--set", action="append", default=[], help="passed on to closefit")
     parser.add_argument("--name", help="of the files in results/")

@@ -6,7 +6,7 @@ A field marked `neutral` cannot change a result, so it stays out of the stages' 
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta
 
@@ -14,7 +14,14 @@ from closefit.boundary.ranges import Count, CountOrNone, Rate, Seconds, Seed, Sh
 from closefit.errors import ConfigError
 
 StageName = Literal["track", "init", "optimize", "export"]
-Preset = Literal["draft", "default", "paper"]
+Preset = Literal[
+    "draft",
+    "default",
+    "paper",
+    "paper-without-appearance",
+    "paper-without-proxemics",
+    "paper-without-physics",
+]
 PerceptionBackend = Literal["full", "yolo", "lite", "import"]
 MeshFormat = Literal["obj", "ply"]
 JointNames = Literal["smpl", "mixamo", "unreal"]
@@ -24,6 +31,10 @@ VitPose = Literal["base-simple", "plus-small", "plus-base"]
 BlazePoseSize = Literal["lite", "full", "heavy"]
 CameraMotion = Literal["auto", "still"]
 Perception = Literal["auto", "full", "yolo", "lite", "import"]
+MotionTerm = Literal[
+    "keypoints", "pose", "smooth", "floor", "shape", "upright", "cover", "inside", "front"
+]
+"""Terms of the motion whose weights are no settings (fit/weights.py), by their names in curves."""
 
 
 def _neutral(default: Any) -> Any:
@@ -159,13 +170,15 @@ class InitConfig:
     With the prior, an unknown focal length is searched for first, unless `focal_search` is off.
 
     Without the prior every frame is lifted from several facing directions, and the fit takes
-    `steps`; after the prior it takes `prior_steps`.
+    `steps`; after the prior it takes `prior_steps`, from the motion that the prior expects or from
+    one sample of it.
     """
 
     prior: bool = True
     prior_file: str | None = _file()
+    prior_start: Literal["expected", "sample"] = "expected"
     prior_samples: Annotated[int, Meta(ge=1, le=1000)] = 8
-    prior_steps: Count = 300
+    prior_steps: CountOrNone = 300
     prior_trust: Annotated[float, Meta(ge=0.0, le=1e4)] = 10.0
     prior_pose: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.1
     focal_search: bool = True
@@ -178,7 +191,7 @@ class InitConfig:
 class OptimizeConfig:
     """The joint optimisation of motion and appearance (paper section 3.3, Eq. 10)."""
 
-    motion: Literal["direct", "prior"] = "direct"
+    motion: Literal["direct", "prior", "both", "answer"] = "direct"
     appearance: bool = True
     check_depth_order: bool = True
     physics: Share = 0.5
@@ -212,6 +225,12 @@ class OptimizeConfig:
     weight_prior_keypoints: Weight = 4.0
     weight_anchor_place: Weight = 1.0
     weight_anchor_shape: Weight = 0.1
+    # Terms as the paper has them, instead of `keypoints` and `smooth`.
+    weight_reprojection: Weight = 0.0
+    weight_velocity: Weight = 0.0
+    without: tuple[MotionTerm, ...] = ()
+    lpips_stand_in: bool = False
+    keypoint_filter: Literal["other", "own"] = "other"
     identity_radius: Annotated[float, Meta(ge=0.0, le=0.25)] = 0.025
     compile: bool = _neutral(False)
 
@@ -246,6 +265,55 @@ class Config:
     export: ExportConfig = ExportConfig()
 
 
+PAPER: dict[str, dict[str, Any]] = {
+    "camera": {"motion": "still"},
+    "init": {
+        "focal_search": False,
+        "prior_start": "sample",
+        "prior_samples": 1,
+        "prior_steps": 0,
+    },
+    "optimize": {
+        "motion": "answer",
+        "check_depth_order": False,
+        "passes": 20,
+        "warmup_passes": 0,
+        "window_frames": 128,
+        "image_size_px": 512,
+        "map_size": 256,
+        "latent_channels": 64,
+        "lr_prior": 2e-5,
+        "lr_appearance": 3e-3,
+        "lr_latent": 3e-3,
+        "weight_appearance": 1.0,
+        "weight_rgb": 0.8,
+        "weight_ssim": 0.2,
+        "weight_lpips": 0.2,
+        "weight_offset": 10.0,
+        "weight_scale": 0.03,
+        "weight_silhouette": 0.0,
+        "weight_identity": 0.0,
+        "weight_contact": 0.0,
+        "weight_penetration": 0.67,
+        "weight_reprojection": 0.5,
+        "weight_velocity": 0.1,
+        "weight_stay_near_init": 0.5,
+        "weight_anchor_place": 0.08,
+        "weight_anchor_shape": 0.25,
+        "without": get_args(MotionTerm),
+        "lpips_stand_in": True,
+        "keypoint_filter": "own",
+        "identity_radius": 0.0,
+    },
+}
+"""The paper's method and numbers; docs/paper.md says where each one is from."""
+
+
+def _paper_with(**optimize: Any) -> dict[str, dict[str, Any]]:
+    """A row of the paper's Table 3."""
+    return PAPER | {"optimize": PAPER["optimize"] | optimize}
+
+
 PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
     "draft": {
         "optimize": {
@@ -256,14 +324,9 @@ PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
         }
     },
     "default": {},
-    "paper": {
-        "camera": {"motion": "still"},
-        "init": {"focal_search": False},
-        "optimize": {"passes": 20, "image_size_px": 512, "map_size": 256},
-    },
+    "paper": PAPER,
+    "paper-without-appearance": _paper_with(appearance=False),
+    "paper-without-proxemics": _paper_with(motion="direct", lr_motion=5e-3),
+    "paper-without-physics": _paper_with(physics=0.0),
 }
-"""What each preset changes against the defaults of the sections.
-
-`paper` only renders larger images from larger maps so far: the paper's motion rate (2e-5, on the
-weights of the diffusion prior) has no meaning while poses themselves are optimised.
-"""
+"""What each preset changes against the defaults of the sections."""

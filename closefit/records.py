@@ -4,7 +4,7 @@ The annotation of a field is its whole schema: documentation, static type, and w
 checks on load. Axis words, always in this order: frame, person, then joint, keypoint, vertex,
 gaussian or a literal size. Cameras follow OpenCV: x right, y down, z forward, metres; pixels start
 at the top left corner of the image and pixel centres lie at +0.5. An axis of size 0 means "not
-available" (for example `features` from a backend that has none).
+available" (for example `landmarks_3d_m` of a backend that has none).
 """
 
 from collections.abc import Iterator
@@ -162,7 +162,6 @@ class Track:
         keypoint_set: Name of the set in `body.keypoints`, for example `coco17`.
         landmarks_3d_m: Metric 3D positions of the keypoints (same order) about the person's own hip
             midpoint, in camera axes, and confidence. Size 0 where a backend has none.
-        features: Image feature per person (pooled backbone feature).
         union_mask_bytes: Pixels of both people, deflated (see `mask_stack`), one mask after the
             other. An empty mask has no bytes and means unknown.
         union_mask_ends: Where each frame's bytes end.
@@ -180,7 +179,7 @@ class Track:
     """
 
     KIND: ClassVar[str] = "track"
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
 
     time_s: Float[np.ndarray, " frame"]
     fps: Float[np.ndarray, ""]
@@ -189,7 +188,6 @@ class Track:
     keypoints: Float[np.ndarray, "frame person keypoint 3"]
     keypoint_set: np.ndarray
     landmarks_3d_m: Float[np.ndarray, "frame person landmark 4"]
-    features: Float[np.ndarray, "frame person feature"]
     union_mask_bytes: UInt8[np.ndarray, " union_byte"]
     union_mask_ends: Int[np.ndarray, " frame"]
     person_mask_bytes: UInt8[np.ndarray, " person_byte"]
@@ -226,7 +224,7 @@ class Track:
         Raises:
             ValueError: One cannot be right.
         """
-        require_finite(self, "time_s", "fps", "keypoints", "landmarks_3d_m", "features")
+        require_finite(self, "time_s", "fps", "keypoints", "landmarks_3d_m")
         require_finite(self, "identity_confidence", "homographies")
         require((np.abs(np.linalg.det(self.homographies)) > 0).all(), "a homography is singular")
         left, top, right, bottom = self.still_xyxy.tolist()

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar, Union, get_args,
 
 from closefit.boundary.files import parse_toml, read_text, typed
 from closefit.boundary.refusals import RefusedError, refusals_as, shown
-from closefit.config import DEFAULT_FOV_DEG, PRESETS, Config
+from closefit.config import DEFAULT_FOV_DEG, PRESETS, Config, Preset
 from closefit.errors import ConfigError, FileMissingError
 from closefit.events import Emit, Notice, ignore
 
@@ -80,7 +80,8 @@ def build_config(
     of_folder = of_a_folder(recorded or {})
     settings = {key: value for key, value in of_folder.items() if key in known}
     if recorded is None or preset is not None:
-        settings.update(_from_preset(preset if preset is not None else Config().preset))
+        chosen = preset if preset is not None else Config().preset
+        settings.update(_from_preset(chosen, of_folder.get("preset")))
     settings.update(given)
     for key, value in of_folder.items():
         if recorded_in is not None and key in known and settings[key] is value:
@@ -220,16 +221,16 @@ def _known_fields(root: Any) -> dict[str, Field[Any]]:
     return known
 
 
-def _from_preset(name: Any) -> Settings:
-    """What a preset sets; what only other presets change gets its default."""
-    chosen = PRESETS[_checked({"preset": _known_fields(Config)["preset"]}, "preset", name)]
+def _from_preset(name: Any, earlier: Any = None) -> Settings:
+    """What a preset sets; what only the `earlier` one changed gets its default."""
+    chosen = _flat(PRESETS[_checked(_known_fields(Config), "preset", name)])
+    replaced = _flat(PRESETS[earlier]) if earlier in get_args(Preset) else {}
     default = flatten(Config())
-    return {
-        f"{section}.{key}": chosen.get(section, {}).get(key, default[f"{section}.{key}"])
-        for preset in PRESETS.values()
-        for section, values in preset.items()
-        for key in values
-    }
+    return {key: default[key] for key in replaced} | chosen
+
+
+def _flat(preset: Mapping[str, Mapping[str, Any]]) -> Settings:
+    return {f"{name}.{key}": v for name, section in preset.items() for key, v in section.items()}
 
 
 def _from_toml(path: Path) -> Settings:
@@ -350,6 +351,8 @@ def allowed(annotation: Any) -> str:
     if get_origin(annotation) is tuple:
         kinds = get_args(annotation)
         count = "" if kinds[-1] is Ellipsis else f"{len(kinds)} "
+        if get_origin(kinds[0]) is Literal:
+            return f"a list of {_options(get_args(kinds[0]))}"
         return f"a list of {count}{'texts' if kinds[0] is str else 'numbers'}"
     if get_origin(annotation) is Annotated:
         kind, meta = get_args(annotation)

@@ -36,7 +36,6 @@ def make_track(frames: int = 5, size_wh: tuple[int, int] = (64, 48)) -> Track:
         keypoints=generator.uniform(0, 1, (frames, 2, 17, 3)).astype(np.float32),
         keypoint_set=np.array("coco17"),
         landmarks_3d_m=np.zeros((frames, 2, 0, 4), np.float32),
-        features=np.zeros((frames, 2, 0), np.float32),
         union_mask_bytes=union.joined,
         union_mask_ends=union.ends,
         person_mask_bytes=people.joined,

@@ -58,6 +58,12 @@ MOTIONS = ("walk.bvh", "acclaim", "walk_poses.npz", "interx", "interhuman.pkl", 
 FOLDER = ("run.json", "artifacts/track.npz", "artifacts/init.npz", "artifacts/optimize.npz",
           "artifacts/export.json", "motion.npz", "contacts.json",
           "artifacts/detections.npz")  # fmt: skip
+BATCH = (
+    "batch/batch.json",
+    "batch/index.jsonl",
+    "batch/one/run.json",
+    "batch/one/artifacts/init.npz",
+)
 NUMBER_FLAGS = ("--fov", "--focal", "--start", "--end", "--physics", "--seed", "--preset",
                 "--device", "--people", "--perception")  # fmt: skip
 PATH_FLAGS = ("--observations", "--corrections", "--camera", "--init-from", "--config", "--weights")
@@ -80,6 +86,15 @@ ON_FOLDER = {
     "run": ("run", "in/large.mp4", "--out", "in/done"),
     "evaluate": ("evaluate", "in/done", "--truth", "in/truth.npz", "--json"),
 }
+
+
+ON_BATCH = {
+    "jsonl": (("batch", "in/takes/list.jsonl", "--out", "out"), ("takes/list.jsonl",)),
+    "csv": (("batch", "in/takes/list.csv", "--out", "out"), ("takes/list.csv",)),
+    "folder": (("batch", "in/takes/list.jsonl", "--out", "in/batch"), BATCH),
+    "status": (("batch", "status", "in/batch", "--json"), BATCH),
+}
+"""Two clips, and the finished folder of their batch."""
 
 
 LIGHT = (
@@ -111,6 +126,9 @@ def templates() -> dict[str, Template]:
     for command, words in ON_FULL_FOLDER.items():
         spoil = tuple(f"full/{file}" for file in MORE_FOLDER)
         made[f"folder {command}"] = Template(words, spoil, 1.0)
+    for name, (words, spoil) in ON_BATCH.items():
+        arguments = words if name == "status" else (*words, *SETTINGS, "--until", "init")
+        made[f"batch {name}"] = Template(arguments, spoil, 0.5)
     truth = ("evaluate", "in/done", "--truth", "in/truth.npz", "--json")
     made["truth"] = Template(truth, ("truth.npz",), 0.7)
     for name in MOTIONS:
@@ -281,6 +299,8 @@ def _odd_command(draw: random.Random) -> tuple[tuple[str, ...], str]:
         ("train-prior", path, "--out", "out"), ("report", path), ("view", path),
         ("view", "in/full", "--host", value), ("view", "in/full", "--port", value),
         ("--install-completion",), ("--show-completion",), ("--install-completion", value),
+        ("batch", path, "--out", "out"), ("batch", "in/small.mp4", "--out", path, *SETTINGS),
+        ("batch", "status", path), ("batch", path, "--out", "out", "--jobs", value),
         ("doctor", "--weights", path), ("doctor", value), ("demo", "--out", path, value),
         ("prior", "prepare", "in/walk.bvh", "--out", "out", "--max-input-size", value),
         ("evaluate", "in/done", "--truth", "in/truth.npz", "--max-input-size", value),

@@ -3,6 +3,7 @@
 import gzip
 import json
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -58,6 +59,7 @@ def build(folder: Path) -> None:
     _estimates(folder)
     _bombs(folder)
     _results(folder)
+    _batch(folder)
     (folder / "complete").touch()
 
 
@@ -237,6 +239,21 @@ def _results(folder: Path) -> None:
     (folder / "full" / "corrections.json").write_text('{"swap": [2]}')
     sample = ("prior", "sample", "--count", "1", "--frames", "16", "--prior")
     _call(*sample, folder / "prior.safetensors", "--out", folder / "sample")
+
+
+def _batch(folder: Path) -> None:
+    """Lists of two clips beside their videos, and the finished folder of the batch."""
+    takes = folder / "takes"
+    takes.mkdir()
+    for name in ("large.mp4", "large.npz"):
+        shutil.copyfile(folder / name, takes / name)
+    rows = [{"clip": "large.mp4", "name": name, "observations": "large.npz", "end": end}
+            for name, end in (("one", 0.2), ("two", 0.3))]  # fmt: skip
+    (takes / "list.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    cells = [",".join(map(str, row.values())) for row in ({k: k for k in rows[0]}, *rows)]
+    (takes / "list.csv").write_text("\n".join(cells) + "\n")
+    given = (*SETTINGS, "--until", "init")
+    _call("batch", takes / "list.jsonl", "--out", folder / "batch", *given)
 
 
 def _call(*words: object) -> None:

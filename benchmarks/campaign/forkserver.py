@@ -80,6 +80,7 @@ def import_everything() -> None:
     for optional in ("viser", "pxr.UsdSkel"):
         with suppress(ImportError):
             importlib.import_module(optional)
+    sys.modules["ray"] = None  # type: ignore[assignment]  # it would start a cluster for each case
     _remember_proxies()
     gc.freeze()  # a collection in a fork would copy all that was imported
 

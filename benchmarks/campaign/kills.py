@@ -3,6 +3,7 @@
 `python -m benchmarks.campaign.kills`: at each `os.replace` and `os.fsync` (artifacts, checkpoints,
 results), before and after it, a run is killed; then the disk is filled; then signals come at
 random. After each, the same command has to end with the same bits as an undisturbed run.
+`--publish` writes the counts into `results/kills.md`.
 """
 
 import argparse
@@ -21,10 +22,17 @@ from pathlib import Path
 
 from benchmarks.campaign import corpus, forkserver
 from benchmarks.campaign.__main__ import ENVIRONMENT
+from benchmarks.measuring import publish, table
 
 DISK_MIB = 64
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 SETTINGS = tuple(word for setting in corpus.ALL_PARTS for word in ("--set", setting))
+
+DONE_TO = {
+    "kill": "killed at a point (SIGKILL)",
+    "fill": f"the disk of {DISK_MIB} MiB fills at a point",
+    "signal": "a signal at random (SIGKILL, SIGINT, SIGTERM)",
+}
 
 At = Callable[[], None]
 
@@ -212,6 +220,7 @@ def main() -> None:
     )
     parser.add_argument("--skip", type=int, default=0, help="points that were done before")
     parser.add_argument("--series", default="kill,fill,signal")
+    parser.add_argument("--publish", action="store_true", help="write kills.md")
     given = parser.parse_args()
     if not ENVIRONMENT.items() <= os.environ.items():
         os.environ.update(ENVIRONMENT)  # libraries start threads as they are imported
@@ -237,6 +246,15 @@ def main() -> None:
         else:
             found[name] = signal_at_random(runs, given.signals, given.seed, end)
         print(name, json.dumps(asdict(found[name]), indent=1), flush=True)
+    if given.publish:
+        rows = [(DONE_TO[name], count.points, count.runs, len(count.wrong))
+                for name, count in found.items()]  # fmt: skip
+        publish(
+            "kills",
+            {name: asdict(count) for name, count in found.items()},
+            [f"A run has {runs.points} points at which it writes.",
+             table(("what is done to a run", "times", "runs", "wrong"), rows)],
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

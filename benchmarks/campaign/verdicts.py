@@ -52,8 +52,9 @@ def _content(path: Path) -> bytes | None:
 
 def folders_of(case: Case) -> set[str]:
     """Results folders among the case's input, which its command may change."""
-    named = {"in/done", "in/full"} & set(case.arguments)
-    return named if case.arguments[0] in ("stage", "run", "report", "view") else set()
+    named = {"in/done", "in/full", "in/batch"} & set(case.arguments)
+    writes = case.arguments[0] in ("stage", "run", "report", "view", "batch")
+    return named if writes and case.arguments[:2] != ("batch", "status") else set()
 
 
 def unprintable(text: str) -> str:
@@ -75,7 +76,8 @@ def judge(case: Case, outcome: Outcome, folder: Path, before: dict[str, Any]) ->
         return "bomb", f"{outcome.peak_bytes / 1e9:.1f} GB"
     if outcome.exit_code > 128:
         return "crash", f"exit code {outcome.exit_code}: {outcome.stderr[-200:]}"
-    is_report = case.arguments[0] == "doctor"  # 1: something is missing on this machine
+    # 1: something is missing on this machine, or a clip has failed
+    is_report = case.arguments[0] in ("doctor", "batch") and outcome.exit_code < 2
     shown = "Traceback" in text and "--verbose" not in case.arguments
     if shown or "internal error" in text or outcome.exit_code in (1, 99)[is_report:]:
         return "traceback", _last_line(outcome.stderr)

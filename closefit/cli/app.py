@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from closefit import __version__
 from closefit.boundary.refusals import printable
 from closefit.cli.batch import batch, batch_status
+from closefit.cli.benchmark import benchmark
 from closefit.cli.console import Console
 from closefit.cli.dataset import dataset_app
 from closefit.cli.demo import demo
@@ -100,7 +101,7 @@ app = typer.Typer(
     "SIGTERM, 141 output not read, 1 a bug.",
 )
 for command in (
-    *(run, batch, stage, status, report, view, doctor, demo, evaluate),
+    *(run, batch, stage, status, report, view, doctor, demo, evaluate, benchmark),
     *(download_weights, import_smpl, train_prior),
 ):
     app.command()(command)

@@ -23,13 +23,14 @@ LATEST_FAILED = 5
 
 
 @contextmanager
-def showing(console: Console) -> "Iterator[Listen]":
+def showing(console: Console, *, as_data: bool = True) -> "Iterator[Listen]":
     """Yield a listener of `run_batch`.
 
-    Data goes to stdout: JSON lines, unless a live table is drawn on stderr and nobody else reads.
+    With `as_data`, JSON lines go to stdout, unless a live table is drawn on stderr and nobody else
+    reads.
     """
     output = sys.stdout  # Ray's words are led elsewhere while it runs
-    writes = not console.is_live or not output.isatty()
+    writes = as_data and not (console.is_live and output.isatty())
 
     def line(progress: "Progress") -> None:
         if progress.notice is not None:

@@ -60,7 +60,8 @@ def _option(flag: str, description: str, metavar: str | None = None, kind: Any =
 SETTING_OPTIONS: dict[str, Any] = {
     "preset": _option(
         "--preset",
-        "draft: for a CPU and a first look; default: best quality; paper: larger images.",
+        "draft: for a CPU and a first look; default: best quality; paper: the method as published, "
+        "paper-without-...: its ablations (docs/paper.md).",
         kind=Preset,
     ),
     "track.perception": _option(

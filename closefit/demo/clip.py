@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from closefit import video
 from closefit.body.keypoints import KeypointRegressor
 from closefit.body.model import Body
+from closefit.demo.clothing import OUTFITS, Outfit
 from closefit.demo.dance import Dance, make_dance
 from closefit.demo.detections import VisiblePeople, simulate_detections
 from closefit.demo.filming import Shot, film
@@ -56,12 +57,29 @@ def make_clip(
         OutputError: The files cannot be written.
     """
     create_writable(folder)
-    clip = DemoClip(folder / "video.mp4", folder / "observations.npz", folder / "truth.npz")
     body = Body.load(weights.locate("closefit_body"))
-    room = Room.create(*size)
     with _one_thread():
         dance = make_dance(body, frames, FPS, seed)
-        shots = list(film(body, dance, room))
+    return film_clip(folder, body, dance, Room.create(*size), seed)
+
+
+def film_clip(
+    folder: Path,
+    body: Body,
+    dance: Dance,
+    room: Room,
+    seed: int = 0,
+    outfits: tuple[Outfit, Outfit] = OUTFITS,
+) -> DemoClip:
+    """Make a clip of a motion; `seed` is of the detector's mistakes.
+
+    Raises:
+        OutputError: The files cannot be written.
+    """
+    create_writable(folder)
+    clip = DemoClip(folder / "video.mp4", folder / "observations.npz", folder / "truth.npz")
+    with _one_thread():
+        shots = list(film(body, dance, room, outfits))
         truth = _truth(body, dance, room, shots)
     video.write(clip.video, (image for shot in shots for image in shot.images), FPS)
     _save(clip.truth, truth)

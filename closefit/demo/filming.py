@@ -13,7 +13,7 @@ from closefit.appearance.raster.gaussians import Gaussians
 from closefit.appearance.raster.rasterizer import rasterize
 from closefit.body.model import Body
 from closefit.body.skeleton import JOINT_INDEX
-from closefit.demo.clothing import OUTFITS, Dress, dress, shade, surfels
+from closefit.demo.clothing import Dress, Outfit, dress, shade, surfels
 from closefit.demo.dance import Dance
 from closefit.demo.room import Room
 
@@ -40,11 +40,11 @@ class Shot:
     silhouettes: Bool[np.ndarray, "frame 2 height width"]
 
 
-def film(body: Body, dance: Dance, room: Room) -> Iterator[Shot]:
+def film(body: Body, dance: Dance, room: Room, outfits: tuple[Outfit, Outfit]) -> Iterator[Shot]:
     """Render the dance in chunks of frames."""
     dresses = [
         dress(body, body.rest(betas), outfit)
-        for betas, outfit in zip(dance.betas, OUTFITS, strict=True)
+        for betas, outfit in zip(dance.betas, outfits, strict=True)
     ]
     empty = torch.from_numpy(room.background()).float()
     for start in range(0, dance.transl.shape[0], CHUNK):

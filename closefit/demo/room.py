@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from closefit.config import DEFAULT_FOV_DEG
 from closefit.geometry.camera import focal_from_fov, intrinsics
 
 CAMERA_HEIGHT_M = 1.35
 CAMERA_DISTANCE_M = 3.5
 CAMERA_PITCH_DEG = 7.0
-"""The camera looks down by this much."""
 WALL_DISTANCE_M = 2.2
 """From the middle of the room to the wall."""
 TILE_M = 0.6
@@ -34,9 +34,24 @@ class Room:
     height: int
 
     @classmethod
-    def create(cls, width: int, height: int) -> "Room":
-        """Place the camera on the +z side, looking along -z and a little down."""
-        pitch = math.radians(CAMERA_PITCH_DEG)
+    def create(
+        cls,
+        width: int,
+        height: int,
+        fov_deg: float = DEFAULT_FOV_DEG,
+        distance_m: float = CAMERA_DISTANCE_M,
+        pitch_deg: float = CAMERA_PITCH_DEG,
+    ) -> "Room":
+        """Place the camera on the +z side, looking along -z and a little down.
+
+        Args:
+            width: Of the picture in pixels.
+            height: Of the picture in pixels.
+            fov_deg: Diagonal field of view.
+            distance_m: From the middle of the room.
+            pitch_deg: The camera looks down by this much.
+        """
+        pitch = math.radians(pitch_deg)
         level = np.diag([1.0, -1.0, -1.0])
         tilt = np.array(
             [
@@ -46,9 +61,9 @@ class Room:
             ]
         )
         return cls(
-            K=intrinsics(width, height, focal_from_fov(width, height)),
+            K=intrinsics(width, height, focal_from_fov(width, height, fov_deg)),
             R_camera_world=tilt @ level,
-            position_m=np.array([0.0, CAMERA_HEIGHT_M, CAMERA_DISTANCE_M]),
+            position_m=np.array([0.0, CAMERA_HEIGHT_M, distance_m]),
             width=width,
             height=height,
         )

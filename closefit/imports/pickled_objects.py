@@ -1,7 +1,8 @@
 """What names in pickles stand for: arrays of numpy, joblib, scipy, chumpy and PyTorch, containers.
 
 Arrays are put together from bytes whose number is checked, of the kinds bool, integer and float
-alone. Arrays of other kinds (text, dates, objects) can be in a file, but come out as `FOREIGN`.
+alone. Arrays of other kinds (text, dates, objects) can be in a file, but come out as `FOREIGN`;
+one without axes, into which `numpy.save` puts a dictionary, as its only object.
 """
 
 import math
@@ -102,7 +103,8 @@ def _numpy_array(*_: Any) -> Unbuilt:
     def build(machine: Interpreter, state: Any) -> Any:
         _, shape, dtype, is_fortran, data = state
         if isinstance(dtype, _ForeignType):
-            return FOREIGN
+            is_one = dtype.is_object and shape == () and isinstance(data, list) and len(data) == 1
+            return data[0] if is_one else FOREIGN
         return _array(machine, _bytes(machine, data), dtype, shape, "F" if is_fortran else "C")
 
     return Unbuilt(build)

@@ -6,9 +6,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from closefit.boundary.arrays import HEADERS
 from closefit.boundary.files import UNREADABLE, max_bytes, open_plain, read_bytes, refuse_size
 from closefit.boundary.values import refuse
 from closefit.imports.pickle_machine import Budget, Interpreter
@@ -28,6 +32,22 @@ def load_pickle(path: Path) -> Any:
     """
     with _refused_if_damaged():
         return Interpreter(_decompressed(read_bytes(path)), NAMES, Budget()).run()
+
+
+def load_npy(path: Path) -> Any:
+    """Return the object that `numpy.save` wrote, for example a dictionary of arrays.
+
+    Raises:
+        RefusedError: It is damaged, too large, an array, or holds anything but numbers and
+            containers.
+    """
+    content = read_bytes(path)
+    with _refused_if_damaged():
+        header = BytesIO(content)
+        shape, _, dtype = HEADERS[np.lib.format.read_magic(header)](header)
+        if shape != () or not dtype.hasobject:
+            refuse("it holds an array where a dictionary belongs")
+        return Interpreter(content[header.tell() :], NAMES, Budget()).run()
 
 
 def load_torch(path: Path) -> Any:

@@ -54,7 +54,7 @@ def fit_clip(
         objective: The terms to minimise.
         targets: Observed keypoints.
         start: First poses, for example from `lifting.lift`.
-        steps: Number of Adam steps.
+        steps: Number of Adam steps; 0 only finds the floor under the start.
         on_step: Called with (steps done, steps in all).
         floor_start: A floor found before; by default it is found, loosely at first.
     """
@@ -78,9 +78,12 @@ def fit_clip(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
-        lambda step: FINAL_LR + (1.0 - FINAL_LR) * 0.5 * (1.0 + math.cos(math.pi * step / steps)),
+        lambda step: (
+            FINAL_LR + (1.0 - FINAL_LR) * 0.5 * (1.0 + math.cos(math.pi * step / max(steps, 1)))
+        ),
     )
-    value = torch.zeros(())
+    with torch.no_grad():
+        value = total(objective(*scaled(), targets))
     for step in range(steps):
         loose = 0.0 if floor_start is not None else max(0.0, 1.0 - 2.0 * step / steps)
         optimizer.zero_grad()

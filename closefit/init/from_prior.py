@@ -46,6 +46,7 @@ class PriorFit:
         pose: Weight of the joint limits.
         keypoints: Weight of the keypoints.
         seed: Seed of the samples.
+        one_sample: Begin with a sample instead of the expected motion.
     """
 
     samples: int = 8
@@ -54,6 +55,7 @@ class PriorFit:
     pose: float = 0.1
     keypoints: float = PRIOR_KEYPOINTS
     seed: int = 0
+    one_sample: bool = False
 
 
 def fit_from_prior(
@@ -74,7 +76,10 @@ def fit_from_prior(
         settings: How to use it.
         on_step: Called with (steps done, steps in all).
     """
-    expected, sigma_rad = sample_start(network, body, targets, settings.samples, settings.seed)
+    drawn = settings.samples, settings.seed
+    expected, sigma_rad = sample_start(
+        network, body, targets, *drawn, one_sample=settings.one_sample
+    )
     return fit_near(body, targets, limits, settings, expected, sigma_rad, on_step)
 
 

@@ -29,6 +29,8 @@ def sample_start(
     samples: int,
     seed: int,
     estimate: tuple[PairPose, Bool[Tensor, "frame person"]] | None = None,
+    *,
+    one_sample: bool = False,
 ) -> tuple[PairPose, Float[Tensor, "frame person 24"]]:
     """Find the motion that the prior expects of a clip, and how uncertain each joint is.
 
@@ -39,6 +41,7 @@ def sample_start(
         samples: Number of motions whose spread measures the uncertainty.
         seed: Same seed, same motions.
         estimate: Poses to begin with, in the clip's frames, and where they are valid.
+        one_sample: Take the first sample for the expected motion, as the paper does.
 
     Returns:
         Expected motion, and the samples' deviation from it per joint, radians.
@@ -55,6 +58,8 @@ def sample_start(
         begin = estimate[0].where(estimate[1], expected)
         drawn = _each_at(sampler.sample(samples, generator, start=pose_at(begin, times)), where)
         expected = drawn.mean()
+    if one_sample:
+        expected = drawn.map(lambda values: values[0])
     if body.name != "closefit":
         expected = dataclasses.replace(expected, betas=torch.zeros_like(expected.betas))
     # Half the squared chord between two rotations is their squared angle, for small angles.

@@ -27,6 +27,9 @@ PRIOR = "closefit_prior"
 LPIPS = "alexnet"
 """Name of the network behind the LPIPS image loss."""
 
+LPIPS_STAND_IN = "squeezenet"
+"""Name of the network that may stand in for it (`optimize.lpips_stand_in`)."""
+
 BODIES = {"closefit": "closefit_body", "smpl": "smpl"}
 """Manifest name of each body, by the name that motions give it; the first one ships."""
 

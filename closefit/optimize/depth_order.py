@@ -17,7 +17,7 @@ from closefit.fit.floor import FloorPlane
 from closefit.fit.objective import total
 from closefit.fit.variables import MotionVariables
 from closefit.optimize.loop import JointLoop
-from closefit.optimize.motion_model import DEPTH_LR, DirectMotion
+from closefit.optimize.motion_model import DEPTH_LR
 from closefit.optimize.schedule import MARGIN
 
 SEGMENT = 8
@@ -77,11 +77,10 @@ class OrderState:
 class DepthOrderPhase:
     """The phase between appearance and joint optimisation that corrects depth orders."""
 
-    def __init__(self, loop: JointLoop, motion: DirectMotion, segments: Sequence[Segment]) -> None:
-        """Check `segments` of `motion`, which `loop` optimises on crops."""
+    def __init__(self, loop: JointLoop, segments: Sequence[Segment]) -> None:
+        """Check `segments` of the motion that `loop` optimises on crops."""
         self.state = OrderState()
         self._loop = loop
-        self._motion = motion
         self._segments = segments
 
     @property
@@ -96,7 +95,7 @@ class DepthOrderPhase:
         loop.clock.start(counts=False)
         motion, found = self.corrected(loop.variables, segments)
         if found:
-            self._motion.move_to(motion)
+            loop.model.motion.move_to(motion)
         state.swapped_frames += sum(stop - start for start, stop in found)
         state.checked += len(segments)
         if self.finished and state.swapped_frames:

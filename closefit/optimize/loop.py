@@ -96,8 +96,12 @@ class JointLoop:
         clip: ObservedClip,
         plan: list[Minibatch],
         config: OptimizeConfig,
+        start: MotionVariables | None = None,
     ) -> None:
-        """Start where `model` is; without crops only the motion terms are optimised."""
+        """Start where `model` is; without crops only the motion terms are optimised.
+
+        Terms hold the motion near `start`; None: near where `model` is.
+        """
         self.state = LoopState()
         self.objective = objective
         self.model = model
@@ -127,7 +131,7 @@ class JointLoop:
             ]
         )
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
-        self._start_at(self.variables)
+        self._start_at(self.variables if start is None else start)
         self._best = self._copies()
 
     @property
@@ -232,6 +236,7 @@ class JointLoop:
             "state": dataclasses.asdict(self.state),
             "start": self._start.tensors(),
             "tensors": self._copies(),
+            "fixed": [tensor.clone() for tensor in self.model.motion.fixed()],
             "best": self._best,
             "optimizer": self._optimizer.state_dict(),
             "rejected": self.rejected,
@@ -242,6 +247,8 @@ class JointLoop:
         """Continue from `state_dict()`."""
         self.state = LoopState(**saved["state"])
         self._start_at(MotionVariables(*saved["start"]))
+        for tensor, value in zip(self.model.motion.fixed(), saved["fixed"], strict=True):
+            tensor.copy_(value)
         self._best = saved["tensors"]
         self.use_best()
         self._best = saved["best"]
@@ -323,8 +330,8 @@ class JointLoop:
         moved = [p for group in groups for p in group["params"] if p.grad is not None]
         # In one piece: a GPU would get four kernels for each of the tensors.
         flat = torch.cat([parameter.grad.flatten() for parameter in moved])
-        # Not the norm: squares of large gradients overflow.
-        finite = flat.isfinite().all()
+        # Not the norm: squares of large gradients overflow. NaN is both the least and the largest.
+        finite = torch.stack(torch.aminmax(flat)).isfinite().all()
         flat.masked_fill_(~finite, 0.0)
         sizes = [parameter.numel() for parameter in moved]
         for parameter, gradient in zip(moved, flat.split(sizes), strict=True):

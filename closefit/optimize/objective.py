@@ -9,7 +9,7 @@ from torch import Tensor
 
 from closefit.appearance.avatar import Avatars, SurfaceRig
 from closefit.appearance.image_losses import composite
-from closefit.appearance.perceptual import PerceptualLoss
+from closefit.appearance.perceptual import ImageDistance
 from closefit.appearance.raster.gaussians import Render
 from closefit.appearance.raster.rasterizer import rasterize
 from closefit.config import OptimizeConfig
@@ -20,13 +20,14 @@ from closefit.fit.terms import evaluate
 from closefit.fit.variables import MotionVariables
 from closefit.geometry.penetration import PenetrationProxy
 from closefit.geometry.touching import TouchingPairs, touching_pairs
-from closefit.optimize.identity_filter import keypoints_on_other_person
+from closefit.optimize.identity_filter import foreign_keypoints
 from closefit.optimize.step_clock import StepClock
 from closefit.optimize.terms import (
     ProxyBodies,
     RenderedFrames,
     image_terms,
     near_start_terms,
+    paper_terms,
     perceptual_terms,
     proxy_terms,
 )
@@ -111,7 +112,7 @@ class JointObjective:
         motion: MotionObjective,
         rig: SurfaceRig,
         proxy: PenetrationProxy,
-        perceptual: PerceptualLoss | None,
+        perceptual: ImageDistance | None,
         config: OptimizeConfig,
         weight_pose: float,
     ) -> None:
@@ -122,6 +123,7 @@ class JointObjective:
         self._image_terms = image_terms(config)
         self._perceptual_terms = perceptual_terms(config, perceptual)
         self._proxy_terms = proxy_terms(config, proxy)
+        self._paper_terms = paper_terms(config)
         self._config = config
         self._weight_pose = weight_pose
         self.clock = StepClock(motion.body.v_template.device)
@@ -207,7 +209,7 @@ class JointObjective:
         """Terms of each person's motion: those of `init`, and staying near the start (Eq. 9)."""
         posed = self._motion.pose(motion, floor, targets)
         near_start = near_start_terms(start, self._config, self._weight_pose)
-        return evaluate([*self._motion.terms, *near_start], posed), posed
+        return evaluate([*self._motion.terms, *self._paper_terms, *near_start], posed), posed
 
     @torch.no_grad()
     def touching(self, motion: MotionVariables) -> TouchingPairs:
@@ -227,11 +229,12 @@ class JointObjective:
     def foreign_keypoints(
         self, render: Render, crops: CroppedFrames, targets: KeypointTargets, radius_px: float
     ) -> Bool[Tensor, "rendered person keypoint"]:
-        """Keypoints that lie on the other person in the render (paper section 3.3)."""
+        """Keypoints that the render gives to somebody else (paper section 3.3)."""
         scale = crops.K[:, 0, 0] / targets.K[:, 0, 0]
         shift = crops.K[:, :2, 2] - scale[:, None] * targets.K[:, :2, 2]
         points = targets.points_px * scale[:, None, None, None] + shift[:, None, None, :]
-        rejected = keypoints_on_other_person(render.features[..., 3:5], points, radius_px)
+        only_own = self._config.keypoint_filter == "own"
+        rejected = foreign_keypoints(render.features[..., 3:5], points, radius_px, only_own)
         self.clock.lap("identity filter")
         return rejected
 

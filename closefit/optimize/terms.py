@@ -7,7 +7,7 @@ from torch import Tensor
 
 from closefit.appearance.avatar import GaussianMap
 from closefit.appearance.image_losses import rgb_loss, silhouette_loss, ssim_loss
-from closefit.appearance.perceptual import PerceptualLoss
+from closefit.appearance.perceptual import ImageDistance
 from closefit.config import OptimizeConfig
 from closefit.fit.objective import PosedPeople
 from closefit.fit.terms import Term
@@ -46,7 +46,10 @@ class ProxyBodies:
 
 
 def image_terms(config: OptimizeConfig) -> list[Term[RenderedFrames]]:
-    """Appearance (Eq. 6) and regularisers of the Gaussian maps (Eq. 9), without LPIPS."""
+    """Appearance (Eq. 6) and regularisers of the Gaussian maps (Eq. 9), without LPIPS.
+
+    Terms without a weight are left out.
+    """
     c, outside = config, config.silhouette_outside
     terms: list[Term[RenderedFrames]] = [
         Term("rgb", c.weight_rgb, lambda r: rgb_loss(r.colour, r.target)),
@@ -60,11 +63,11 @@ def image_terms(config: OptimizeConfig) -> list[Term[RenderedFrames]]:
         Term("scale", c.weight_scale, lambda r: r.gaussians.scale_m.square().sum(-1).mean()),
         Term("identity", c.weight_identity, lambda r: -r.gaussians.identity.log().mean()),
     ]
-    return [Term(t.name, c.weight_appearance * t.weight, t.loss) for t in terms]
+    return [Term(t.name, c.weight_appearance * t.weight, t.loss) for t in terms if t.weight > 0]
 
 
 def perceptual_terms(
-    config: OptimizeConfig, perceptual: PerceptualLoss | None
+    config: OptimizeConfig, perceptual: ImageDistance | None
 ) -> list[Term[RenderedFrames]]:
     """LPIPS (Eq. 6), where its weights are present and it has a weight."""
     weight = config.weight_appearance * config.weight_lpips
@@ -85,6 +88,28 @@ def proxy_terms(config: OptimizeConfig, proxy: PenetrationProxy) -> list[Term[Pr
             lambda b: proxy.loss(b.vertices),
         ),
         Term("contact", config.weight_contact, lambda b: touch_loss(b.vertices, b.touching)),
+    ]
+    return [term for term in terms if term.weight > 0]
+
+
+def paper_terms(config: OptimizeConfig) -> list[Term[PosedPeople]]:
+    """Keypoints and smoothness as the paper has them; terms without a weight are left out."""
+
+    def reprojection(p: PosedPeople) -> Tensor:
+        """Squared distance in the person's heights, mean over all keypoints (Eq. 4)."""
+        t = p.targets
+        off = (p.projected_px - t.points_px) / t.height_px[..., None, None]
+        return (t.weight * off.square().sum(-1)).mean()
+
+    def velocity(p: PosedPeople) -> Tensor:
+        """Squared metres that all joints of both people move between two frames (Eq. 8)."""
+        if len(p.joints) < 2:
+            return p.joints.new_zeros(())
+        return (p.joints[1:] - p.joints[:-1]).square().flatten(1).sum(-1).mean()
+
+    terms: list[Term[PosedPeople]] = [
+        Term("reprojection", config.weight_reprojection, reprojection),
+        Term("velocity", config.weight_velocity, velocity),
     ]
     return [term for term in terms if term.weight > 0]
 

@@ -16,7 +16,6 @@ def to_track(
     found: IdentifiedPair,
     masks: Iterable[PairMask] | None = None,
     doubting: Iterable[PairMask] | None = None,
-    features: Float[np.ndarray, "frame person feature"] | None = None,
 ) -> Track:
     """Add masks, doubt the keypoints that they cover, and go to pixels of the source video.
 
@@ -27,7 +26,6 @@ def to_track(
         found: The two people, in pixels of the working size.
         masks: Pixels of both people in each frame. Default: those of the detections.
         doubting: As in `stack_pairs`.
-        features: Image feature of each person. Default: size 0.
     """
     if masks is None:
         masks = detected_masks(found.detected, clip.size_wh)
@@ -38,8 +36,6 @@ def to_track(
     if clip.given is not None and clip.given.silhouettes is not None:
         union = clip.given.union_for(people)
     union, people = union.without(ignored), people.without(np.stack([ignored] * 2, axis=1))
-    if features is None:
-        features = np.zeros((*found.seen.shape, 0))
     info = clip.job.video
     return Track(
         time_s=clip.time_s,
@@ -49,7 +45,6 @@ def to_track(
         keypoints=(keypoints * np.append(clip.scale, 1.0)).astype(np.float32),
         keypoint_set=np.array("coco17"),
         landmarks_3d_m=_landmarks(found).astype(np.float32),
-        features=features.astype(np.float32, copy=False),
         union_mask_bytes=union.joined,
         union_mask_ends=union.ends,
         person_mask_bytes=people.joined,

@@ -113,7 +113,7 @@ def run(
     Args:
         video: Video of two people.
         out: Results folder.
-        preset: `draft`, `default` or `paper`.
+        preset: `draft`, `default`, `paper`, or one of its ablations (docs/paper.md).
         perception: How people are found.
         observations: Detections of other tools: one path or several.
         people: Whom to follow in a crowd, for example `A,C`.

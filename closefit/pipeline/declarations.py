@@ -15,7 +15,7 @@ from closefit.storage.artifacts import Record
 from closefit.storage.job import Job
 
 Models = Callable[[Config, str], tuple[str, ...]]
-"""Manifest names of the models that a stage cannot run without, given settings and device."""
+"""Manifest names of models, given settings and device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Stage:
         inputs: Stages whose artifacts it reads.
         reads_video: Whether it decodes the video.
         settings: Sections and single settings that it reads, apart from neutral ones.
-        models: Models that it needs.
+        models: Models that it cannot run without.
         optional_models: Models that it uses if they are installed.
     """
 
@@ -42,7 +42,7 @@ class Stage:
     reads_video: bool = False
     settings: tuple[str, ...]
     models: Models
-    optional_models: tuple[str, ...] = ()
+    optional_models: Models = lambda *_: ()
 
 
 def _track(job: Job) -> None:
@@ -88,6 +88,13 @@ def _body_and_prior(uses_prior: Callable[[Config], bool]) -> Models:
     return models
 
 
+def _image_distance(config: Config, device: str) -> tuple[str, ...]:
+    """LPIPS and, where it may, what stands in for it."""
+    del device
+    stand_in = [weights.LPIPS_STAND_IN] if config.optimize.lpips_stand_in else []
+    return (weights.LPIPS, *stand_in)
+
+
 TRACK = Stage(
     name="track",
     function=_track,
@@ -122,8 +129,8 @@ OPTIMIZE = Stage(
         "body",
         "seed",
     ),
-    models=_body_and_prior(lambda config: config.optimize.motion == "prior"),
-    optional_models=(weights.LPIPS,),
+    models=_body_and_prior(lambda config: config.optimize.motion != "direct"),
+    optional_models=_image_distance,
 )
 EXPORT = Stage(
     name="export",

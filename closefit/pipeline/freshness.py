@@ -235,8 +235,8 @@ def _fingerprint_of(stage: Stage, workspace: Workspace) -> str:
 
 
 def _settings_by_content(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace the paths of input files by their content's hash."""
-    by_content = dict(values)
+    """Replace the paths of input files by their content's hash; values are as JSON has them."""
+    by_content = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
     for key in settings.file_settings() & values.keys():
         named = values[key]
         if isinstance(named, str):
@@ -289,7 +289,8 @@ def _weights(stage: Stage, situation: Situation, recorded: Provenance | None) ->
     A missing model counts as unchanged: its absence does not invalidate a finished result.
     """
     before = recorded.weights if recorded is not None else {}
-    names = (*required_models(stage, situation, before), *stage.optional_models)
+    optional = stage.optional_models(situation.config, situation.device)
+    names = (*required_models(stage, situation, before), *optional)
     weights_dir = situation.config.weights_dir
     hashes = {name: weights.identity(name, weights_dir) or before.get(name) for name in names}
     return {name: known for name, known in hashes.items() if known is not None}

@@ -21,39 +21,23 @@ class Conditions(NamedTuple):
         keypoints: x, y in the view (unit: apparent size) and confidence; 0, 0, 0 where unknown.
         known: The person is observed in this frame; elsewhere a mask token is put in.
         view: Log apparent size and pitch of the view.
-        features: Image feature per person; size 0 for a prior without image features.
-        features_known: Where `features` is valid.
     """
 
     keypoints: Float[Tensor, "*batch frame person 17 3"]
     known: Bool[Tensor, "*batch frame person"]
     view: Float[Tensor, "*batch 2"]
-    features: Float[Tensor, "*batch frame person feature"]
-    features_known: Bool[Tensor, "*batch frame person"]
 
     @classmethod
-    def of(
-        cls,
-        keypoints: Float[Tensor, "*batch frame person 17 3"],
-        view: View,
-        features: Float[Tensor, "*batch frame person feature"] | None = None,
-        features_known: Bool[Tensor, "*batch frame person"] | None = None,
-    ) -> "Conditions":
+    def of(cls, keypoints: Float[Tensor, "*batch frame person 17 3"], view: View) -> "Conditions":
         """Express normalised keypoints (x/z, y/z, confidence) in their view.
 
-        A person whose keypoints all have confidence 0 in a frame is unknown there. Features are
-        known where the person is, unless `features_known` restricts them further.
+        A person whose keypoints all have confidence 0 in a frame is unknown there.
         """
         keypoints = view.keypoints(keypoints)
         seen = keypoints[..., 2:] > 0
         xy = torch.where(seen, keypoints[..., :2].clamp(-REACH, REACH), 0.0)
-        known = seen[..., 0].any(-1)
-        if features is None:
-            features = keypoints.new_zeros(*known.shape, 0)
         return cls(
             keypoints=torch.cat([xy, torch.where(seen, keypoints[..., 2:], 0.0)], dim=-1),
-            known=known,
+            known=seen[..., 0].any(-1),
             view=torch.stack([view.size.log(), view.pitch], dim=-1),
-            features=features,
-            features_known=known if features_known is None else known & features_known,
         )

@@ -20,6 +20,7 @@ from closefit.prior.state import STATE_SIZE
 FORMAT = "closefit-prior"
 VERSION = 1
 META_KEY = "closefit"
+FEATURES = "feature_size"
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 HINT = (
     "run `closefit download-weights`, train one with `closefit train-prior`, or leave the prior "
@@ -34,14 +35,12 @@ class PriorFacts:
     Attributes:
         network: Size of the network.
         body: Body model of the training data.
-        features: Kind of image features it was trained with, or `none`.
         steps: Training steps.
         data: Description of the training data.
     """
 
     network: NetworkConfig
     body: str
-    features: str = "none"
     steps: Annotated[int, Meta(ge=0, le=10**12)] = 0
     data: str = ""
 
@@ -97,7 +96,9 @@ def _facts(header: Any) -> PriorFacts:
         if header.get(name) != expected:
             refuse(f"its {name} is `{shown(header.get(name))}`, expected `{expected}`")
     facts: PriorFacts = typed(header, PriorFacts)
-    unknown = header["network"].keys() - dataclasses.asdict(facts.network).keys()
+    # Headers of earlier checkpoints, the shipped one too, state that there are no image features.
+    retired = {FEATURES} if header["network"].get(FEATURES) == 0 else set()
+    unknown = header["network"].keys() - dataclasses.asdict(facts.network).keys() - retired
     if unknown:
         refuse(f"its network has {named(sorted(unknown))}, which this closefit does not know")
     if facts.network.width % facts.network.heads:

@@ -42,7 +42,6 @@ class NetworkConfig:
     heads: Annotated[int, Meta(ge=1, le=64)] = 8
     feed_forward: Annotated[int, Meta(ge=1, le=16384)] = 512
     dropout: Share = 0.1
-    feature_size: Annotated[int, Meta(ge=0, le=16384)] = 0
 
 
 class Denoiser(nn.Module):
@@ -131,19 +130,13 @@ class _Observations(nn.Module):
         )
         self.view = nn.Linear(VIEW_SIZE, width)
         self.unknown = nn.Parameter(torch.randn(width) * 0.02)
-        self.features = nn.Linear(config.feature_size, width) if config.feature_size else None
 
     def forward(self, conditions: Conditions) -> Float[Tensor, "batch frame person width"]:
         view = conditions.view[:, None, None].expand(*conditions.known.shape, VIEW_SIZE)
         described = torch.cat([*_described(conditions.keypoints), view], dim=-1)
         embedded = self.keypoints(described)
         known = conditions.known[..., None]
-        embedded = torch.where(known, embedded, self.unknown + self.view(view))
-        if self.features is not None and conditions.features.shape[-1]:
-            added = self.features(conditions.features)
-            embedded = embedded + torch.where(conditions.features_known[..., None], added, 0.0)
-        out: Tensor = embedded
-        return out
+        return torch.where(known, embedded, self.unknown + self.view(view))
 
 
 def _described(

@@ -31,7 +31,6 @@ class ClipSampler:
         network: Denoiser,
         keypoints: Float[Tensor, "frame 2 17 3"],
         view: View | None = None,
-        features: Float[Tensor, "frame 2 feature"] | None = None,
         stride: int = STRIDE,
     ) -> None:
         """Prepare windows, views and conditions.
@@ -40,17 +39,14 @@ class ClipSampler:
             network: Trained network.
             keypoints: Normalised keypoints, COCO order.
             view: Where people are expected if nothing is observed (batch axis of 1).
-            features: Image features, if the network was trained with them.
             stride: Frames between the starts of neighbouring windows.
         """
         self.network = network
         self.num_frames = keypoints.shape[0]
         self.windows = Windows.of(self.num_frames, keypoints.device, stride)
         keypoints = self.windows.cut(pad_frames(keypoints, self.windows.length), 0)
-        if features is not None:
-            features = self.windows.cut(pad_frames(features, self.windows.length), 0)
         self.view = _views(keypoints, view)
-        self.conditions = Conditions.of(keypoints, self.view, features)
+        self.conditions = Conditions.of(keypoints, self.view)
 
     @torch.no_grad()
     def sample(

@@ -132,6 +132,7 @@ def _prior_settings(config: Config, device: str) -> PriorFit:
         pose=settings.prior_pose,
         keypoints=PRIOR_KEYPOINTS if imported else DETECTED_KEYPOINTS,
         seed=config.seed,
+        one_sample=settings.prior_start == "sample",
     )
 
 

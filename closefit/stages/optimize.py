@@ -1,11 +1,13 @@
 """Stage `optimize`: motion and appearance of both people, refined together on the pixels."""
 
+import dataclasses
 import importlib.util
 import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.appearance.avatar import Avatars, SurfaceRig
-from closefit.appearance.perceptual import PerceptualLoss
+from closefit.appearance.perceptual import ImageDistance, PerceptualLoss, SqueezeNetDistance
 from closefit.appearance.surface import SurfaceTexels, surface_texels
 from closefit.body.joint_limits import JointLimits
 from closefit.body.model import Body
@@ -25,13 +27,13 @@ from closefit.fit.objective import MotionObjective, motion_terms
 from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import KeypointTargets, targets_from_track
 from closefit.fit.variables import MotionVariables, variables_from_motion
-from closefit.fit.weights import MotionWeights
+from closefit.fit.weights import SILHOUETTE_WEIGHTS, MotionWeights
 from closefit.geometry.penetration import PenetrationProxy
 from closefit.interruption import Held
-from closefit.models.weights import LPIPS, find, locate
+from closefit.models.weights import LPIPS, LPIPS_STAND_IN, find, locate
 from closefit.optimize.depth_order import DepthOrderPhase, overlapping_segments
 from closefit.optimize.loop import JointLoop, JointModel, kept_share
-from closefit.optimize.motion_model import DirectMotion, PriorMotion
+from closefit.optimize.motion_model import DirectMotion, MotionModel, PriorMotion
 from closefit.optimize.objective import JointObjective, ObservedClip
 from closefit.optimize.phases import Phases
 from closefit.optimize.schedule import plan_minibatches
@@ -45,8 +47,10 @@ from closefit.tracking.detections import box_iou
 from closefit.tracking.steadying import steadied
 
 CHECKPOINT_EVERY_S = 45.0
-CHECKPOINT_FORMAT = 3
+CHECKPOINT_FORMAT = 4
 """Raised when what a checkpoint holds changes; others are ignored."""
+
+LpipsNetwork = Literal["alexnet", "squeezenet", "off"]
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +66,8 @@ def run(job: Job) -> None:
     body = load_body(job)
     targets = targets_from_track(track, start.K, job.config.init.keypoint_confidence, job.device)
     config = job.config.optimize
+    if set(SILHOUETTE_WEIGHTS) <= set(config.without):
+        targets = dataclasses.replace(targets, silhouettes=None)
     try:
         size_px = config.image_size_px
         crops = None
@@ -85,6 +91,7 @@ def run(job: Job) -> None:
             optimize_steps=loop.state.step,
             depth_order_swapped_frames=phases.swapped_frames,
             kept_keypoints=round(float(record.kept_keypoints), 4),
+            lpips=_lpips_network(job),
         )
     )
     if loop.diverged:
@@ -126,19 +133,21 @@ def _prepare(
     variables = variables_from_motion(
         tensor(start.rotations), tensor(start.betas), tensor(start.transl), body
     )
-    direct = DirectMotion(variables, config.lr_motion) if config.motion == "direct" else None
-    motion = _prior_motion(job, variables, clip.targets) if direct is None else direct
     loop = JointLoop(
         _objective(job, body, texels, clip.targets.set_name),
-        JointModel(motion, FloorPlane.from_plane(tensor(start.floor)), avatars),
+        JointModel(
+            _motion_model(job, variables, clip.targets),
+            FloorPlane.from_plane(tensor(start.floor)),
+            avatars,
+        ),
         clip,
         plan,
         config,
+        variables,
     )
-    # The check needs learned avatars, and variables that one segment can change alone.
     check = None
-    if config.check_depth_order and warmup_passes > 0 and direct is not None:
-        check = DepthOrderPhase(loop, direct, overlapping_segments(overlap))
+    if config.check_depth_order and warmup_passes > 0:  # it needs learned avatars
+        check = DepthOrderPhase(loop, overlapping_segments(overlap))
     return Phases(loop, check)
 
 
@@ -167,11 +176,13 @@ def _objective(job: Job, body: Body, texels: SurfaceTexels, set_name: str) -> Jo
             pose=init.prior_pose, keypoints=config.weight_prior_keypoints
         )
     limits = JointLimits.create(job.device, torch.float32)
+    terms = motion_terms(body, limits, weights)
+    kept = [term for term in terms if term.name not in config.without]
     proxy = PenetrationProxy.create(
         body.v_template, body.faces, vertex_parts=body.weights.argmax(dim=-1)
     )
     return JointObjective(
-        MotionObjective(body, set_name, motion_terms(body, limits, weights)),
+        MotionObjective(body, set_name, kept),
         SurfaceRig(body, texels),
         proxy,
         _perceptual(job),
@@ -180,23 +191,37 @@ def _objective(job: Job, body: Body, texels: SurfaceTexels, set_name: str) -> Jo
     )
 
 
-def _prior_motion(job: Job, start: MotionVariables, targets: KeypointTargets) -> PriorMotion:
-    config, network = job.config.optimize, load_network(job)
-    return PriorMotion(network, start, targets, config.lr_prior, config.lr_motion, job.config.seed)
-
-
-def _perceptual(job: Job) -> PerceptualLoss | None:
-    """LPIPS where its weights are; without them the term is off, with one warning."""
+def _motion_model(job: Job, start: MotionVariables, targets: KeypointTargets) -> MotionModel:
+    """What moves the motion."""
     config = job.config.optimize
+    if config.motion == "direct":
+        return DirectMotion(start, config.lr_motion)
+    rates = config.lr_prior, config.lr_motion
+    return PriorMotion(load_network(job), start, targets, *rates, job.config.seed, config.motion)
+
+
+def _lpips_network(job: Job) -> LpipsNetwork:
+    """The network of the LPIPS term: AlexNet where it is here, else a stand-in or nothing."""
+    config, folder = job.config.optimize, job.config.weights_dir
     if not config.appearance or config.weight_lpips == 0:
-        return None
-    if find(LPIPS, job.config.weights_dir) is None:
-        text = (
-            "LPIPS is off: its AlexNet weights are not here; `closefit download-weights` gets them"
-        )
+        return "off"
+    if find(LPIPS, folder) is not None:
+        return "alexnet"
+    return "squeezenet" if config.lpips_stand_in and find(LPIPS_STAND_IN, folder) else "off"
+
+
+def _perceptual(job: Job) -> ImageDistance | None:
+    """LPIPS or what stands in for it; without AlexNet's weights with one warning."""
+    network, folder = _lpips_network(job), job.config.weights_dir
+    if network == "alexnet":
+        return PerceptualLoss(locate(LPIPS, folder), job.device)
+    if job.config.optimize.appearance and job.config.optimize.weight_lpips > 0:
+        state = "LPIPS is off" if network == "off" else "SqueezeNet's features stand in for LPIPS"
+        text = f"{state}: its AlexNet weights are not here; `closefit download-weights` gets them"
         job.emit(Notice(text, warning=True))
+    if network == "off":
         return None
-    return PerceptualLoss(locate(LPIPS, job.config.weights_dir), job.device)
+    return SqueezeNetDistance(locate(LPIPS_STAND_IN, folder)).to(job.device)
 
 
 def _run_phases(job: Job, phases: Phases, signal: Held) -> None:

@@ -221,12 +221,14 @@ class OptimizeFigures(TypedDict, total=False):
         optimize_steps: Number of steps.
         depth_order_swapped_frames: Frames in which the two changed places to match the image.
         kept_keypoints: Share of confident keypoints that passed the identity filter.
+        lpips: Network of the LPIPS term: `alexnet`, `squeezenet` (a stand-in) or `off`.
     """
 
     optimize_status: str
     optimize_steps: Amount
     depth_order_swapped_frames: Amount
     kept_keypoints: Share
+    lpips: str
 
 
 class ExportFigures(TypedDict, total=False):

@@ -38,6 +38,8 @@ FLAGS = {
     "doctor": {"--weights", "--json"},
     "demo": {"--out", "--frames", "--device", "--weights", "--seed", "--json", "--verbose"},
     "evaluate": {"--truth", "--truth-body", "--joints", "--max-input-size", "--json"},
+    "benchmark": SETTINGS
+    | {"--out", "--split", "--view", "--rows", "--joints", "--jobs", "--threads", "--json"},
     "download-weights": {"--list", "--from", "--weights", "--json"},
     "import-smpl": {"--weights", "--max-input-size"},
     "train-prior": {

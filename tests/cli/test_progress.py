@@ -106,7 +106,7 @@ def test_what_a_run_found_is_not_cut_within_words(tmp_path: Path, columns: int) 
     [
         ("closefit sta", {"stage", "status"}),
         ("closefit stage ", {"track", "init", "optimize", "export"}),
-        ("closefit run video.mp4 --preset ", {"draft", "default", "paper"}),
+        ("closefit run video.mp4 --preset d", {"draft", "default"}),
     ],
 )
 def test_the_shell_completes(words: str, answers: set[str]) -> None:

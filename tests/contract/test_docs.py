@@ -31,8 +31,10 @@ each_page = pytest.mark.parametrize(
 
 @each_page
 def test_lines_are_short(page: Path) -> None:
+    """Except in the generated table of settings, whose rows list all values that are allowed."""
     lines = page.read_text(encoding="utf-8").splitlines()
-    assert [n for n, line in enumerate(lines, 1) if len(line) > LONGEST_LINE] == []
+    too_long = [n for n, line in enumerate(lines, 1) if len(line) > LONGEST_LINE]
+    assert [n for n in too_long if page.name != "settings.md" or lines[n - 1][:3] != "| `"] == []
 
 
 @each_page

@@ -62,6 +62,20 @@ def test_recorded_settings_are_kept_until_others_are_given() -> None:
     assert paper.init.steps == 9
 
 
+def test_a_preset_changes_only_what_it_sets_or_the_earlier_one_set() -> None:
+    recorded = settings.flatten(build_config(assignments=["preset=draft", "optimize.physics=0.8"]))
+    later = build_config(recorded=recorded, flags={"preset": "default"})
+    assert later.optimize.physics == 0.8
+    assert later.optimize.map_size == Config().optimize.map_size
+
+
+def test_terms_are_left_out_by_name() -> None:
+    config = build_config(assignments=['optimize.without=["floor", "smooth"]'])
+    assert config.optimize.without == ("floor", "smooth")
+    with pytest.raises(ConfigError, match="must be a list of `keypoints`, `pose`, "):
+        build_config(assignments=['optimize.without=["floors"]'])
+
+
 def test_recorded_settings_of_another_version_are_dropped() -> None:
     assert build_config(recorded={"init.no_more": 1, "seed": 4}).seed == 4
 
@@ -133,7 +147,7 @@ def test_an_unknown_key_names_the_nearest_valid_one(key: str, nearest: str) -> N
         ),
         ("optimize.appearance=1", "(a whole number), but must be true or false"),
         ("track.perception=magic", "must be one of `auto`, `full`, `yolo`, `lite`, `import`"),
-        ("preset=fast", "must be one of `draft`, `default`, `paper`"),
+        ("preset=fast", "must be one of `draft`, `default`, `paper`, `paper-without-appearance`, "),
         ("body=cat", "must be one of `auto`, `closefit`, `smpl`"),
         ("optimize.passes", "is not of the form key=value"),
     ],

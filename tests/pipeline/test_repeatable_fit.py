@@ -58,7 +58,7 @@ def _same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("motion", ["direct", "prior"])
+@pytest.mark.parametrize("motion", ["direct", "both"])
 def test_two_runs_and_an_interrupted_one_are_bit_identical(
     fit: Fit, motion: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +79,23 @@ def test_two_runs_and_an_interrupted_one_are_bit_identical(
     events: list[Event] = []
     assert _same(whole, fit(setting, name="interrupted", emit=events.append))
     assert any("continues at step 5" in e.text for e in events if isinstance(e, Notice))
+
+
+def test_the_preset_paper_has_the_terms_of_the_paper(fit: Fit, tmp_path: Path) -> None:
+    """Eq. 10 and nothing else; LPIPS is off where neither network is."""
+    small = [value for value in QUICK if value.startswith("optimize.") and "warmup" not in value]
+    terms = {
+        row: set(fit(f"preset=paper{row}", "weights_dir=none", *small, name=f"fit{row}")[
+            "curve_names"
+        ])
+        for row in ("", "-without-appearance", "-without-physics")
+    }  # fmt: skip
+    motion = {"reprojection", "velocity", "anchor"}
+    image = {"rgb", "ssim", "offset", "scale"}
+    assert terms[""] == motion | image | {"penetration"}
+    assert terms["-without-appearance"] == motion | {"penetration"}
+    assert terms["-without-physics"] == motion | image
+    assert Workspace(tmp_path / "fit").read_run()["quality"]["optimize"]["lpips"] == "off"
 
 
 def test_a_fit_that_diverges_keeps_its_best_state_and_reports_it(fit: Fit, tmp_path: Path) -> None:

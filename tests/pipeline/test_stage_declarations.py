@@ -96,7 +96,7 @@ def test_the_manifest_lists_a_model_under_every_stage_that_needs_it(
         assignments=[f"body={body}", f"track.perception={perception}", f"optimize.motion={motion}"]
     )
     for stage in STAGES.values():
-        for name in (*stage.models(config, "cpu"), *stage.optional_models):
+        for name in (*stage.models(config, "cpu"), *stage.optional_models(config, "cpu")):
             assert stage.name in weights.get(name).stages
 
 

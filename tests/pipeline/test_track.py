@@ -322,7 +322,6 @@ class TestImport:
         assert quality["swapped_frames"] == [5, 20, 21]
         assert written.keypoints[30, 0, 9, 2] < 0.1 * people.keypoints[30, 0, 9, 2]
         assert not written.person_masks.shown.any()
-        assert written.features.shape == (FRAMES, 2, 0)
         union = written.union_masks[:]
         assert union.shape == (FRAMES, 90, 160)
         assert (union.sum(axis=(1, 2)) == 50 * 50).all()
@@ -376,9 +375,6 @@ class TestFull:
         settings = {"perception": "full", "end_s": 0.3, "work_height_px": 90}
         written, _ = tracked(**settings)
         assert not detector.segmentation
-        assert written.features.shape == (9, 2, 16)
-        assert np.ptp(written.features[0], axis=-1).min() > 0
-        assert not written.features[6, 1].any()
         assert written.mask_size_wh.tolist() == [160, 90]
         masks = written.person_masks[:]
         assert masks.shape == (9, 2, 90, 160)
@@ -424,7 +420,6 @@ class TestFull:
         written, _ = tracked(**settings)
         np.testing.assert_allclose(written.keypoints[..., :2], people.keypoints[..., :2], atol=0.01)
         np.testing.assert_array_equal(written.person_masks[:], masks)
-        assert written.features.shape == (FRAMES, 2, 0)
 
 
 def test_yolo_on_a_rendered_clip(tmp_path: Path, shared: Path, events: list[Event]) -> None:

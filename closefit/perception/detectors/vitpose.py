@@ -1,4 +1,4 @@
-"""Keypoints and image features of people in boxes, from ViTPose as `transformers` has it."""
+"""Keypoints of people in boxes, from ViTPose as `transformers` has it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ Image = UInt8[np.ndarray, "height width 3"]
 
 
 class VitPoseEstimator:
-    """Estimates COCO-17 keypoints and an image feature of each person.
+    """Estimates COCO-17 keypoints.
 
     Heat maps are averaged with those of the mirrored person, as the published figures are. Crops,
     and the step from heat maps to fractions of a pixel (unbiased, DARK), are the library's.
@@ -45,28 +45,20 @@ class VitPoseEstimator:
         self._model = model.to(device, self._precision).eval()
         self._has_experts = self._model.config.backbone_config.num_experts > 1
         self._mirrored = torch.tensor(MIRRORED, device=device)
-        self.feature_size: int = self._model.config.backbone_config.hidden_size
         self.batch_size = 16 if device == "cuda" else 1
         self._batches = Batches("ViTPose on people", 2 * self.batch_size)
-        # The forward pass returns heat maps only; a hook keeps the features.
-        self._features: list[Tensor] = []
-        self._model.backbone.register_forward_hook(
-            lambda _module, _inputs, output: self._features.append(output.feature_maps[-1])
-        )
 
     @torch.inference_mode()
     def estimate(
         self, images: Sequence[Image], boxes_xyxy: Sequence[Float[np.ndarray, "_ 4"]]
-    ) -> list[tuple[Float[np.ndarray, "_ 17 3"], Float[np.ndarray, "_ feature"]]]:
+    ) -> list[Float[np.ndarray, "_ 17 3"]]:
         """Estimate the people in the given boxes of RGB pictures, all in one batch.
 
         Returns:
-            For each picture: x, y in pixels and confidence of each keypoint; mean of the
-            backbone's last features.
+            For each picture: x, y in pixels and confidence of each keypoint.
         """
         shown = [number for number, boxes in enumerate(boxes_xyxy) if len(boxes)]
-        nobody = np.zeros((0, 17, 3)), np.zeros((0, self.feature_size))
-        estimates = [nobody for _ in images]
+        estimates = [np.zeros((0, 17, 3)) for _ in images]
         if not shown:
             return estimates
         wanted = [_corner_and_size(boxes_xyxy[number]) for number in shown]
@@ -74,39 +66,33 @@ class VitPoseEstimator:
             images=[images[number] for number in shown], boxes=wanted, return_tensors="pt"
         )["pixel_values"].to(self._device, self._precision)
         seen = self._batches.apply(self._seen_twice, pixels)
-        outputs, features_of = seen[0][0], torch.cat([patches for _, patches in seen])
-        outputs.heatmaps = torch.cat([part.heatmaps for part, _ in seen])
-        features = features_of.cpu().numpy().astype(np.float64)
+        outputs = seen[0]
+        outputs.heatmaps = torch.cat([part.heatmaps for part in seen])
         people = self._processor.post_process_pose_estimation(outputs, boxes=wanted)
-        starts = np.cumsum([len(boxes) for boxes in wanted])[:-1]
-        for number, found, feature in zip(shown, people, np.split(features, starts), strict=True):
+        for number, found in zip(shown, people, strict=True):
             points = np.stack([person["keypoints"].numpy() for person in found]) + PIXEL_CENTRE
             scores = np.stack([person["scores"].numpy() for person in found]).clip(0.0, 1.0)
             keypoints = np.concatenate([points, scores[..., None]], axis=-1)
-            estimates[number] = keypoints.astype(np.float64), feature
+            estimates[number] = keypoints.astype(np.float64)
         return estimates
 
-    def _seen_twice(
-        self, pixels: Float[Tensor, "person 3 height width"]
-    ) -> tuple[Any, Float[Tensor, "person feature"]]:
-        """Heat maps averaged with those of the mirrored people, and the mean features."""
-        outputs, patches = self._forward(pixels, None)
-        mirrored, _ = self._forward(pixels.flip(-1), self._mirrored)
+    def _seen_twice(self, pixels: Float[Tensor, "person 3 height width"]) -> Any:
+        """Heat maps averaged with those of the mirrored people."""
+        outputs = self._forward(pixels, None)
+        mirrored = self._forward(pixels.flip(-1), self._mirrored)
         outputs.heatmaps = 0.5 * (outputs.heatmaps.float() + mirrored.heatmaps.float())
-        return outputs, patches.float().mean(dim=1)
+        return outputs
 
     def _forward(
         self, pixels: Float[Tensor, "person 3 height width"], mirrored: Tensor | None
-    ) -> tuple[Any, Float[Tensor, "person patch feature"]]:
-        """Heat maps, turned back if the people are mirrored, and the features behind them."""
+    ) -> Any:
+        """Heat maps, turned back if the people are mirrored."""
         arguments: dict[str, Any] = {"pixel_values": pixels, "flip_pairs": mirrored}
         if self._has_experts:
             arguments["dataset_index"] = torch.full(
                 (len(pixels),), COCO_EXPERT, device=self._device
             )
-        self._features.clear()  # an attempt that ran out of memory may have left some
-        outputs = self._model(**arguments)
-        return outputs, self._features.pop()
+        return self._model(**arguments)
 
 
 def _corner_and_size(boxes_xyxy: Float[np.ndarray, "person 4"]) -> Float[np.ndarray, "person 4"]:

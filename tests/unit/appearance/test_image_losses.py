@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 
 from closefit.appearance.image_losses import composite, rgb_loss, silhouette_loss, ssim_loss
-from closefit.appearance.perceptual import PerceptualLoss
+from closefit.appearance.perceptual import PerceptualLoss, SqueezeNetDistance
 
 ALL = torch.ones(2)
 
@@ -44,6 +45,31 @@ def test_silhouette_outside_weighs_more_than_a_hole() -> None:
 def test_silhouette_ignores_frames_without_a_mask() -> None:
     mask = torch.zeros(2, 10, 10)
     assert float(silhouette_loss(torch.ones(2, 10, 10), mask, torch.zeros(2), 2.0)) == 0.0
+
+
+def test_the_stand_in_has_the_features_of_squeezenet(tmp_path: Path) -> None:
+    """Those of torchvision's network with the same random weights."""
+    torch.manual_seed(0)
+    network = torchvision.models.squeezenet1_1(weights=None).eval().features
+    fires = [name for name, part in network.named_children() if hasattr(part, "squeeze")]
+    names = {"0": "conv1"} | {name: f"fire{i}" for i, name in enumerate(fires, start=2)}
+    arrays = {}
+    for key, value in network.state_dict().items():
+        part, *layer, kind = key.replace("squeeze", "squeeze1x1").split(".")
+        arrays[f"{'/'.join([names[part], *layer])}.{kind}"] = value.detach().numpy()
+    np.savez(tmp_path / "squeezenet.npz", **arrays)
+    loss = SqueezeNetDistance(tmp_path / "squeezenet.npz")
+    one, other = torch.rand(2, 2, 96, 128, 3)
+    bgr = 255.0 * one.flip(-1).permute(0, 3, 1, 2) - torch.tensor([104.0, 117, 123])[:, None, None]
+    last = network(torch.nn.functional.avg_pool2d(bgr, 2))
+    expected = torch.nn.functional.normalize(last, dim=1, eps=1e-6)
+    torch.testing.assert_close(loss._features(one)[-1], expected)
+    assert float(loss(one, one)) == 0.0
+    one.requires_grad_()
+    distance = loss(one, other)
+    distance.backward()
+    assert float(distance.detach()) > 0.0
+    assert torch.isfinite(one.grad).all()
 
 
 def test_perceptual_loss_with_weights_in_torchvisions_layout(tmp_path: Path) -> None:

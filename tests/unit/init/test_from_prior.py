@@ -8,6 +8,7 @@ import roma
 import torch
 
 from closefit.body.stature import Stature
+from closefit.fit.prior_clip import keypoints_at
 from closefit.fit.targets import KeypointTargets
 from closefit.fit.weights import MEAN_STATURE_M
 from closefit.init.clip_fit import ClipFit
@@ -16,6 +17,7 @@ from closefit.init.from_prior import PriorFit, fit_from_prior, fit_pair
 from closefit.models.weights import PRIOR, locate
 from closefit.prior.loading import load_prior
 from closefit.prior.network import Denoiser
+from closefit.prior.sampling import ClipSampler
 from closefit.records import PersonEstimates
 from tests.known_motion import KnownMotion, mpjpe_m
 from tests.unit.init.test_from_estimate import estimate_of, hide, joints_of, without
@@ -54,6 +56,20 @@ def test_the_same_seed_gives_the_same_motion(known: KnownMotion, network: Denois
     )
     for one, other in zip(first.tensors(), second.tensors(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_without_steps_a_sample_of_the_prior_is_the_motion(
+    known: KnownMotion, network: Denoiser
+) -> None:
+    """As in the paper; the floor alone is found."""
+    settings = PriorFit(samples=1, steps=0, one_sample=True, seed=3)
+    fit = fit_from_prior(known.body, known.targets, known.prior, network, settings, lambda *_: None)
+    sampler = ClipSampler(network, keypoints_at(known.targets, torch.arange(12.0)))
+    drawn = sampler.sample(1, torch.Generator().manual_seed(3))
+    expected = drawn.map(lambda values: values[0])
+    torch.testing.assert_close(fit.variables.rotations(), expected.rotations, atol=1e-4, rtol=0)
+    torch.testing.assert_close(fit.variables.pelvis(), expected.pelvis_m, atol=1e-4, rtol=0)
+    assert torch.isfinite(fit.floor).all()
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.15, 1.5])

@@ -23,10 +23,11 @@ from closefit.optimize import depth_order
 from closefit.optimize import loop as loop_module
 from closefit.optimize.depth_order import DepthOrderPhase, Segment
 from closefit.optimize.loop import JointLoop, JointModel, kept_share
-from closefit.optimize.motion_model import DirectMotion
+from closefit.optimize.motion_model import DirectMotion, MotionModel, PriorMotion
 from closefit.optimize.objective import CroppedFrames, JointObjective, ObservedClip
 from closefit.optimize.phases import Phases
 from closefit.optimize.schedule import plan_minibatches
+from closefit.prior.network import Denoiser, NetworkConfig
 from tests.known_motion import FRAMES, KnownMotion, mpjpe_m
 
 CONFIG = OptimizeConfig(
@@ -70,6 +71,7 @@ def _loop(
     known: KnownMotion,
     crops: CroppedFrames | None,
     config: OptimizeConfig = CONFIG,
+    motion: str = "direct",
 ) -> JointLoop:
     torch.manual_seed(0)
     texels = surface_texels(known.body, config.map_size)
@@ -94,11 +96,21 @@ def _loop(
         seed=0,
     )
     model = JointModel(
-        DirectMotion(_shaken(known.variables), config.lr_motion),
+        _motion(known, motion, config),
         FloorPlane.from_plane(torch.cat([up, -lowest[None]])),
         Avatars(texels, config.latent_channels, config.decoder_width),
     )
     return JointLoop(objective, model, ObservedClip(known.targets, crops), plan, config)
+
+
+def _motion(known: KnownMotion, kind: str, config: OptimizeConfig) -> MotionModel:
+    start = _shaken(known.variables)
+    if kind == "direct":
+        return DirectMotion(start, config.lr_motion)
+    network = Denoiser(NetworkConfig(width=32, blocks=1, heads=4, feed_forward=32))
+    torch.nn.init.normal_(network.head[1].weight, std=0.02)
+    rates = config.lr_prior, config.lr_motion
+    return PriorMotion(network, start, known.targets, *rates, seed=0, kind=kind)
 
 
 def _finish(loop: JointLoop) -> JointLoop:
@@ -134,27 +146,28 @@ def _until_joint(loop: JointLoop) -> None:
         loop.step()
 
 
-def _phases(known: KnownMotion, crops: CroppedFrames, segments: Sequence[Segment]) -> Phases:
-    loop = _loop(known, crops)
-    motion = loop.model.motion
-    assert isinstance(motion, DirectMotion)
-    return Phases(loop, DepthOrderPhase(loop, motion, segments))
+def _phases(
+    known: KnownMotion, crops: CroppedFrames, segments: Sequence[Segment], motion: str
+) -> Phases:
+    loop = _loop(known, crops, motion=motion)
+    return Phases(loop, DepthOrderPhase(loop, segments))
 
 
+@pytest.mark.parametrize("motion", ["direct", "prior", "both"])
 def test_depth_orders_are_checked_between_the_phases_a_few_at_a_time(
-    known: KnownMotion, crops: CroppedFrames, monkeypatch: pytest.MonkeyPatch
+    known: KnownMotion, crops: CroppedFrames, monkeypatch: pytest.MonkeyPatch, motion: str
 ) -> None:
     segments = [(0, 4), (4, 8), (8, 12)]
     monkeypatch.setattr(depth_order, "SEGMENTS_AT_ONCE", 2)
     monkeypatch.setattr(depth_order, "REFIT_STEPS", 2)
     monkeypatch.setattr(depth_order, "LEAST_GAIN", -math.inf)  # the other order always wins
-    straight = _phases(known, crops, segments)
+    straight = _phases(known, crops, segments, motion)
     _until_joint(straight.loop)
     done, before = straight.loop.state.step, straight.loop.variables.log_depth
     straight.advance()
     assert straight.loop.state.step == done
     assert straight.depth_order.state.checked == 2
-    resumed = _phases(known, crops, segments)
+    resumed = _phases(known, crops, segments, motion)
     resumed.load_state_dict(copy.deepcopy(straight.state_dict()))
     for phases in (straight, resumed):
         phases.advance()

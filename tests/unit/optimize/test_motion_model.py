@@ -50,11 +50,11 @@ def targets(fps: float, frames: int = 90) -> KeypointTargets:
 def model(kind: str, network: Denoiser, start: MotionVariables, fps: float) -> MotionModel:
     if kind == "direct":
         return DirectMotion(start, 1e-3)
-    return PriorMotion(network, start, targets(fps), 1e-4, 1e-3, seed=0)
+    return PriorMotion(network, start, targets(fps), 1e-4, 1e-3, seed=0, kind=kind)
 
 
 @pytest.mark.parametrize("fps", [15.0, 30.0, 60.0])
-@pytest.mark.parametrize("kind", ["direct", "prior"])
+@pytest.mark.parametrize("kind", ["direct", "prior", "both"])
 def test_it_starts_at_the_start(
     kind: str, fps: float, network: Denoiser, start: MotionVariables
 ) -> None:
@@ -64,7 +64,33 @@ def test_it_starts_at_the_start(
         torch.testing.assert_close(value, target, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["direct", "prior"])
+@pytest.mark.parametrize("kind", ["direct", "prior", "both"])
+def test_it_becomes_another_motion(kind: str, network: Denoiser, start: MotionVariables) -> None:
+    """Of which one segment differs, as after a check of depth orders."""
+    motion = model(kind, network, start, 15.0)
+    other = MotionVariables(*(value.clone() for value in start.tensors()))
+    other.log_depth[20:28, 0] += 0.3
+    motion.move_to(other)
+    expected = other.cut(slice(13, 77))
+    for value, target in zip(motion.at(13, 77).tensors(), expected.tensors(), strict=True):
+        torch.testing.assert_close(value, target, atol=1e-5, rtol=1e-5)
+    fresh = model(kind, network, other, 15.0)
+    for one, another in zip(motion.fixed(), fresh.fixed(), strict=True):
+        assert torch.equal(one, another)
+
+
+def test_the_answer_itself_is_what_the_network_makes_of_the_start(
+    network: Denoiser, start: MotionVariables
+) -> None:
+    """The motion differs from the start by as much as `prior` and `both` subtract."""
+    answer, change = (model(kind, network, start, 30.0) for kind in ("answer", "prior"))
+    first = [values[13:77] for values in change._first]
+    for value, expected in zip(answer.at(13, 77).tensors()[:3], first, strict=True):
+        torch.testing.assert_close(value, expected, atol=1e-5, rtol=1e-5)
+    assert (answer.at(13, 77).pose_6d - start.pose_6d[13:77]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("kind", ["direct", "prior", "both", "answer"])
 def test_a_step_moves_towards_the_goal(
     kind: str, network: Denoiser, start: MotionVariables
 ) -> None:
@@ -86,7 +112,7 @@ def test_a_step_moves_towards_the_goal(
 def test_finetuning_moves_all_frames_together(network: Denoiser, start: MotionVariables) -> None:
     """Own variables move only the frames of a step; the prior's weights carry over to others."""
     moved = {}
-    for kind in ("direct", "prior"):
+    for kind in ("direct", "prior", "both"):
         motion = model(kind, network, start, 30.0)
         optimizer = torch.optim.Adam(motion.groups())
         motion.at(0, 16).log_depth.sum().backward()
@@ -96,3 +122,4 @@ def test_finetuning_moves_all_frames_together(network: Denoiser, start: MotionVa
         )
     assert moved["direct"] == 0.0
     assert moved["prior"] > 0.0
+    assert moved["both"] > 0.0

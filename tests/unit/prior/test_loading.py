@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from closefit.errors import WeightsDamagedError, WeightsMissingError
+from closefit.models.weights import PRIOR, locate
 from closefit.prior.conditions import Conditions
 from closefit.prior.loading import META_KEY, PriorFacts, load_prior, prior_content
-from closefit.prior.network import Denoiser, NetworkConfig
+from closefit.prior.network import Denoiser
 from closefit.prior.view import View
 
 Parts = tuple[dict[str, torch.Tensor], dict[str, object]]
@@ -123,13 +124,24 @@ def test_values_that_are_not_numbers_are_refused(path: Path) -> None:
         load_prior(path)
 
 
-def test_a_prior_with_image_features_works_without_them(keypoints: torch.Tensor) -> None:
-    network = Denoiser(NetworkConfig(width=32, blocks=1, heads=4, feature_size=5)).eval()
-    view = View.of(keypoints)
-    nothing = torch.zeros(3, 16, 2, 5)
-    unknown = torch.zeros(3, 16, 2, dtype=torch.bool)
+def test_a_header_that_states_no_image_features_changes_nothing(
+    tmp_path: Path, keypoints: torch.Tensor
+) -> None:
+    """Earlier checkpoints have `feature_size` 0, the one that ships too: same bits without it."""
+    shipped = locate(PRIOR)
+    tensors, header = parts(shipped)
+    assert header["network"].pop("feature_size") == 0
+    header.pop("features")
+    rewrite(tmp_path / "without.safetensors", tensors, header)
+    one, other = (load_prior(file)[0] for file in (shipped, tmp_path / "without.safetensors"))
+    assert one.state_dict().keys() == tensors.keys()
     x, timestep = torch.randn(3, 16, 2, 157), torch.tensor([0, 37, 99])
-    without = network(x, timestep, Conditions.of(keypoints, view))
-    assert torch.equal(
-        without, network(x, timestep, Conditions.of(keypoints, view, nothing, unknown))
-    )
+    conditions = Conditions.of(keypoints, View.of(keypoints))
+    assert torch.equal(one(x, timestep, conditions), other(x, timestep, conditions))
+
+
+def test_a_prior_of_image_features_is_refused(path: Path) -> None:
+    tensors, header = parts(path)
+    rewrite(path, tensors, {**header, "network": {**header["network"], "feature_size": 384}})
+    with pytest.raises(WeightsDamagedError, match="its network has `feature_size`"):
+        load_prior(path)

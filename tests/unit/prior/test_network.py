@@ -56,24 +56,6 @@ def test_each_person_listens_to_the_other(network: Denoiser, keypoints: torch.Te
     assert change[:, :, 0].abs().max() > 1e-3
 
 
-def test_unknown_features_cannot_reach_the_output(keypoints: torch.Tensor) -> None:
-    torch.manual_seed(0)
-    network = Denoiser(NetworkConfig(width=32, blocks=1, heads=4, feature_size=5)).eval()
-    torch.nn.init.normal_(network.head[1].weight)
-    view = View.of(keypoints)
-    known = torch.zeros(3, 16, 2, dtype=torch.bool)
-    known[:, :4] = True
-    features = torch.randn(3, 16, 2, 5)
-    other = torch.where(known[..., None], features, 99.0)
-    x = noisy()
-
-    def out(given: torch.Tensor) -> torch.Tensor:
-        return network(x, TIMESTEP, Conditions.of(keypoints, view, given, known))
-
-    assert torch.equal(out(features), out(other))
-    assert not torch.equal(out(features), out(features + 1.0))
-
-
 def test_gradient_agrees_with_finite_differences(
     network: Denoiser, keypoints: torch.Tensor
 ) -> None:

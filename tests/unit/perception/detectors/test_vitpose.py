@@ -19,25 +19,21 @@ def estimator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 def test_shapes_and_ranges(estimator: VitPoseEstimator) -> None:
-    ((keypoints, features),) = estimator.estimate([IMAGE], [BOXES])
+    (keypoints,) = estimator.estimate([IMAGE], [BOXES])
     assert keypoints.shape == (2, 17, 3)
-    assert features.shape == (2, estimator.feature_size)
     assert ((keypoints[..., 2] >= 0) & (keypoints[..., 2] <= 1)).all()
-    assert np.isfinite(features).all()
 
 
 def test_people_are_independent_of_each_other(estimator: VitPoseEstimator) -> None:
-    ((both, features),) = estimator.estimate([IMAGE], [BOXES])
+    (both,) = estimator.estimate([IMAGE], [BOXES])
     for person in range(2):
-        ((alone, feature),) = estimator.estimate([IMAGE], [BOXES[[person]]])
+        (alone,) = estimator.estimate([IMAGE], [BOXES[[person]]])
         np.testing.assert_allclose(alone[0], both[person], atol=1e-3)
-        np.testing.assert_allclose(feature[0], features[person], atol=1e-5)
 
 
 def test_nobody(estimator: VitPoseEstimator) -> None:
-    ((keypoints, features),) = estimator.estimate([IMAGE], [np.zeros((0, 4))])
+    (keypoints,) = estimator.estimate([IMAGE], [np.zeros((0, 4))])
     assert keypoints.shape == (0, 17, 3)
-    assert features.shape == (0, estimator.feature_size)
 
 
 def test_many_pictures_at_once(estimator: VitPoseEstimator) -> None:
@@ -45,22 +41,21 @@ def test_many_pictures_at_once(estimator: VitPoseEstimator) -> None:
     other = np.ascontiguousarray(IMAGE[::-1])
     nobody = np.zeros((0, 4))
     batch = estimator.estimate([IMAGE, other, other], [BOXES, nobody, BOXES[[1]]])
-    assert [len(keypoints) for keypoints, _ in batch] == [2, 0, 1]
-    for picture, boxes, (keypoints, features) in (
+    assert [len(keypoints) for keypoints in batch] == [2, 0, 1]
+    for picture, boxes, keypoints in (
         (IMAGE, BOXES, batch[0]),
         (other, BOXES[[1]], batch[2]),
     ):
-        ((alone, feature),) = estimator.estimate([picture], [boxes])
+        (alone,) = estimator.estimate([picture], [boxes])
         np.testing.assert_allclose(keypoints, alone, atol=1e-3)
-        np.testing.assert_allclose(features, feature, atol=1e-5)
 
 
 def test_a_mirrored_picture_gives_mirrored_people(estimator: VitPoseEstimator) -> None:
     width = IMAGE.shape[1]
     mirrored_boxes = BOXES[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (width, 0, width, 0)
-    ((seen, _),) = estimator.estimate([IMAGE], [BOXES])
+    (seen,) = estimator.estimate([IMAGE], [BOXES])
     mirror = np.ascontiguousarray(IMAGE[:, ::-1])
-    ((mirrored, _),) = estimator.estimate([mirror], [mirrored_boxes])
+    (mirrored,) = estimator.estimate([mirror], [mirrored_boxes])
     order = [0, *(number for left in range(1, 17, 2) for number in (left + 1, left))]
     back = mirrored[:, order] * (-1, 1, 1) + (width, 0, 0)
     # Crops are rounded to whole colours, and a random network has rivalling peaks.
@@ -81,9 +76,8 @@ def test_the_same_as_the_library_on_the_same_pixels(estimator: VitPoseEstimator)
         flipped = model(pixel_values=pixels.flip(-1), **experts).heatmaps.flip(-1)
         order = [0, *(number for left in range(1, 17, 2) for number in (left + 1, left))]
         plain.heatmaps = (plain.heatmaps + flipped[:, order]) / 2
-    estimator._features.clear()
     expected = processor.post_process_pose_estimation(plain, boxes=boxes)[0]
-    ((keypoints, _),) = estimator.estimate([IMAGE], [BOXES])
+    (keypoints,) = estimator.estimate([IMAGE], [BOXES])
     for found, person in zip(keypoints, expected, strict=True):
         np.testing.assert_allclose(found[:, :2] - 0.5, person["keypoints"].numpy(), atol=1e-3)
         np.testing.assert_allclose(found[:, 2], person["scores"].numpy().clip(0, 1), atol=1e-5)
@@ -102,7 +96,7 @@ def test_a_heat_map_peak_is_found_where_it_is(
         return torch.exp(-(rows**2 + columns**2) / 8).expand(batch, 17, -1, -1)
 
     monkeypatch.setattr(estimator._model.head, "forward", blob)
-    ((keypoints, _),) = estimator.estimate([IMAGE], [BOXES])
+    (keypoints,) = estimator.estimate([IMAGE], [BOXES])
     centres = (BOXES[:, :2] + BOXES[:, 2:]) / 2
     # The crop is the box made 3:4 and 1.25 times as large.
     sides = BOXES[:, 2:] - BOXES[:, :2]

@@ -1,0 +1,1 @@
+"""The field's own benchmarks: reads a data set, runs closefit on it, prints the paper's tables."""
