@@ -248,12 +248,15 @@ class Track:
 class Motion:
     """Both people's motion in one metric camera frame: what `stage init` writes.
 
+    Where the camera moves, the frame is that of the still camera, which has the place, direction
+    and lens of the one in the reference frame of `Track`, and a picture that holds all frames.
+
     Attributes:
         rotations: Local joint rotation matrices; joint 0 maps the body frame into the camera's.
         betas: Shape coefficients of the body, one set per person.
         transl: Translation as SMPL has it: `joints[:, :, 0]` is it plus the rest pelvis.
         joints: Joint positions in the camera frame.
-        K: Intrinsics of every frame, for source pixels.
+        K: Intrinsics of every frame, for source pixels, or for those of the still picture.
         valid: The person's pose in this frame rests on observations near in time.
         confidence: Trust in the pose, 0 (guess) to 1; the joint error to expect is
             130 mm - 100 mm * confidence (`fit/confidence.py`).

@@ -146,7 +146,7 @@ class CameraMotionFigures(TypedDict, total=False):
     camera_error_px: Annotated[float, Meta(ge=0.0, le=1e9)]
     camera_background_fit: Share | None
     camera_unknown_frames: list[Amount]
-    camera_doubt: CameraDoubt | None
+    camera_doubt: str | None
 
 
 class TrackFigures(ChoiceFigures, CameraMotionFigures, total=False):

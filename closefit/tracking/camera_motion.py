@@ -21,6 +21,8 @@ STILL_SHARE = 3e-3
 nearly all frames. That is a third of the usual error of a keypoint (1 % of a person's height)."""
 
 NEARLY_ALL = 95.0
+ZOOMED = 2.0
+"""Turns explain all of the motion unless zooms move the corners by so many times as much."""
 
 FITTING = 0.7
 """A smaller share of points that a turn explains: something else moves, or the camera travels."""
@@ -77,7 +79,7 @@ def camera_motion(
     matches = list(find_again(pictures))
     least_px = STILL_SHARE * size_wh[1]
     fit = fit_usual_view(matches, size_wh, zooms=True)
-    zooms = _zoom_shift_px(fit, size_wh) > least_px
+    zooms = _zoom_shift_px(fit, size_wh) > ZOOMED * least_px
     if not zooms:
         fit = fit_usual_view(matches, size_wh, zooms=False)
     path = _filled(fit)
