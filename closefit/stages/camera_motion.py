@@ -15,13 +15,16 @@ from closefit.stages.inputs import clip_pictures, read_camera
 from closefit.storage.job import Job
 from closefit.storage.run_record import CameraMotionFigures
 from closefit.tracking.background import Grey
-from closefit.tracking.camera_motion import FARTHEST_DEG, CameraMotion, camera_motion
+from closefit.tracking.camera_motion import CameraMotion, camera_motion
 from closefit.tracking.gaps import listed
 from closefit.tracking.steadying import scaling, still_rectangle
 
 WORK_HEIGHT_PX = 360
 BESIDE = 0.03
 """Pixels this near a person, over the picture's height, are not background."""
+
+LARGEST = 5.0
+"""The picture that holds all frames has sides of at most so many times those of a frame."""
 
 PART_HINT = "choose a part with --start and --end in which it turns less"
 
@@ -40,10 +43,9 @@ def with_camera_motion(job: Job, track: Track) -> Track:
         if not given.turns:  # changing intrinsics are used as they are
             return track
         path = CameraPath(given.K.astype(np.float64), given.pose["R"])
-        turned = CameraPath(path.K, path.R @ path.R[0].T).turned_deg
-        _check_turn(float(turned.max()))
+        turned_deg = float(CameraPath(path.K, path.R @ path.R[0].T).turned_deg.max())
         job.report(CameraMotionFigures(camera_motion="from the camera file"))
-        return _moving(track, homographies_of(path), size_wh)
+        return _moving(track, homographies_of(path), size_wh, turned_deg)
     if camera.motion == "still":
         job.report(CameraMotionFigures(camera_motion="not looked for"))
         return track
@@ -51,14 +53,29 @@ def with_camera_motion(job: Job, track: Track) -> Track:
     _report(job, found)
     if not found.moves:
         return track
-    _check_turn(found.turned_deg)
-    return _moving(track, found.homographies, size_wh)
+    return _moving(track, found.homographies, size_wh, found.turned_deg)
 
 
 def _moving(
-    track: Track, homographies: Float[np.ndarray, "frame 3 3"], size_wh: tuple[int, int]
+    track: Track,
+    homographies: Float[np.ndarray, "frame 3 3"],
+    size_wh: tuple[int, int],
+    turned_deg: float,
 ) -> Track:
+    """Add the motion, which turns the camera by up to `turned_deg` from the reference frame.
+
+    Raises:
+        InputError: The frames do not fit into one picture.
+    """
     rectangle = still_rectangle(homographies, size_wh)
+    growth = float(((rectangle[2:] - rectangle[:2]) / size_wh).max())
+    if growth > LARGEST:
+        raise InputError(
+            f"the camera turns by {turned_deg:.0f} degrees from the middle of its way: what it "
+            f"sees does not fit into one picture ({growth:.0f} times as large, at most "
+            f"{LARGEST:.0f})",
+            hint=PART_HINT,
+        )
     return replace(track, homographies=homographies, still_xyxy=rectangle)
 
 
@@ -99,20 +116,6 @@ def _backgrounds(
 def _known(boxes: Float[np.ndarray, "person 4"]) -> Int[np.ndarray, "known 4"]:
     known: Int[np.ndarray, "known 4"] = boxes[np.isfinite(boxes).all(axis=1)].round().astype(int)
     return known
-
-
-def _check_turn(turned_deg: float) -> None:
-    """Refuse a camera whose pictures do not fit into one plane.
-
-    Raises:
-        InputError: It turns too far.
-    """
-    if turned_deg > FARTHEST_DEG:
-        raise InputError(
-            f"the camera turns by {turned_deg:.0f} degrees from the middle of its way; up to "
-            f"{FARTHEST_DEG:.0f} can be taken out",
-            hint=PART_HINT,
-        )
 
 
 def _report(job: Job, found: CameraMotion) -> None:

@@ -74,8 +74,10 @@ def crop_frames(
         if known is not None:
             known[index] = in_frame
         on_frame(index + 1, num_frames)
-    for start in range(0, num_frames, CHUNK):
-        part = slice(start, start + CHUNK)
+    # The masks of a camera that moves are those of a larger picture.
+    chunk = max(1, int(CHUNK * filmed.size_wh.prod() / track.size_wh.prod()))
+    for start in range(0, num_frames, chunk):
+        part = slice(start, start + chunk)
         masks[part] = _shrink(track.union_masks[part], region, width, size_wh)
     x_scale, y_scale = size_wh[0] / (x1 - x0), size_wh[1] / (y1 - y0)
     intrinsics = crop_intrinsics(torch.from_numpy(K), float(x0), float(y0), x_scale, y_scale)

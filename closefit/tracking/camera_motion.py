@@ -33,9 +33,6 @@ UNKNOWN = 0.1
 FAR_SHARE = 0.05
 """The field of view matters to pictures whose corners move farther, over the picture's height."""
 
-FARTHEST_DEG = 50.0
-"""Farther from the still camera's direction, one plane does not hold the pictures."""
-
 
 @dataclass(frozen=True, eq=False)
 class CameraMotion:
