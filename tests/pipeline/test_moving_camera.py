@@ -25,8 +25,8 @@ from tests.shaken_clip import ShakenClip, hand_held, shaken
 
 pytestmark = pytest.mark.slow
 
-FRAMES = 16
-WHOLE_WH, FILMED_WH = (280, 210), (208, 156)
+FRAMES = 12
+WHOLE_WH, FILMED_WH = (240, 180), (184, 138)
 SETTINGS = (*QUICK, "optimize.appearance=false", "optimize.passes=1")
 
 

@@ -12,7 +12,7 @@ from closefit.tracking.steadying import still_part
 from tests.shaken_clip import hand_held
 
 SIZE_WH = WIDTH, HEIGHT = 320, 240
-FRAMES = 24
+FRAMES = 18
 WALL_WH = 640, 480
 GRID = np.stack(np.meshgrid(np.linspace(0, WIDTH, 5), np.linspace(0, HEIGHT, 5)), -1).reshape(-1, 2)
 
@@ -65,9 +65,8 @@ def largest_error_px(found: CameraMotion, camera: CameraPath) -> float:
     return float(distance.max())
 
 
-@pytest.mark.parametrize("fov_deg", [55.0, 80.0])
-def test_turns_are_found_to_a_fraction_of_a_pixel(fov_deg):
-    camera = camera_of(hand_held(FRAMES), fov_deg=fov_deg)
+def test_turns_are_found_to_a_fraction_of_a_pixel_through_an_unusual_lens():
+    camera = camera_of(hand_held(FRAMES), fov_deg=80.0)
     found = camera_motion(filmed(camera), SIZE_WH)
     assert found.moves
     assert not found.zooms
@@ -85,7 +84,7 @@ def test_a_zoom_is_found_beside_turns():
 
 
 def test_a_pan_over_more_than_a_picture_is_found():
-    degrees = np.stack([np.zeros(36), np.linspace(-8.0, 8.0, 36), np.zeros(36)], axis=-1)
+    degrees = np.stack([np.zeros(30), np.linspace(-8.0, 8.0, 30), np.zeros(30)], axis=-1)
     camera = camera_of(Rotation.from_rotvec(degrees, degrees=True).as_matrix(), fov_deg=35.0)
     found = camera_motion(filmed(camera), SIZE_WH)
     assert found.moves
@@ -93,10 +92,9 @@ def test_a_pan_over_more_than_a_picture_is_found():
     assert largest_error_px(found, camera) < 1.5
 
 
-@pytest.mark.parametrize("noise", [0.0, 8.0])
-def test_a_camera_that_stands_still_is_seen_to(noise):
+def test_a_camera_that_stands_still_is_seen_to_in_spite_of_noise():
     camera = camera_of(np.tile(np.eye(3), (FRAMES, 1, 1)))
-    found = camera_motion(filmed(camera, noise=noise), SIZE_WH)
+    found = camera_motion(filmed(camera, noise=8.0), SIZE_WH)
     assert not found.moves
     assert found.doubt is None
     np.testing.assert_array_equal(found.homographies, np.tile(np.eye(3), (FRAMES, 1, 1)))
@@ -109,14 +107,13 @@ def test_an_empty_background_is_a_doubt_and_not_a_motion():
     assert found.doubt == "little background"
 
 
-def test_frames_without_a_background_lie_between_their_neighbours():
+def test_a_frame_without_a_background_lies_between_its_neighbours():
     camera = camera_of(hand_held(FRAMES))
     pictures = filmed(camera)
     hidden = np.zeros((HEIGHT, WIDTH), bool)
-    for number in (10, 11):
-        pictures[number] = pictures[number][0], hidden
+    pictures[10] = pictures[10][0], hidden
     found = camera_motion(pictures, SIZE_WH)
-    assert np.flatnonzero(~found.known).tolist() == [10, 11]
+    assert np.flatnonzero(~found.known).tolist() == [10]
     assert found.doubt is None
     assert largest_error_px(found, camera) < 4.0
 
