@@ -44,7 +44,6 @@ def with_camera_motion(job: Job, track: Track) -> Track:
             return track
         path = CameraPath(given.K.astype(np.float64), given.pose["R"])
         turned_deg = float(CameraPath(path.K, path.R @ path.R[0].T).turned_deg.max())
-        job.report(CameraMotionFigures(camera_motion="from the camera file"))
         return _moving(track, homographies_of(path), size_wh, turned_deg)
     if camera.motion == "still":
         job.report(CameraMotionFigures(camera_motion="not looked for"))
