@@ -40,6 +40,7 @@ def with_camera_motion(job: Job, track: Track) -> Track:
     if camera.file is not None:
         given = read_camera(camera, job.video, len(track.time_s))
     if given is not None and (given.turns or given.zooms or "R" in given.pose):
+        job.report(CameraMotionFigures(camera_motion="from the camera file"))
         if not given.turns:  # changing intrinsics are used as they are
             return track
         path = CameraPath(given.K.astype(np.float64), given.pose["R"])
