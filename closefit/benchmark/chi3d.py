@@ -53,6 +53,7 @@ def find(root: Path, options: Options) -> Found:
 
     Raises:
         InputError: The folder is not CHI3D's.
+        ConfigError: There is no such split or camera.
     """
     split = choose(options.split, "train", ("train", *SUBJECTS), "--split")
     view = choose(options.view, USUAL_CAMERA, (*CAMERAS, "all"), "--view")

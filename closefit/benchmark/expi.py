@@ -66,7 +66,8 @@ def find(root: Path, options: Options) -> Found:
     """List the sequences of both pairs of actors, or of one.
 
     Raises:
-        InputError: The folder is not ExPI's, or there is no such split.
+        InputError: The folder is not ExPI's.
+        ConfigError: There is no such split or camera.
     """
     split = choose(options.split, "all", ("all", *ACTORS), "--split")
     require_folder(root, "acro*/*/mocap_cleaned.tsv", "ExPI")

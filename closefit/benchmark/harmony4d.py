@@ -65,7 +65,8 @@ def find(root: Path, options: Options) -> Found:
     """List the sequences of a split.
 
     Raises:
-        InputError: The folder is not Harmony4D's, or there is no such split.
+        InputError: The folder is not Harmony4D's.
+        ConfigError: There is no such split or camera.
     """
     split = choose(options.split, "test", SPLITS, "--split")
     require_folder(root, f"{split}/*/*/exo", f"Harmony4D's {split} set")

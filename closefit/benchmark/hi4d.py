@@ -46,6 +46,7 @@ def find(root: Path, options: Options) -> Found:
 
     Raises:
         InputError: The folder is not Hi4D's.
+        ConfigError: There is no such split or camera.
     """
     split = choose(options.split, "closeint", SPLITS, "--split")
     require_folder(root, "pair*/*/meta.npz", "Hi4D")

@@ -13,7 +13,7 @@ from PIL import Image as Pictures
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.boundary.files import UNREADABLE
 from closefit.boundary.refusals import named, refuse
-from closefit.errors import FileMissingError, InputError
+from closefit.errors import ConfigError, FileMissingError, InputError
 from closefit.video import Image
 
 JointSet = Literal["smpl", "lsp"]
@@ -130,11 +130,11 @@ def choose(value: str | None, usual: str, choices: Sequence[str], option: str) -
     """Return a value of an option.
 
     Raises:
-        InputError: There is no such choice.
+        ConfigError: There is no such choice.
     """
     chosen = usual if value is None else value
     if chosen not in choices:
-        raise InputError(
+        raise ConfigError(
             f"`{option} {chosen}` is not one of {named(choices)}",
             hint=f"for example {option} {usual}",
         )

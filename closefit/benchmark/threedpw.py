@@ -59,7 +59,8 @@ def find(root: Path, options: Options) -> Found:
     """List the sequences of a split; `pairs` is every test sequence with exactly two people.
 
     Raises:
-        InputError: The folder is not 3DPW's, or there is no such split.
+        InputError: The folder is not 3DPW's.
+        ConfigError: There is no such split or camera.
     """
     split = choose(options.split, "pairs", SPLITS, "--split")
     choose(options.view, "only", ("only",), "--view")

@@ -150,7 +150,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         "",
         *_table(("licence", "clips"), card["licences"].items()),
         "",
-        "As the list of the batch gives them. Footage without a licence may not be handed on.",
+        "As the list of the batch gives them. Footage without a licence must not be handed on.",
         "",
         "## How it was chosen",
         "",

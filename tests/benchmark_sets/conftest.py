@@ -1,39 +1,34 @@
-"""One clip of the built-in renderer with exact truth: the footage of every miniature data set."""
+"""What the miniature data sets show: cheap for the readers, rendered for a whole run."""
 
 import shutil
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from closefit import video
+from closefit.body.model import Body
 from closefit.demo import make_clip
+from tests.batch_folder import WEIGHTS, walking_motion
+from tests.benchmark_sets.worlds import pixels
 from tests.cli.conftest import invoke as invoke
+from tests.clips import numbered_picture
 
 FRAMES, SIZE_WH = 20, (160, 120)
 
 
 @dataclass(frozen=True)
 class Footage:
-    """A rendered clip: pictures, detections, and truth in the camera's frame."""
+    """Pictures, and the truth in the camera's frame: `K`, `joints3d`, `joints2d`."""
 
-    video: Path
-    observations: Path
-    truth_file: Path
-
-    @cached_property
-    def truth(self) -> dict[str, np.ndarray]:
-        with np.load(self.truth_file, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-
-    @cached_property
-    def pictures(self) -> list[np.ndarray]:
-        return list(video.frames(video.probe(self.video)))
+    pictures: list[np.ndarray]
+    truth: dict[str, np.ndarray]
+    observations: Path | None = None
 
     def observations_as(self, folder: Path, *names: str) -> Path:
         """A folder with the detections for sequences of these names."""
+        assert self.observations is not None
         folder.mkdir(exist_ok=True)
         for name in names:
             shutil.copyfile(self.observations, folder / f"{name}.npz")
@@ -41,6 +36,19 @@ class Footage:
 
 
 @pytest.fixture(scope="session")
-def footage(tmp_path_factory: pytest.TempPathFactory) -> Footage:
+def footage() -> Footage:
+    """Two bodies that move, and pictures that show their own numbers."""
+    joints = walking_motion(Body.load(WEIGHTS / "closefit_body.npz")).joints[:FRAMES]
+    K = np.array([[150.0, 0.0, 80.0], [0.0, 150.0, 60.0], [0.0, 0.0, 1.0]])
+    truth = {"K": K, "joints3d": joints, "joints2d": pixels(joints, K)}
+    return Footage([numbered_picture(number, *SIZE_WH) for number in range(FRAMES)], truth)
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Footage:
+    """A clip of the built-in renderer with its exact truth."""
     clip = make_clip(tmp_path_factory.mktemp("rendered"), frames=FRAMES, size=SIZE_WH)
-    return Footage(clip.video, clip.observations, clip.truth)
+    pictures = list(video.frames(video.probe(clip.video)))
+    with np.load(clip.truth, allow_pickle=False) as file:
+        truth = {name: file[name] for name in ("K", "joints3d", "joints2d")}
+    return Footage(pictures, truth, clip.observations)

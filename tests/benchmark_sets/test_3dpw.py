@@ -11,7 +11,7 @@ from PIL import Image
 from closefit.benchmark import threedpw
 from closefit.benchmark.sequences import Options
 from closefit.boundary.refusals import RefusedError
-from closefit.errors import InputError
+from closefit.errors import ConfigError, InputError
 from tests.benchmark_sets.conftest import FRAMES, Footage
 from tests.benchmark_sets.worlds import camera, pixels, to_world
 
@@ -93,7 +93,7 @@ def test_splits(tmp_path: Path, footage: Footage) -> None:
     assert named["two-people"] == ["downtown_bus_00"]
     assert "office_phoneCall_00" in threedpw.find(tmp_path, Options(split="two-people")).missing
     assert len(threedpw.find(tmp_path, Options(split="pc")).missing) == 3
-    with pytest.raises(InputError, match="not one of"):
+    with pytest.raises(ConfigError, match="not one of"):
         threedpw.find(tmp_path, Options(split="mine"))
     with pytest.raises(InputError, match="does not look like 3DPW"):
         threedpw.find(tmp_path / "imageFiles", Options())

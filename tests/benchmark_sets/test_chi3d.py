@@ -9,7 +9,7 @@ import pytest
 from closefit.benchmark import chi3d
 from closefit.benchmark.sequences import Options
 from closefit.boundary.refusals import RefusedError
-from closefit.errors import InputError
+from closefit.errors import ConfigError, InputError
 from tests.benchmark_sets.conftest import FRAMES, Footage
 from tests.benchmark_sets.worlds import camera, pixels, to_world
 from tests.clips import make_video, number_in
@@ -100,6 +100,6 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path, footage: Footage) -
         only(tmp_path)
     with pytest.raises(RefusedError):
         only(tmp_path, view="65906101")
-    with pytest.raises(InputError, match="not one of"):
+    with pytest.raises(ConfigError, match="not one of"):
         chi3d.find(tmp_path, Options(view="1"))
     assert len(chi3d.find(tmp_path, Options(view="all")).entries) == 4

@@ -13,7 +13,7 @@ from closefit.batch import cluster
 from closefit.benchmark import hi4d
 from closefit.benchmark.sequences import Options
 from closefit.boundary.refusals import RefusedError
-from closefit.errors import InputError
+from closefit.errors import ConfigError, InputError
 from tests.benchmark_sets.conftest import FRAMES, SIZE_WH, Footage
 from tests.benchmark_sets.worlds import camera, pixels, to_world
 from tests.quick_run import QUICK
@@ -152,21 +152,21 @@ def test_other_folders_and_splits_are_refused(tmp_path: Path) -> None:
         hi4d.find(tmp_path, Options())
     with pytest.raises(InputError, match="no folder"):
         hi4d.find(tmp_path / "gone", Options())
-    with pytest.raises(InputError, match="not one of"):
+    with pytest.raises(ConfigError, match="not one of"):
         hi4d.find(tmp_path, Options(split="mine"))
 
 
 @pytest.mark.slow
 def test_from_pictures_to_tables(
-    tmp_path: Path, footage: Footage, invoke, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rendered: Footage, invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole command: one sequence with a gap, one that cannot be read, three pairs missing."""
     root, out = tmp_path / "HI4D", tmp_path / "out"
     monkeypatch.setattr(cluster, "is_installed", lambda: False)  # starts quicker than Ray
-    write(root, footage)
-    broken = write(root, footage, "pair27", "dance27")
+    write(root, rendered)
+    broken = write(root, rendered, "pair27", "dance27")
     (broken / "cameras" / "rgb_cameras.npz").write_bytes(b"damaged")
-    own = footage.observations_as(tmp_path / "own", "pair23_hug23")
+    own = rendered.observations_as(tmp_path / "own", "pair23_hug23")
     settings = [word for setting in QUICK for word in ("--set", setting)]
     command = ("benchmark", "hi4d", root, "--out", out, "--observations", own, *settings)
     result = invoke(*command)

@@ -1,5 +1,6 @@
 """Datasets: what was accepted, the same bytes each time, splits apart, damage named."""
 
+import errno
 import json
 import re
 import shutil
@@ -370,6 +371,27 @@ def test_an_export_is_whole_or_is_not(
     result = invoke("dataset", "export", reviewed.root, "--out", out)
     assert (result.exit_code, "hint:" in result.stderr) == (code, True)
     assert match in result.stderr
+    assert (out / "SHA256SUMS").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["batch", "footage", "out"]
+
+
+def test_a_full_disk_leaves_the_earlier_dataset(
+    reviewed: BatchFolder, tmp_path: Path, invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    export(reviewed, out, pixels=False)
+    before = (out / "SHA256SUMS").read_bytes()
+    write, writes = Path.write_bytes, []
+
+    def fill(path: Path, content: bytes) -> int:
+        writes.append(path)
+        if len(writes) > 2:
+            raise OSError(errno.ENOSPC, "no space left", str(path))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    result = invoke("dataset", "export", reviewed.root, "--out", out, "--no-pixels")
+    assert (result.exit_code, "no space left" in result.stderr) == (10, True)
     assert (out / "SHA256SUMS").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["batch", "footage", "out"]
 

@@ -1,6 +1,7 @@
 """Decisions in the database: none lost, none twice, and a damaged file is named."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -94,6 +95,24 @@ def test_a_locked_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     holder.execute("ROLLBACK")
     holder.close()
     assert len(database.latest()) == 1
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    """The system's limit for files stands for the end of the disk."""
+    script = (
+        "import resource, signal, sys; from pathlib import Path; "
+        "from closefit.datasets.reviews import Review, Reviews; "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384)); "
+        "[Reviews(Path(sys.argv[1])).add(Review(clip=str(n), result='1', reviewer='anna', "
+        "verdict='accept', note='x' * 999, reviewed='now')) for n in range(99)]"
+    )
+    path = tmp_path / "reviews.sqlite"
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True)
+    assert re.search(r"errors\.(DiskFull|OutputFolder)Error", done.stderr), done.stderr
+    kept = [int(review.clip) for review in Reviews(path).latest()]
+    assert kept == list(range(len(kept)))
+    assert kept
 
 
 def overwritten(path: Path) -> None:

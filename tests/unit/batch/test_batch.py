@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,20 @@ def test_what_is_finished_is_not_done_again(
     assert engine.begun == {"3": 1, "4": 1}
     assert index(request_of(5))[:3] == before
     assert (ended.total, ended.done, ended.failed) == (5, 4, 1)
+
+
+def test_words_of_a_completed_list_reach_the_index_without_doing_anything_again(
+    engine: ScriptedEngine, request_of: Callable[..., Request]
+) -> None:
+    request = request_of(2)
+    run_batch(request, ignore)
+    engine.begun.clear()
+    words = {"source": "film", "licence": "CC BY 4.0", "subjects": "anna, ben"}
+    first, second = request.clips
+    run_batch(replace(request, clips=[replace(first, **words), second]), ignore)
+    assert engine.begun == {}
+    found = {record["name"]: {key: record.get(key) for key in words} for record in index(request)}
+    assert found == {"0": words, "1": dict.fromkeys(words)}
 
 
 @pytest.mark.parametrize(

@@ -37,19 +37,21 @@ def test_a_table_and_lines_of_json_say_the_same(tmp_path: Path) -> None:
     table = write(
         tmp_path,
         "clips.csv",
-        "\ufeffclip;name;start;end;people;focal;init-from;optimize.passes;licence\n"
-        'a.mp4;hug;1;2.5;A,C;900;"x;y.npz";20;CC BY 4.0\n'
+        "\ufeffclip;name;start;end;people;focal;init-from;optimize.passes;licence;subjects\n"
+        'a.mp4;hug;1;2.5;A,C;900;"x;y.npz";20;CC BY 4.0;anna, ben\n'
         "\n"
-        "/else/b.mp4;;;;;;;;\n",
+        "/else/b.mp4;;;;;;;;;\n",
     )
     lines = write(
         tmp_path,
         "clips.jsonl",
         '{"clip": "a.mp4", "name": "hug", "start": 1, "end": 2.5, "people": "A,C", "focal": 900,'
-        ' "init_from": "x;y.npz", "optimize.passes": 20, "licence": "CC BY 4.0"}\n\n'
+        ' "init_from": "x;y.npz", "optimize.passes": 20, "licence": "CC BY 4.0",'
+        ' "subjects": "anna, ben"}\n\n'
         '{"clip": "/else/b.mp4", "focal": null}',
     )
     first, second = read_list(table, {})
+    assert (first.licence, first.subjects, second.subjects) == ("CC BY 4.0", "anna, ben", None)
     assert first.values == {
         "track.start_s": 1.0,
         "track.end_s": 2.5,
