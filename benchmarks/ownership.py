@@ -24,11 +24,13 @@ from measuring import RESULTS, publish, table
 
 from closefit.body.model import Body
 from closefit.evaluation.runs import STAGES
+from closefit.exporters.filming import seen_by
 from closefit.exporters.mesh_raster import MeshPainter
 from closefit.exporters.views import project_perspective
 from closefit.models import weights
 from closefit.records import Motion, Track
 from closefit.storage import artifacts
+from closefit.tracking.steadying import camera_path
 
 NOBODY = 2
 """Owner of a pixel where neither person's body is; the people are 0 and 1."""
@@ -153,6 +155,7 @@ def count_owners(folder: Path, stage: str, labels: Mapping[int, Labels]) -> dict
         owners = _mask_owners(track, list(labels))
     else:
         motion = artifacts.read(folder / "artifacts" / f"{stage}.npz", STAGES[stage])
+        motion = seen_by(motion, camera_path(track, motion.K))
         body = Body.load(weights.locate(weights.BODIES[str(motion.body_name)]))
         width, height = (int(side) for side in track.size_wh)
         owners = body_owners(body, motion, list(labels), (width, height))

@@ -19,12 +19,14 @@ from measuring import publish, run_closefit, stage_seconds, table
 from closefit import video
 from closefit.body.keypoints import KeypointRegressor
 from closefit.body.model import Body
+from closefit.exporters.filming import seen_by
 from closefit.exporters.mesh_raster import MeshPainter
 from closefit.exporters.views import project_perspective
 from closefit.geometry.camera import project
 from closefit.models import weights
 from closefit.records import OptimizedMotion, Track
 from closefit.storage import artifacts
+from closefit.tracking.steadying import camera_path
 
 MIN_CONFIDENCE = 0.5
 MAX_BOX_IOU = 0.2
@@ -50,6 +52,7 @@ def main() -> None:
     cost = run_closefit(arguments)
     track = artifacts.read(folder / "artifacts" / "track.npz", Track)
     motion = artifacts.read(folder / "artifacts" / "optimize.npz", OptimizedMotion)
+    motion = seen_by(motion, camera_path(track, motion.K))
     body = Body.load(weights.locate(weights.BODIES[str(motion.body_name)], options.weights))
     figures = {
         "frames": len(track.boxes_xyxy),

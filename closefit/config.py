@@ -29,6 +29,7 @@ OverlayLayout = Literal["panels", "single"]
 Sam2 = Literal["tiny", "small", "base-plus", "large"]
 VitPose = Literal["base-simple", "plus-small", "plus-base"]
 BlazePoseSize = Literal["lite", "full", "heavy"]
+CameraMotion = Literal["auto", "still"]
 Perception = Literal["auto", "full", "yolo", "lite", "import"]
 MotionTerm = Literal[
     "keypoints", "pose", "smooth", "floor", "shape", "upright", "cover", "inside", "front"
@@ -102,11 +103,15 @@ class CameraConfig:
 
     Where none is given, the focal length that the video's metadata states holds; else `init` looks
     for one, or `DEFAULT_FOV_DEG` is assumed.
+
+    With `motion`, the turns of a camera that is held in a hand are found in the background and
+    taken out, unless it is known to stand still.
     """
 
     fov_deg: Annotated[float, Meta(ge=5.0, le=150.0)] | None = None
     focal_px: Annotated[float, Meta(ge=10.0, le=1e6)] | None = None
     file: str | None = _file()
+    motion: CameraMotion = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +266,7 @@ class Config:
 
 
 PAPER: dict[str, dict[str, Any]] = {
+    "camera": {"motion": "still"},
     "init": {
         "focal_search": False,
         "prior_start": "sample",

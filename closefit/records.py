@@ -172,10 +172,14 @@ class Track:
         seen: The person was detected in the frame.
         filled: Box and keypoints were interpolated over a short gap.
         identity_confidence: Probability that this detection is of this person.
+        homographies: From pixels of one frame, the reference, to those of each frame: how the
+            camera turned and zoomed. The identity in all frames where it stands still.
+        still_xyxy: Left, top, right, bottom, in pixels of the reference frame, of the picture that
+            holds all frames as a still camera sees them.
     """
 
     KIND: ClassVar[str] = "track"
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
 
     time_s: Float[np.ndarray, " frame"]
     fps: Float[np.ndarray, ""]
@@ -192,6 +196,13 @@ class Track:
     seen: Bool[np.ndarray, "frame person"]
     filled: Bool[np.ndarray, "frame person"]
     identity_confidence: Float[np.ndarray, "frame person"]
+    homographies: Float[np.ndarray, "frame 3 3"]
+    still_xyxy: Int[np.ndarray, "4"]
+
+    @property
+    def camera_moves(self) -> bool:
+        """Whether the camera turned or zoomed."""
+        return bool((self.homographies != np.eye(3)).any())
 
     @property
     def union_masks(self) -> MaskStack:
@@ -214,7 +225,11 @@ class Track:
             ValueError: One cannot be right.
         """
         require_finite(self, "time_s", "fps", "keypoints", "landmarks_3d_m")
-        require_finite(self, "identity_confidence")
+        require_finite(self, "identity_confidence", "homographies")
+        require((np.abs(np.linalg.det(self.homographies)) > 0).all(), "a homography is singular")
+        left, top, right, bottom = self.still_xyxy.tolist()
+        is_picture = 0 < right - left <= MAX_SIDE_PX and 0 < bottom - top <= MAX_SIDE_PX
+        require(is_picture, "the still picture has an impossible size")
         require(self.fps > 0 and (np.diff(self.time_s) > 0).all(), "its times do not increase")
         sizes = np.stack([self.size_wh, self.mask_size_wh])
         possible = (self.size_wh > 0).all() and (sizes <= MAX_SIDE_PX).all()
@@ -233,12 +248,15 @@ class Track:
 class Motion:
     """Both people's motion in one metric camera frame: what `stage init` writes.
 
+    Where the camera moves, the frame is that of the still camera, which has the place, direction
+    and lens of the one in the reference frame of `Track`, and a picture that holds all frames.
+
     Attributes:
         rotations: Local joint rotation matrices; joint 0 maps the body frame into the camera's.
         betas: Shape coefficients of the body, one set per person.
         transl: Translation as SMPL has it: `joints[:, :, 0]` is it plus the rest pelvis.
         joints: Joint positions in the camera frame.
-        K: Intrinsics of every frame, for source pixels.
+        K: Intrinsics of every frame, for source pixels, or for those of the still picture.
         valid: The person's pose in this frame rests on observations near in time.
         confidence: Trust in the pose, 0 (guess) to 1; the joint error to expect is
             130 mm - 100 mm * confidence (`fit/confidence.py`).

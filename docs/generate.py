@@ -119,9 +119,10 @@ USD_PRIMS = {
 CAMERA_KEYS = {
     "K": "(3, 3), or (frame, 3, 3) for a zoom: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in source "
     "pixels",
-    "R": "optional, (3, 3) or (frame, 3, 3): rotation from the world to the camera; must not "
-    "change",
-    "t": "optional, (3) or (frame, 3): translation from the world to the camera; must not change",
+    "R": "optional, (3, 3) or (frame, 3, 3): rotation from the world to the camera; where it is "
+    "given, the pictures are not searched for the camera's motion",
+    "t": "optional, (3) or (frame, 3): translation from the world to the camera, which has to stay "
+    "within 0.25 m of its place",
 }
 
 BVH_LINES = {
@@ -239,10 +240,15 @@ FILES = (
         "Everybody who was detected; it lets `track` decide again who is who without detecting.",
         DetectedPeople,
     ),
-    File("artifacts/init.npz", "The first motion, in the camera frame; metres.", Motion),
+    File(
+        "artifacts/init.npz",
+        "The first motion, in the frame of the still camera; metres.",
+        Motion,
+    ),
     File(
         "artifacts/optimize.npz",
-        "Motion and appearance after the joint optimisation, in the camera frame; metres.",
+        "Motion and appearance after the joint optimisation, in the frame of the still camera; "
+        "metres.",
         OptimizedMotion,
     ),
     File(
@@ -262,7 +268,7 @@ INPUTS = (
     ),
     File(
         "camera.npz",
-        "Any name, given with `--camera`: a camera that stands still.",
+        "Any name, given with `--camera`: a camera that stays at its place; it may turn and zoom.",
         parts=(("Keys", CAMERA_KEYS),),
     ),
 )

@@ -44,6 +44,8 @@ def make_track(frames: int = 5, size_wh: tuple[int, int] = (64, 48)) -> Track:
         seen=np.ones((frames, 2), bool),
         filled=np.zeros((frames, 2), bool),
         identity_confidence=np.ones((frames, 2), np.float32),
+        homographies=np.tile(np.eye(3), (frames, 1, 1)),
+        still_xyxy=np.array([0, 0, *size_wh]),
     )
 
 

@@ -224,12 +224,26 @@ def isolate(folder: Path) -> None:
 
 
 def _waited_s(process: int) -> float:
-    """Time that a process was ready to run but did not get a core: others take their part."""
-    waited = [0]
+    """Time that a process and its child were ready to run but did not get a core.
+
+    Others take their part of the machine.
+    """
+    waited = [0.0]
     for file in Path(f"/proc/{process}/task").glob("*/schedstat"):
         with suppress(OSError):  # the thread has ended
-            waited.append(int(file.read_text().split()[1]))
-    return max(waited) / 1e9
+            waited.append(int(file.read_text().split()[1]) / 1e9)
+    return max(waited) + max(map(_waited_s, _children(process)), default=0.0)
+
+
+def _children(process: int) -> list[int]:
+    """Processes that this one has started and that are alive."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state = file.read_text().rpartition(")")[2].split()
+            if int(state[1]) == process:
+                found.append(int(file.parent.name))
+    return found
 
 
 def _outcome(child: int, folder: Path, started: float) -> Outcome:

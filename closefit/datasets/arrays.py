@@ -33,7 +33,8 @@ class ClipArrays:
         betas: Shape coefficients of each person.
         transl: Translation as in SMPL: `joints[:, :, 0]` minus the pelvis of the shaped rest body.
         joints: Joint positions.
-        floor: Plane: the height of a point is `floor[:3] . point + floor[3]`.
+        floor: Plane: the height of a point is `floor[:3] . point + floor[3]`; one per frame where
+            the camera moves.
         body: Name of the body, `closefit` or `smpl`.
         joint_names: Names of the 24 joints.
         valid: The person's pose in this frame rests on observations near in time.
@@ -64,7 +65,7 @@ class ClipArrays:
     betas: Float[np.ndarray, "2 10"]
     transl: Float[np.ndarray, "frame 2 3"]
     joints: Float[np.ndarray, "frame 2 24 3"]
-    floor: Float[np.ndarray, "4"]
+    floor: Float[np.ndarray, "... 4"]
     body: np.ndarray
     joint_names: np.ndarray
     valid: Bool[np.ndarray, "frame 2"]
@@ -138,7 +139,7 @@ def read_clip(folder: Path, first: int, last: int) -> ClipArrays:
         betas=motion.betas,
         transl=motion.transl[kept],
         joints=motion.joints[kept],
-        floor=motion.floor,
+        floor=motion.floor if motion.floor.ndim == 1 else motion.floor[kept],
         body=motion.body,
         joint_names=motion.joint_names,
         valid=motion.valid[kept],

@@ -24,6 +24,7 @@ def doubts(run: Mapping[str, Any]) -> list[Doubt]:
 
 def _of_track(quality: Mapping[str, Any]) -> Iterator[Doubt]:
     figures = quality.get("track", {})
+    yield from _of_camera_motion(figures)
     frames = figures.get("frames", 0)
     for person, missed in enumerate(figures.get("not_seen_frames", ())):
         if len(missed) > GUESSED_SHARE * frames:
@@ -40,6 +41,26 @@ def _of_track(quality: Mapping[str, Any]) -> Iterator[Doubt]:
             f"who is who is doubtful in frames {ranges}",
             "look with `closefit stage track DIR --preview`; put a `swap` into a corrections file "
             "where the two are mixed up",
+        )
+
+
+def _of_camera_motion(figures: Mapping[str, Any]) -> Iterator[Doubt]:
+    doubt = figures.get("camera_doubt")
+    unknown = len(figures.get("camera_unknown_frames", ()))
+    if doubt == "other motion":
+        yield Doubt(
+            f"only {figures.get('camera_background_fit') or 0.0:.0%} of the background moves as a "
+            "turning camera sees it: the camera travels, or much else moves; it is taken to stand "
+            "still",
+            "if it does, `--set camera.motion=still` says so; if it travels, choose a part of the "
+            "clip in which it stays (`--start`, `--end`)",
+        )
+    elif doubt is not None:
+        yield Doubt(
+            f"in {unknown} of {figures.get('frames', unknown)} frames too little of the background "
+            "is seen to know whether the camera moves; it is taken to stand still",
+            "if it does, `--set camera.motion=still` says so; if not, give `R` in a camera file "
+            "(docs/formats.md)",
         )
 
 

@@ -49,17 +49,31 @@ class SceneCamera:
     """The camera of the source video.
 
     Attributes:
-        T_scene_camera: From the camera to the scene.
-        fov_y_rad: Vertical field of view.
+        T_scene_camera: From the camera to the scene; one per frame where the camera turns, always
+            at one place.
+        fov_y_rad: Vertical field of view in the first frame.
         aspect: Width over height.
         principal_offset: Principal point right of and below the middle, over the picture's height.
             glTF has no place for it.
+        zoom: Focal length of each frame over that of the first, where the camera turns. glTF has no
+            place for it either.
     """
 
-    T_scene_camera: Float[np.ndarray, "4 4"]
+    T_scene_camera: Float[np.ndarray, "*frame 4 4"]
     fov_y_rad: float
     aspect: float
     principal_offset: tuple[float, float] = (0.0, 0.0)
+    zoom: Float[np.ndarray, " frame"] | None = None
+
+    @property
+    def turns(self) -> Float[np.ndarray, "*frame 3 3"]:
+        """From the axes of a camera of glTF and USD to the scene."""
+        return self.T_scene_camera[..., :3, :3] @ CAMERA_FROM_OPENCV
+
+    @property
+    def place(self) -> Float[np.ndarray, "3"]:
+        """Where it is in the scene."""
+        return self.T_scene_camera.reshape(-1, 4, 4)[0, :3, 3]
 
 
 class ContactMarker(TypedDict):
@@ -105,8 +119,11 @@ def write_glb(
         for joint in range(NUM_JOINTS):
             turns = np.ascontiguousarray(quats[:, joint])
             builder.animate(animation, clock, pelvis_node + joint, "rotation", turns)
+    camera_node = builder.add_camera(camera)
+    if camera.turns.ndim == 3:
+        quats = continuous_quats(camera.turns[:, None])[:, 0]
+        builder.animate(animation, clock, camera_node, "rotation", np.ascontiguousarray(quats))
     builder.gltf.animations.append(animation)
-    builder.add_camera(camera)
     since = (times_s - times_s[0]).round(4).tolist()
     builder.gltf.scenes[0].extras = {"contacts": [_marker(touch, since) for touch in markers]}
     with atomic_write(path) as file:
@@ -243,15 +260,16 @@ class _Builder:
         sampler = len(animation.samplers) - 1
         animation.channels.append(gl.AnimationChannel(sampler=sampler, target=target))
 
-    def add_camera(self, camera: SceneCamera) -> None:
-        """Add the camera of the video, so that programs can look through it."""
+    def add_camera(self, camera: SceneCamera) -> int:
+        """Add the camera of the video, so that programs can look through it; returns its node."""
         lens = gl.Perspective(yfov=camera.fov_y_rad, aspectRatio=camera.aspect, znear=NEAR_M)
         self.gltf.cameras.append(gl.Camera(name="video", type="perspective", perspective=lens))
-        turn = camera.T_scene_camera[:3, :3] @ CAMERA_FROM_OPENCV
+        turn = camera.turns.reshape(-1, 3, 3)[0]
         quat = roma.rotmat_to_unitquat(torch.from_numpy(turn)).tolist()
-        place = camera.T_scene_camera[:3, 3].tolist()
+        place = camera.place.tolist()
         self.gltf.nodes.append(gl.Node(name="camera", camera=0, rotation=quat, translation=place))
         self.gltf.scenes[0].nodes.append(len(self.gltf.nodes) - 1)
+        return len(self.gltf.nodes) - 1
 
     def to_bytes(self) -> bytes:
         """The document with its data in one GLB."""

@@ -15,6 +15,7 @@ from closefit.body.skeleton import JOINT_NAMES
 from closefit.boundary.arrays import Npz
 from closefit.boundary.refusals import named, refusals_as, refuse
 from closefit.errors import ArtifactDamagedError
+from closefit.exporters.scene import scene_from_camera
 from closefit.records import Motion
 from closefit.storage.artifacts import atomic_write
 
@@ -26,7 +27,8 @@ FAR = 1e7
 class ExportedMotion:
     """Both people's motion: one array per field, as `motion.npz` holds them.
 
-    Camera frame in OpenCV axes (x right, y down, z forward), metres, source pixels, float32.
+    Camera frame in OpenCV axes (x right, y down, z forward), metres, source pixels, float32. Where
+    the camera moves, it is the frame of the camera at that moment: `K` projects into the picture.
     Rotations are given twice: as matrices and, as SMPL programs expect them, as axis-angle vectors.
     Arrays that a file need not have are None: files of earlier versions lack some.
 
@@ -34,7 +36,7 @@ class ExportedMotion:
         fps: Frames per second.
         width: Width of the source video in pixels.
         height: Height of the source video in pixels.
-        K: Intrinsics; one matrix per frame where a camera file was given.
+        K: Intrinsics; one matrix per frame where the camera moves or a camera file was given.
         valid: The person's pose in this frame rests on observations near in time, in this frame or
             in others.
         confidence: Trust in the pose, 0 (guess) to 1 (0.5: expect 80 mm of joint error).
@@ -47,7 +49,8 @@ class ExportedMotion:
         keypoints2d_reprojected: COCO-17 keypoints of the body in the image.
         body: Name of the body, `closefit` or `smpl`.
         joint_names: Names of the 24 joints.
-        floor: Plane: the height of a point is `floor[:3] . point + floor[3]`.
+        floor: Plane: the height of a point is `floor[:3] . point + floor[3]`; one per frame where
+            the camera moves.
         R: World to camera, where a camera file has it.
         t: World to camera, where a camera file has it.
         time_s: Time of each frame, from frame 0 on.
@@ -58,7 +61,8 @@ class ExportedMotion:
         focal_log_sigma: Only where the focal length was estimated: standard deviation of its
             logarithm, about the share by which it may be off.
         identity_confidence: Probability that the detection is of this person and not of the other.
-        T_scene_camera: From the camera frame to that of `scene.glb`: y up, floor at height zero.
+        T_scene_camera: From the camera frame to that of `scene.glb`: y up, floor at height zero;
+            one matrix per frame where the camera moves.
         stature_m: Standing height.
     """
 
@@ -77,7 +81,7 @@ class ExportedMotion:
     keypoints2d_reprojected: Float[np.ndarray, "frame 2 17 2"]
     body: np.ndarray
     joint_names: np.ndarray
-    floor: Float[np.ndarray, "4"]
+    floor: Float[np.ndarray, "... 4"]
     R: Float[np.ndarray, "frame 3 3"] | None = None
     t: Float[np.ndarray, "frame 3"] | None = None
     time_s: Float[np.ndarray, " frame"] | None = None
@@ -87,7 +91,7 @@ class ExportedMotion:
     guessed: Bool[np.ndarray, "frame 2"] | None = None
     identity_confidence: Float[np.ndarray, "frame 2"] | None = None
     focal_log_sigma: Float[np.ndarray, ""] | None = None
-    T_scene_camera: Float[np.ndarray, "4 4"] | None = None
+    T_scene_camera: Float[np.ndarray, "... 4 4"] | None = None
     stature_m: Float[np.ndarray, "2"] | None = None
 
 
@@ -107,7 +111,7 @@ def write_motion(
         keypoints_px: The body's COCO keypoints in the image.
         fps: Frames per second.
         size_wh: Size of the source video in pixels.
-        further: `K` and whatever else is known.
+        further: `K` and whatever else is known; a `floor` here counts instead of the motion's.
     """
     import roma
     import torch
@@ -117,6 +121,7 @@ def write_motion(
         "fps": np.array(fps, np.float32),
         "width": np.array(size_wh[0], np.int32),
         "height": np.array(size_wh[1], np.int32),
+        "floor": motion.floor.astype(np.float32),
         **{name: _single_precision(array) for name, array in further.items()},
         "valid": motion.valid,
         "confidence": motion.confidence.astype(np.float32),
@@ -129,7 +134,6 @@ def write_motion(
         "keypoints2d_reprojected": keypoints_px.astype(np.float32),
         "body": motion.body_name,
         "joint_names": np.array(JOINT_NAMES),
-        "floor": motion.floor.astype(np.float32),
     }
     with atomic_write(path) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -157,6 +161,14 @@ def read_motion(path: Path) -> ExportedMotion:
         motion = ExportedMotion(**arrays)
         _check_values(motion)
     return motion
+
+
+def to_scene(motion: ExportedMotion) -> Float[np.ndarray, "frame 4 4"]:
+    """Return the transform from each frame's camera to the scene (y up, floor at height zero)."""
+    move = motion.T_scene_camera
+    if move is None or move.ndim == 2:
+        move = scene_from_camera(motion.floor)
+    return np.broadcast_to(move.astype(np.float64), (len(motion.valid), 4, 4))
 
 
 def _check_schema(arrays: Mapping[str, np.ndarray]) -> None:
@@ -189,8 +201,14 @@ def _check_values(motion: ExportedMotion) -> None:
         if not (np.abs(array) < FAR).all():
             refuse(f"`{f.name}` has a value that is not finite, or too large")
     frames = len(motion.valid)
-    if not frames or motion.K.shape[:-2] not in ((), (frames,)):
-        refuse(f"`K` has shape {motion.K.shape} for {frames} frames")
+    for name, axes in (("K", 2), ("floor", 1), ("T_scene_camera", 2)):
+        array = getattr(motion, name)
+        if not frames or (array is not None and array.shape[:-axes] not in ((), (frames,))):
+            refuse(f"`{name}` has shape {array.shape} for {frames} frames")
+    if motion.floor.ndim == 2 and (
+        motion.T_scene_camera is None or motion.T_scene_camera.ndim == 2
+    ):
+        refuse("`floor` has one plane per frame, but `T_scene_camera` has not one matrix per frame")
     if not (motion.fps > 0 and motion.width > 0 and motion.height > 0):
         refuse("its frame rate or its picture size is not positive")
     if motion.time_s is not None and not (np.diff(motion.time_s) > 0).all():

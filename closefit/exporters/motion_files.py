@@ -14,12 +14,14 @@ from closefit.config import JointNames
 from closefit.exporters.amass import write_amass
 from closefit.exporters.bvh import write_bvh
 from closefit.exporters.contacts import Touch
+from closefit.exporters.filming import floors_before, scene_from_frames, seen_by
 from closefit.exporters.gltf import SceneCamera, SkinnedPerson, write_glb
 from closefit.exporters.joint_names import joint_names
 from closefit.exporters.motion import write_motion
 from closefit.exporters.reprojection import reprojected_keypoints
 from closefit.exporters.scene import SceneMotion, motion_in, scene_from_camera
 from closefit.exporters.usd import write_usd
+from closefit.geometry.camera_path import CameraPath
 from closefit.palette import PERSON_COLOURS
 from closefit.records import Motion
 from closefit.storage.workspace import NUM_PEOPLE, Workspace
@@ -37,12 +39,14 @@ class Footage:
         fps: Frames per second.
         size_wh: Width and height in pixels.
         arrays: What else `motion.npz` holds: of the camera, of the detections.
+        camera: How the camera that took them moved; None: not at all.
     """
 
     time_s: Float[np.ndarray, " frame"]
     fps: float
     size_wh: tuple[int, int]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    camera: CameraPath | None = None
 
 
 def write_motion_files(
@@ -60,7 +64,7 @@ def write_motion_files(
     Args:
         workspace: Folder to write into.
         body: Body of the motion.
-        motion: Both people in the camera frame.
+        motion: Both people before the still camera.
         footage: The pictures that belong to it.
         colours: Each person's skin, sRGB in 0 to 1; None: one plain colour each.
         style: Whose names the joints of scene and BVH have.
@@ -73,24 +77,27 @@ def write_motion_files(
     T_scene_camera = scene_from_camera(motion.floor)
     betas = torch.from_numpy(motion.betas).to(body.v_template)
     stature_m = Stature(body)(betas).cpu().numpy()
+    path = footage.camera or CameraPath.still(motion.K)
+    filmed = seen_by(motion, path)
     arrays = {
-        "K": motion.K[0],
+        "K": path.K if path.moves else motion.K[0],
         "time_s": footage.time_s - footage.time_s[0],
         "start_s": np.array(footage.time_s[0]),
-        "T_scene_camera": T_scene_camera,
+        "T_scene_camera": scene_from_frames(T_scene_camera, path),
+        "floor": floors_before(motion.floor, path),
         "stature_m": stature_m,
     }
     write_motion(
         workspace.motion,
-        motion,
-        reprojected_keypoints(body, motion, "coco17"),
+        filmed,
+        reprojected_keypoints(body, filmed, "coco17"),
         footage.fps,
         footage.size_wh,
         arrays | footage.arrays,
     )
     moved, rest = motion_in(motion, T_scene_camera), body.rest(betas)
     _write_skeletons(workspace, body, motion, moved, stature_m, footage.fps, style)
-    camera = _scene_camera(motion.K[0], T_scene_camera, footage.size_wh)
+    camera = _scene_camera(path, T_scene_camera, footage.size_wh)
     if colours is None:
         colours = [np.tile(colour, (rest.vertices.shape[1], 1)) for colour in PERSON_COLOURS]
     first, second = (_skinned(body, rest, colours[person], person) for person in range(NUM_PEOPLE))
@@ -130,17 +137,19 @@ def _write_skeletons(
 
 
 def _scene_camera(
-    K: Float[np.ndarray, "3 3"], T_scene_camera: Float[np.ndarray, "4 4"], size_wh: tuple[int, int]
+    path: CameraPath, T_scene_camera: Float[np.ndarray, "4 4"], size_wh: tuple[int, int]
 ) -> SceneCamera:
     width, height = size_wh
+    K = path.K[0]
     return SceneCamera(
-        T_scene_camera=T_scene_camera,
+        T_scene_camera=scene_from_frames(T_scene_camera, path),
         fov_y_rad=float(2.0 * np.arctan(0.5 * height / K[1, 1])),
         aspect=width / height,
         principal_offset=(
             float(K[0, 2] - 0.5 * width) / height,
             float(K[1, 2] - 0.5 * height) / height,
         ),
+        zoom=path.K[:, 1, 1] / K[1, 1] if path.moves else None,
     )
 
 

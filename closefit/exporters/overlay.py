@@ -83,7 +83,7 @@ class OverlayScene:
 
 @dataclass(frozen=True, eq=False)
 class OverlayFrame:
-    """One frame: the input at panel size and both bodies in the camera frame.
+    """One frame: the input at panel size and both bodies before the still camera.
 
     Attributes:
         number: Counts from 0.
@@ -92,8 +92,9 @@ class OverlayFrame:
         vertices: Metres.
         K: Intrinsics for source pixels.
         valid: People whose pose rests on observations.
-        contacts: Places of the contacts in the camera frame, metres.
+        contacts: Places of the contacts, likewise.
         depths_mm: Penetration of each.
+        R: From the still camera to that of this frame, where it turns.
     """
 
     number: int
@@ -104,6 +105,14 @@ class OverlayFrame:
     valid: Bool[np.ndarray, "2"]
     contacts: Float[np.ndarray, "contact 3"]
     depths_mm: Float[np.ndarray, " contact"]
+    R: Float[np.ndarray, "3 3"] | None = None
+
+    def in_view(self, points: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]:
+        """Turn points into the camera of this frame."""
+        if self.R is None:
+            return points
+        turned: Float[np.ndarray, "*batch 3"] = (points @ self.R.T).astype(points.dtype)
+        return turned
 
 
 def draw_overlay(scene: OverlayScene, frames: Iterable[OverlayFrame]) -> Iterator[Sheet]:
@@ -119,11 +128,13 @@ def draw_overlay(scene: OverlayScene, frames: Iterable[OverlayFrame]) -> Iterato
         touching = len(frame.contacts) > 0
         lit = lit_skin(frame.vertices) if touching else None
         K = frame.K * to_panel
-        seen = project_perspective(frame.vertices, K, NEAR_M)
+        bodies = frame.in_view(frame.vertices)
+        seen = project_perspective(bodies, K, NEAR_M)
         overlaid = fixed.painter.draw(
-            frame.image, frame.vertices, seen, TOWARDS_LIGHT, colours, BODY_OPACITY, lit
+            frame.image, bodies, seen, TOWARDS_LIGHT, colours, BODY_OPACITY, lit
         )
-        places = project_perspective(frame.contacts[None], K, NEAR_M) if touching else None
+        contacts = frame.in_view(frame.contacts)
+        places = project_perspective(contacts[None], K, NEAR_M) if touching else None
         if places is not None:
             overlaid = draw_marks(overlaid, places.pixels[0], frame.depths_mm)
         people = Corner.of_people(colours, frame.valid, frame.depths_mm)

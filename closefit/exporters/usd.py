@@ -18,7 +18,6 @@ from closefit.body.skeleton import PARENTS
 from closefit.config import JointNames
 from closefit.exporters.contacts import Touch
 from closefit.exporters.gltf import (
-    CAMERA_FROM_OPENCV,
     NEAR_M,
     SceneCamera,
     SkinnedPerson,
@@ -157,11 +156,16 @@ def _add_camera(stage: Any, camera: SceneCamera) -> None:
     lens.CreateHorizontalApertureOffsetAttr(-right * height)
     lens.CreateVerticalApertureOffsetAttr(down * height)
     lens.CreateClippingRangeAttr(Gf.Vec2f(NEAR_M, FAR_M))
-    place = np.eye(4)
-    place[:3, :3] = camera.T_scene_camera[:3, :3] @ CAMERA_FROM_OPENCV
-    place[:3, 3] = camera.T_scene_camera[:3, 3]
-    # USD's matrices act on rows.
-    lens.AddTransformOp().Set(Gf.Matrix4d(place.T.tolist()))
+    stand, place = lens.AddTransformOp(), np.eye(4)
+    place[:3, 3] = camera.place
+    for frame, turn in enumerate(camera.turns.reshape(-1, 3, 3)):
+        place[:3, :3] = turn
+        # USD's matrices act on rows.
+        matrix = Gf.Matrix4d(place.T.tolist())
+        _ = stand.Set(matrix) if camera.zoom is None else stand.Set(matrix, frame)
+    if camera.zoom is not None:
+        for frame, zoom in enumerate(camera.zoom.tolist()):
+            lens.GetFocalLengthAttr().Set(FOCAL_MM * zoom, frame)
 
 
 def _markers(markers: Sequence[Touch]) -> dict[str, Any]:

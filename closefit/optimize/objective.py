@@ -53,12 +53,14 @@ class CroppedFrames:
         masks: Union mask, 0 to 255.
         masked: Frames that have a union mask.
         K: Intrinsics of each crop.
+        known: 1 for pixels that the frame shows; None where that is all of them.
     """
 
     images: UInt8[Tensor, "frame height width 3"]
     masks: UInt8[Tensor, "frame height width"]
     masked: Bool[Tensor, " frame"]
     K: Float[Tensor, "frame 3 3"]
+    known: UInt8[Tensor, "frame height width"] | None = None
 
     def cut(
         self, frames: Int[Tensor, " chosen"], numbers: Sequence[int] | None = None
@@ -70,13 +72,15 @@ class CroppedFrames:
             numbers: The same in Python, for pixels that stay in files: the host need not wait for
                 `frames`, and the GPU goes on with its queue while the pixels are copied to it.
         """
-        images, masks = self.images, self.masks
-        if images.device == frames.device:
-            images, masks = images[frames], masks[frames]
+        stored = (self.images, self.masks, *(() if self.known is None else (self.known,)))
+        if self.images.device == frames.device:
+            cut = [pixels[frames] for pixels in stored]
         else:
             rows = torch.tensor(frames.tolist() if numbers is None else numbers)
-            images, masks = (_uploaded(pixels, rows, frames.device) for pixels in (images, masks))
-        return CroppedFrames(images, masks, masked=self.masked[frames], K=self.K[frames])
+            cut = [_uploaded(pixels, rows, frames.device) for pixels in stored]
+        images, masks, *known = cut
+        masked, K = self.masked[frames], self.K[frames]
+        return CroppedFrames(images, masks, masked, K, known[0] if known else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +156,11 @@ class JointObjective:
         target = composite(crops.images.to(torch.float32) / 255.0, mask, background)
         colour = render.features[..., :3] + (1.0 - render.alpha[..., None]) * background
         # Without a mask, people cannot be separated from the background: the frame is left out.
-        shown = masked[:, None, None, None]
-        rendered = RenderedFrames(
-            colour * shown, target * shown, render.alpha, mask, masked, gaussian_map
-        )
+        shown, alpha = masked[:, None, None, None], render.alpha
+        if crops.known is not None:  # beside the picture of a camera that moves
+            known = crops.known.to(torch.float32)
+            shown, alpha = shown * known[..., None], alpha * known
+        rendered = RenderedFrames(colour * shown, target * shown, alpha, mask, masked, gaussian_map)
         terms = evaluate(self._image_terms, rendered)
         self.clock.lap("image terms")
         if self._perceptual_terms:

@@ -17,7 +17,9 @@ from closefit.storage.workspace import Workspace
 
 REVISION = 1
 
-AFTER_DETECTING = frozenset({"track.corrections", "track.people", "track.max_gap_s"})
+AFTER_DETECTING = frozenset(
+    {"track.corrections", "track.people", "track.max_gap_s", "camera.motion", "camera.file"}
+)
 """Settings of `track` that the detections do not depend on."""
 
 

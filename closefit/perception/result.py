@@ -19,6 +19,8 @@ def to_track(
 ) -> Track:
     """Add masks, doubt the keypoints that they cover, and go to pixels of the source video.
 
+    The camera is taken to stand still; whether it does is found afterwards.
+
     Args:
         clip: The frames.
         found: The two people, in pixels of the working size.
@@ -51,6 +53,8 @@ def to_track(
         seen=found.seen,
         filled=found.filled,
         identity_confidence=found.identity_confidence.astype(np.float32),
+        homographies=np.tile(np.eye(3), (len(found.seen), 1, 1)),
+        still_xyxy=np.array([0, 0, info.width, info.height]),
     )
 
 

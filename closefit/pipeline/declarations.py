@@ -98,10 +98,10 @@ def _image_distance(config: Config, device: str) -> tuple[str, ...]:
 TRACK = Stage(
     name="track",
     function=_track,
-    revision=6,
+    revision=7,
     record=Track,
     reads_video=True,
-    settings=("track",),
+    settings=("track", "camera.motion", "camera.file"),
     models=_detectors,
 )
 INIT = Stage(
@@ -135,7 +135,7 @@ OPTIMIZE = Stage(
 EXPORT = Stage(
     name="export",
     function=_export,
-    revision=4,
+    revision=5,
     record=None,
     inputs=("track", "optimize"),
     reads_video=True,

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from closefit.geometry.camera import crop_intrinsics
 from closefit.optimize.objective import CroppedFrames
 from closefit.records import Track
-from closefit.stages.inputs import clip_pictures
+from closefit.stages.inputs import still_pictures
 from closefit.storage.artifacts import TEMPORARY_PREFIX
 from closefit.storage.job import Job
 from closefit.system import allocate
@@ -25,7 +25,9 @@ CHUNK = 64
 MAX_ON_GPU_BYTES = 4 * 2**30
 """Larger clips stay on disk; each step then reads its pixels there and sends them to the GPU."""
 
-IMAGES, MASKS = f"{TEMPORARY_PREFIX}crop_images.npy", f"{TEMPORARY_PREFIX}crop_masks.npy"
+IMAGES, MASKS, KNOWN = (
+    f"{TEMPORARY_PREFIX}crop_{name}.npy" for name in ("images", "masks", "known")
+)
 """Left by a killed run, they are removed by the next one, also where `optimize` is up to date."""
 
 Region = tuple[int, int, int, int]
@@ -43,11 +45,20 @@ def people_region(boxes: Float[np.ndarray, "frame 2 4"], width: int, height: int
 
 def crop_frames(
     job: Job,
+    filmed: Track,
     track: Track,
     K: Float[np.ndarray, "frame 3 3"],
     size_px: int,
 ) -> CroppedFrames:
-    """Decode, crop and shrink all frames and masks so that the longer side has `size_px` pixels."""
+    """Decode, crop and shrink all frames and masks so that the longer side has `size_px` pixels.
+
+    Args:
+        job: The run.
+        filmed: The track in pixels of the video.
+        track: The same in pixels of the still camera.
+        K: Intrinsics of the still camera.
+        size_px: Longer side of the result.
+    """
     width, height = (int(n) for n in track.size_wh)
     x0, y0, x1, y1 = region = people_region(track.boxes_xyxy, width, height)
     scale = size_px / max(x1 - x0, y1 - y0)
@@ -56,12 +67,17 @@ def crop_frames(
     shape = (num_frames, size_wh[1], size_wh[0])
     images = _new_on_disk(job.workspace.artifacts / IMAGES, (*shape, 3))
     masks = _new_on_disk(job.workspace.artifacts / MASKS, shape)
+    known = _new_on_disk(job.workspace.artifacts / KNOWN, shape) if filmed.camera_moves else None
     on_frame = job.progress("crop frames")
-    for index, picture in enumerate(clip_pictures(job.video, track, size_wh, region)):
+    for index, (picture, in_frame) in enumerate(still_pictures(job.video, filmed, size_wh, region)):
         images[index] = picture
+        if known is not None:
+            known[index] = in_frame
         on_frame(index + 1, num_frames)
-    for start in range(0, num_frames, CHUNK):
-        part = slice(start, start + CHUNK)
+    # The masks of a camera that moves are those of a larger picture.
+    chunk = max(1, int(CHUNK * filmed.size_wh.prod() / track.size_wh.prod()))
+    for start in range(0, num_frames, chunk):
+        part = slice(start, start + chunk)
         masks[part] = _shrink(track.union_masks[part], region, width, size_wh)
     x_scale, y_scale = size_wh[0] / (x1 - x0), size_wh[1] / (y1 - y0)
     intrinsics = crop_intrinsics(torch.from_numpy(K), float(x0), float(y0), x_scale, y_scale)
@@ -71,6 +87,7 @@ def crop_frames(
         masks=torch.from_numpy(masks).to(place),
         masked=torch.from_numpy(masks.reshape(num_frames, -1).any(1)).to(job.device),
         K=intrinsics.to(job.device),
+        known=None if known is None else torch.from_numpy(known).to(place),
     )
 
 
@@ -103,6 +120,6 @@ def _shrink(
 
 def remove_crops(artifacts: Path) -> None:
     """Delete the pixels once no stage needs them."""
-    for name in (IMAGES, MASKS):
+    for name in (IMAGES, MASKS, KNOWN):
         with suppress(OSError):
             (artifacts / name).unlink()

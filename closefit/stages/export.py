@@ -16,6 +16,7 @@ from closefit.exporters.contacts import (
     touches,
     write_contact_table,
 )
+from closefit.exporters.filming import seen_by
 from closefit.exporters.meshes import remove_meshes, write_meshes
 from closefit.exporters.motion_files import Footage, posed_chunks, write_motion_files
 from closefit.exporters.overlay import OverlayFrame, OverlayScene, draw_overlay
@@ -27,11 +28,13 @@ from closefit.exporters.reprojection import reprojected_keypoints
 from closefit.exporters.scene import scene_from_camera
 from closefit.exporters.timeline import write_timeline
 from closefit.exporters.unseen import fade_unseen, trust_in_skin
+from closefit.geometry.camera_path import CameraPath
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.inputs import clip_pictures, load_body, read_camera
 from closefit.storage.job import Job
 from closefit.storage.run_record import ExportFigures
 from closefit.storage.workspace import NUM_PEOPLE
+from closefit.tracking.steadying import camera_path
 from closefit.video import write
 
 SURE_CONFIDENCE = 0.5
@@ -42,14 +45,15 @@ def run(job: Job) -> None:
     """Write every result file next to the artifacts."""
     track, motion = job.load(Track), job.load(OptimizedMotion)
     body = load_body(job)
+    camera = camera_path(track, motion.K)
     measured = _measure_contacts(job, body, motion)
     found = touches(measured)
-    _write_motion_files(job, body, track, motion, found)
+    _write_motion_files(job, body, track, motion, camera, found)
     _write_contacts(job, measured, found, track, motion)
     for path in (job.workspace.overlay, job.workspace.film, job.workspace.preview_gif):
         path.unlink(missing_ok=True)
     if job.config.export.overlay:
-        _write_overlay(job, body, track, motion, measured)
+        _write_overlay(job, body, track, motion, camera, measured)
     remove_meshes(job.workspace)
     if job.config.export.meshes is not None:
         write_meshes(job.workspace, body, motion, job.config.export.meshes, job.progress("meshes"))
@@ -59,25 +63,32 @@ def run(job: Job) -> None:
             penetration_max_mm=round(float(measured.max_depth_mm.max()), 2),
             contact_frames=int(measured.touching.sum()),
             valid_share=round(float(motion.valid.mean()), 4),
-            reprojection_error_px=_reprojection_error_px(body, track, motion),
+            reprojection_error_px=_reprojection_error_px(body, track, seen_by(motion, camera)),
             contact_s=round(int(measured.touching.sum()) / float(track.fps), 3),
             confidence=[round(float(mean), 3) for mean in motion.confidence.mean(axis=0)],
         )
     )
+    if camera.moves:
+        job.report({"camera_turn_deg": round(float(camera.turned_deg.max()), 2)})
     run = job.workspace.read_run()
     quality = run.get("quality", {}) | {"export": job.quality}
     write_report(job.workspace, run | {"quality": quality})
 
 
 def _write_motion_files(
-    job: Job, body: Body, track: Track, motion: OptimizedMotion, found: list[Touch]
+    job: Job,
+    body: Body,
+    track: Track,
+    motion: OptimizedMotion,
+    camera: CameraPath,
+    found: list[Touch],
 ) -> None:
     """Write everything that holds motion or appearance but needs no posed mesh."""
     rest = body.rest(torch.from_numpy(motion.betas).to(body.v_template)).vertices.cpu().numpy()
     size_wh = int(track.size_wh[0]), int(track.size_wh[1])
     colours, trust = [], None
     if motion.gaussian_face.shape[1]:
-        trust = trust_in_skin(body, motion, size_wh)
+        trust = trust_in_skin(body, seen_by(motion, camera), size_wh)
     for person in range(NUM_PEOPLE):
         gaussians = rest_gaussians(body, motion, person)
         if trust is not None:
@@ -92,13 +103,13 @@ def _write_motion_files(
         "identity_confidence": track.identity_confidence,
     }
     if job.config.camera.file is not None:
-        arrays |= {"K": motion.K, **read_camera(job.config.camera, job.video, len(motion.K)).pose}
+        arrays |= {"K": camera.K, **read_camera(job.config.camera, job.video, len(motion.K)).pose}
     focal_log_sigma = (
         job.workspace.read_run().get("quality", {}).get("init", {}).get("focal_log_sigma")
     )
     if focal_log_sigma is not None:
         arrays["focal_log_sigma"] = np.array(focal_log_sigma)
-    footage = Footage(track.time_s, float(track.fps), size_wh, arrays)
+    footage = Footage(track.time_s, float(track.fps), size_wh, arrays, camera)
     write_motion_files(
         job.workspace,
         body,
@@ -130,10 +141,14 @@ def _write_contacts(
     write_timeline(workspace.timeline, found, track.time_s, motion.confidence, motion.valid)
 
 
-def _write_overlay(job: Job, body: Body, track: Track, motion: Motion, measured: Contacts) -> None:
+def _write_overlay(
+    job: Job, body: Body, track: Track, motion: Motion, camera: CameraPath, measured: Contacts
+) -> None:
     workspace, fps = job.workspace, float(track.fps)
     scene = _overlay_scene(job, body, track, motion)
-    pictures = draw_overlay(scene, _overlay_frames(job, body, track, motion, scene, measured))
+    pictures = draw_overlay(
+        scene, _overlay_frames(job, body, track, motion, camera, scene, measured)
+    )
     film = film_options(len(measured.gap_m), fps, scene.camera_views_xywh)
     write(workspace.overlay, pictures, fps, also=(workspace.film, film))
     stretch = best_stretch(measured.touching, measured.gap_m, fps)
@@ -160,6 +175,7 @@ def _overlay_frames(
     body: Body,
     track: Track,
     motion: Motion,
+    camera: CameraPath,
     scene: OverlayScene,
     measured: Contacts,
 ) -> Iterator[OverlayFrame]:
@@ -174,7 +190,8 @@ def _overlay_frames(
             time_s=float(track.time_s[number] - track.time_s[0]),
             image=image,
             vertices=vertices.cpu().numpy(),
-            K=motion.K[number],
+            K=camera.K[number],
+            R=camera.R[number] if camera.moves else None,
             valid=motion.valid[number],
             contacts=measured.place_m[number][parts].astype(np.float64),
             depths_mm=measured.depth_mm[number][parts],

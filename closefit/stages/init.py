@@ -1,5 +1,6 @@
 """Stage `init`: keypoints in, both people's motion in one metric camera frame out."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from closefit.fit.reprojection import KeypointProjector
 from closefit.fit.targets import KeypointTargets, targets_from_track
 from closefit.fit.weights import DETECTED_KEYPOINTS, PRIOR_KEYPOINTS
 from closefit.geometry.camera import fov_from_focal
+from closefit.geometry.camera_path import CameraPath
 from closefit.imports.estimates.matching import find_pair
 from closefit.imports.estimates.reading import read_estimates
 from closefit.init.clip_fit import ClipFit
@@ -28,6 +30,7 @@ from closefit.records import Motion, PersonEstimates, Track
 from closefit.stages.inputs import focal_length, load_body, load_network, read_camera
 from closefit.storage.job import Job
 from closefit.storage.run_record import EstimateFigures, FitFigures, FocalFigures
+from closefit.tracking.steadying import camera_path, steadied, still_intrinsics
 from closefit.video import frame_times
 
 VALID_WITHIN_S = 0.5
@@ -41,14 +44,15 @@ def run(job: Job) -> None:
         InputError: The camera file or the estimate to start from cannot be used.
         PeopleError: Nothing trustworthy is known of a person in any frame.
     """
-    track = job.load(Track)
+    filmed = job.load(Track)
     body = load_body(job)
-    K = read_camera(job.config.camera, job.video, len(track.time_s)).K
+    K = still_intrinsics(filmed, read_camera(job.config.camera, job.video, len(filmed.time_s)).K)
+    track = steadied(filmed, K)
     targets = targets_from_track(track, K, job.config.init.keypoint_confidence, job.device)
     limits = JointLimits.create(job.device, torch.float32)
     settings = job.config.init
     prior = _prior_settings(job.config, job.device)
-    estimates = _given_estimates(job, track, targets, body)
+    estimates = _given_estimates(job, filmed, targets, body)
     if estimates is None:
         _check_seen(targets, settings.keypoint_confidence)
     network = load_network(job) if settings.prior else None
@@ -133,15 +137,22 @@ def _prior_settings(config: Config, device: str) -> PriorFit:
 
 
 def _given_estimates(
-    job: Job, track: Track, targets: KeypointTargets, body: Body
+    job: Job, filmed: Track, targets: KeypointTargets, body: Body
 ) -> PersonEstimates | None:
-    """Poses of both people from `--init-from`, where that is given."""
+    """Poses of both people before the still camera from `--init-from`, where that is given."""
     if job.config.init.init_from is None:
         return None
     path = Path(job.config.init.init_from)
-    first_frame = int(np.searchsorted(frame_times(job.video), track.time_s[0]))
+    first_frame = int(np.searchsorted(frame_times(job.video), filmed.time_s[0]))
     found = read_estimates(path, job.video)
-    pair = find_pair(path, found, targets, body, first_frame, job.video)
+    if filmed.camera_moves and found.has_camera:
+        camera = camera_path(filmed, targets.K.cpu().numpy())
+        confidence = job.config.init.keypoint_confidence
+        in_frames = targets_from_track(filmed, camera.K, confidence, job.device)
+        pair = find_pair(path, found, in_frames, body, first_frame, job.video)
+        pair = _before_still_camera(pair, camera)
+    else:
+        pair = find_pair(path, found, targets, body, first_frame, job.video)
     for person, share in enumerate(pair.known.mean(axis=0)):
         if share == 0:
             text = f"person {person} is not in the estimate `{path}` and comes from keypoints alone"
@@ -149,6 +160,15 @@ def _given_estimates(
     shares = pair.known.mean(axis=0).round(3).tolist()
     job.report(EstimateFigures(init_from=pair.tool, init_from_share=shares))
     return pair
+
+
+def _before_still_camera(pair: PersonEstimates, camera: CameraPath) -> PersonEstimates:
+    """Turn poses from each frame's camera into the still one."""
+    turns = camera.R.swapaxes(-1, -2).astype(pair.rotations.dtype)[:, None]
+    rotations = pair.rotations.copy()
+    rotations[:, :, 0] = turns @ rotations[:, :, 0]
+    transl_m = (turns @ pair.transl_m[..., None])[..., 0]
+    return dataclasses.replace(pair, rotations=rotations, transl_m=transl_m)
 
 
 def motion_from_fit(

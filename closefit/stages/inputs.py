@@ -1,13 +1,13 @@
 """Inputs of several stages besides artifacts: body, prior, camera and pictures."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from closefit.body.model import Body
 from closefit.boundary.arrays import Npz
@@ -22,6 +22,7 @@ from closefit.prior.loading import load_prior
 from closefit.prior.network import Denoiser
 from closefit.records import Track, VideoInfo
 from closefit.storage.job import Job
+from closefit.tracking.steadying import scaling, still_part, to_part
 from closefit.video import STAMP_SLACK_S, Image, frames
 
 CAMERA_HINT = "write an npz with `K` of shape (3, 3) or (frames, 3, 3), in pixels of the video"
@@ -31,6 +32,12 @@ FocalSource = Literal["--focal", "--fov", "video", "assumed"]
 
 MAX_OFF_CENTRE = 0.2
 """Distance of the principal point from the middle of the picture, as a share of the side."""
+
+SAME = 1e-6
+"""Rotations of a camera that stands still differ by less."""
+
+MAX_SWAY_M = 0.25
+"""A camera that is held in a hand stays this near its place."""
 
 MAX_FOCAL_RATIO, MAX_STEP = 2.0, 1.1
 """Of the two focal lengths of a frame, and of one between frames."""
@@ -65,7 +72,7 @@ def load_network(job: Job) -> Denoiser:
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """The camera of a clip, which stands still.
+    """The camera of a clip, as it is given.
 
     Attributes:
         K: Intrinsics of every frame, in source pixels.
@@ -75,6 +82,16 @@ class Camera:
 
     K: Float[np.ndarray, "frame 3 3"]
     pose: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def turns(self) -> bool:
+        """Whether the camera turns."""
+        return "R" in self.pose and bool(np.ptp(self.pose["R"], axis=0).max() > SAME)
+
+    @property
+    def zooms(self) -> bool:
+        """Whether the intrinsics change."""
+        return bool((self.K[0] != self.K).any())
 
 
 def focal_length(camera: CameraConfig, video: VideoInfo) -> tuple[float, FocalSource]:
@@ -134,15 +151,26 @@ def _read_camera_file(path: Path, size_wh: tuple[int, int], num_frames: int) -> 
             for key, shape in (("R", (3, 3)), ("t", (3,)))
             if key in arrays
         }
-        for key, pose in poses.items():
-            if np.ptp(pose, axis=0).max() > 1e-6:
-                refuse(
-                    f"it describes a moving camera (`{key}` changes)",
-                    "use a clip from a camera that stands still; moving cameras are not supported",
-                )
-        if "R" in poses and np.abs(poses["R"][0] @ poses["R"][0].T - np.eye(3)).max() > MAX_SKEW:
-            refuse("its `R` is not a rotation")
+        _check_poses(poses)
     return Camera(K.astype(np.float32), poses)
+
+
+def _check_poses(poses: Mapping[str, Float[np.ndarray, "frame ..."]]) -> None:
+    """Refuse what is no rotation, and a camera that travels."""
+    if "R" in poses:
+        R = poses["R"]
+        if np.abs(R @ R.swapaxes(-1, -2) - np.eye(3)).max() > MAX_SKEW:
+            refuse("its `R` is not a rotation")
+    if "t" in poses:
+        t = poses["t"]
+        places = -(R.swapaxes(-1, -2) @ t[..., None])[..., 0] if "R" in poses else t
+        sway_m = float(np.linalg.norm(places - np.median(places, axis=0), axis=-1).max())
+        if sway_m > MAX_SWAY_M:
+            refuse(
+                f"it describes a camera that travels {sway_m:.2g} m; one that turns at its place "
+                "can be used",
+                "use a clip or a part of it (`--start`, `--end`) in which the camera stays",
+            )
 
 
 def _one_or_each(
@@ -188,3 +216,37 @@ def clip_pictures(
     """
     until_s = float(track.time_s[-1]) + 2.0 * STAMP_SLACK_S
     return frames(info, float(track.time_s[0]), until_s, size_wh=size_wh, crop_xyxy=crop_xyxy)
+
+
+def still_pictures(
+    info: VideoInfo,
+    track: Track,
+    size_wh: tuple[int, int],
+    crop_xyxy: tuple[int, int, int, int],
+) -> Iterator[tuple[Image, Bool[np.ndarray, "rows columns"] | None]]:
+    """Yield a part of what a still camera sees, scaled to `size_wh`, and which pixels are known.
+
+    Args:
+        info: The video.
+        track: In pixels of the video.
+        size_wh: Width and height.
+        crop_xyxy: The part, in pixels of the still picture (`tracking/steadying.py`).
+
+    Yields:
+        Pictures, and None where all of a picture is known because the camera stands still.
+
+    Raises:
+        InputError: The video cannot be decoded.
+    """
+    if not track.camera_moves:
+        for picture in clip_pictures(info, track, size_wh, crop_xyxy):
+            yield picture, None
+        return
+    # Frames are decoded at about the scale of the result, so that each pixel is averaged once.
+    scale = min(1.0, size_wh[0] / (crop_xyxy[2] - crop_xyxy[0]))
+    decoded_wh = max(2, round(info.width * scale)), max(2, round(info.height * scale))
+    from_decoded = scaling(info.width / decoded_wh[0], info.height / decoded_wh[1])
+    homographies = to_part(track, crop_xyxy, size_wh) @ from_decoded
+    pictures = clip_pictures(info, track, decoded_wh)
+    for picture, homography in zip(pictures, homographies, strict=False):
+        yield still_part(picture, homography, size_wh)

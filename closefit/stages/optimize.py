@@ -44,6 +44,7 @@ from closefit.storage import checkpoints
 from closefit.storage.job import Job
 from closefit.storage.run_record import OptimizeFigures
 from closefit.tracking.detections import box_iou
+from closefit.tracking.steadying import steadied
 
 CHECKPOINT_EVERY_S = 45.0
 CHECKPOINT_FORMAT = 4
@@ -60,7 +61,8 @@ def run(job: Job) -> None:
     Raises:
         FitDivergedError: The fit diverged; the best state was written before.
     """
-    track, start = job.load(Track), job.load(Motion)
+    filmed, start = job.load(Track), job.load(Motion)
+    track = steadied(filmed, start.K)
     body = load_body(job)
     targets = targets_from_track(track, start.K, job.config.init.keypoint_confidence, job.device)
     config = job.config.optimize
@@ -68,7 +70,9 @@ def run(job: Job) -> None:
         targets = dataclasses.replace(targets, silhouettes=None)
     try:
         size_px = config.image_size_px
-        crops = crop_frames(job, track, start.K, size_px) if config.appearance else None
+        crops = None
+        if config.appearance:
+            crops = crop_frames(job, filmed, track, start.K, size_px)
         texels = surface_texels(body, config.map_size)
         clip = ObservedClip(targets, crops)
         phases = _resumed(job, lambda: _prepare(job, body, texels, track, start, clip))

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool
 
 from closefit import video
 from closefit.config import PerceptionBackend
@@ -11,9 +10,10 @@ from closefit.events import Notice
 from closefit.perception import full, imported, lite, yolo
 from closefit.perception.clip import Clip
 from closefit.records import Track
+from closefit.stages.camera_motion import with_camera_motion
 from closefit.storage.job import Job
 from closefit.storage.run_record import TrackFigures
-from closefit.tracking.gaps import runs_of
+from closefit.tracking.gaps import listed, runs_of
 from closefit.tracking.repair import doubtful_frames
 
 BACKENDS: dict[PerceptionBackend, Callable[[Clip], Track]] = {
@@ -36,7 +36,7 @@ def run(job: Job) -> None:
     clip = Clip(job, video.frame_times(job.video, settings.start_s, settings.end_s))
     if settings.corrections is not None:  # invalid ones are refused before the long work
         job.emit(Notice(f"{clip.corrections.count} corrections from `{settings.corrections}`"))
-    track = BACKENDS[settings.backend(job.device)](clip)
+    track = with_camera_motion(job, BACKENDS[settings.backend(job.device)](clip))
     job.save(track)
     _report(job, track)
 
@@ -50,7 +50,7 @@ def _report(job: Job, track: Track) -> None:
         job.emit(
             Notice(
                 f"person {person} was not found in {int((~seen).sum())} of {len(seen)} frames "
-                f"({filled} filled in): {_listed(~seen)}",
+                f"({filled} filled in): {listed(~seen)}",
                 warning=bool(seen.mean() < 0.8),
             )
         )
@@ -60,7 +60,7 @@ def _report(job: Job, track: Track) -> None:
         job.emit(
             Notice(
                 f"who is who is doubtful in {int(doubtful.sum())} of {len(doubtful)} frames: "
-                f"{_listed(doubtful)}; look at them with `closefit stage track DIR --preview`",
+                f"{listed(doubtful)}; look at them with `closefit stage track DIR --preview`",
                 warning=True,
             )
         )
@@ -77,9 +77,3 @@ def _report(job: Job, track: Track) -> None:
             },
         )
     )
-
-
-def _listed(chosen: Bool[np.ndarray, " frame"]) -> str:
-    """Write the numbers of the chosen frames as `3-8, 20`."""
-    runs = runs_of(chosen)
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

@@ -4,12 +4,15 @@ The text of docs/formats.md comes from here, and a folder from elsewhere is chec
 Entries that an older closefit did not write may be missing.
 """
 
-from typing import Annotated, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 from msgspec import Meta
 
 from closefit.boundary.ranges import Degrees, Seconds, Share
 from closefit.records import VideoInfo
+
+CameraDoubt = Literal["little background", "other motion"]
+"""Why the camera's motion is not known."""
 
 Amount = Annotated[int, Meta(ge=0, le=10**9)]
 """Of frames, steps; also the number of a frame."""
@@ -135,10 +138,31 @@ class ChoiceFigures(TypedDict, total=False):
     people: list[CandidatePerson]
 
 
-class TrackFigures(ChoiceFigures, total=False):
+class CameraMotionFigures(TypedDict, total=False):
+    """Figures of `track` about the camera's motion."""
+
+    camera_motion: str
+    camera_shift_px: Annotated[float, Meta(ge=0.0, le=1e9)]
+    camera_error_px: Annotated[float, Meta(ge=0.0, le=1e9)]
+    camera_background_fit: Share | None
+    camera_unknown_frames: list[Amount]
+    camera_doubt: str | None
+
+
+class TrackFigures(ChoiceFigures, CameraMotionFigures, total=False):
     """Figures of `track`.
 
     Attributes:
+        camera_motion: `stands still`, `taken to stand still` (see `camera_doubt`), `turns`,
+            `turns and zooms`, `from the camera file` or
+            `not looked for`.
+        camera_shift_px: How far a corner of the picture moves at most, in source pixels.
+        camera_error_px: Mean distance of the background's points from where turns put them.
+        camera_background_fit: Share of these points that turns explain, median over frames; null
+            where nothing of the background was found again.
+        camera_unknown_frames: Frames with too little background; their camera is interpolated.
+        camera_doubt: `little background` or `other motion` (the camera travels, or much of the
+            background moves) where this may be wrong; else null.
         swapped_frames: Frames in which the detections of the two were exchanged.
         people: Everybody in the clip.
         frames: Number of frames.
@@ -219,6 +243,7 @@ class ExportFigures(TypedDict, total=False):
         confidence: Mean confidence of each person.
         reprojection_error_px: Mean distance in source pixels from the surely detected keypoints
             (confidence above 0.5) to those of the body; null where there is none.
+        camera_turn_deg: Only where the camera moves: how far it turns from the still camera.
     """
 
     penetration_mean_mm: Millimetres
@@ -228,6 +253,7 @@ class ExportFigures(TypedDict, total=False):
     valid_share: Share
     confidence: list[Share]
     reprojection_error_px: float | None
+    camera_turn_deg: Annotated[float, Meta(ge=0.0, le=180.0)]
 
 
 class Figures(TypedDict, total=False):

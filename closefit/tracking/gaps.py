@@ -64,3 +64,9 @@ def _neighbours(
     before = np.maximum.accumulate(np.where(seen, frame, -1), axis=0)
     after = np.minimum.accumulate(np.where(seen, frame, count)[::-1], axis=0)[::-1]
     return before, after
+
+
+def listed(chosen: Bool[np.ndarray, " frame"]) -> str:
+    """Write the numbers of the chosen frames as `3-8, 20`."""
+    runs = runs_of(chosen)
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

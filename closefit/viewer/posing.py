@@ -91,19 +91,28 @@ def skinned_gaussians(body: BodyArrays, motion: OptimizedMotion, person: int) ->
 
 
 def joint_transforms(
-    body: BodyArrays, motion: Motion, T_scene_camera: Float[np.ndarray, "4 4"]
+    body: BodyArrays, motion: Motion, T_scene_camera: Float[np.ndarray, "frame 4 4"]
 ) -> Float[np.ndarray, "frame 2 24 3 4"]:
     """Return the transforms from each person's rest body to the scene, by frame and joint."""
     world = [motion.rotations[:, :, 0]]
     for joint, parent in enumerate(PARENTS[1:], start=1):
         world.append(world[parent] @ motion.rotations[:, :, joint])
-    turns = T_scene_camera[:3, :3] @ np.stack(world, axis=2)
-    joints = motion.joints @ T_scene_camera[:3, :3].T + T_scene_camera[:3, 3]
+    turns = T_scene_camera[:, None, None, :3, :3] @ np.stack(world, axis=2)
+    joints = in_scene(motion.joints, T_scene_camera)
     rest = body.tensors["joints_template"] + np.einsum(
         "jck,pk->pjc", body.tensors["joints_dirs"], motion.betas
     )
     moves = joints - (turns @ rest[..., None])[..., 0]
     return np.concatenate([turns, moves[..., None]], axis=-1).astype(np.float32)
+
+
+def in_scene(
+    joints: Float[np.ndarray, "frame 2 24 3"], T_scene_camera: Float[np.ndarray, "frame 4 4"]
+) -> Float[np.ndarray, "frame 2 24 3"]:
+    """Move joints from each frame's camera to the scene."""
+    turns = T_scene_camera[:, None, :3, :3].swapaxes(-1, -2)
+    moved: Float[np.ndarray, "frame 2 24 3"] = joints @ turns + T_scene_camera[:, None, None, :3, 3]
+    return moved
 
 
 def _face_frames(corners: Float[np.ndarray, "face 3 3"]) -> Float[np.ndarray, "face 3 3"]:

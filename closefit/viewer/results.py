@@ -10,13 +10,14 @@ from jaxtyping import Float
 from closefit.body.files import BodyArrays, read_body_arrays
 from closefit.boundary.refusals import refusals_as, refuse
 from closefit.errors import ArtifactDamagedError, ArtifactError, ArtifactMissingError
-from closefit.exporters.motion import ExportedMotion, read_motion
-from closefit.exporters.scene import scene_from_camera
+from closefit.exporters.filming import seen_by
+from closefit.exporters.motion import ExportedMotion, read_motion, to_scene
 from closefit.models.weights import BODIES, locate
 from closefit.records import Motion, OptimizedMotion, Track, VideoInfo
 from closefit.settings import build_config
 from closefit.storage import artifacts
 from closefit.storage.workspace import Workspace
+from closefit.tracking.steadying import camera_path
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,13 +27,13 @@ class Results:
     Attributes:
         workspace: The folder.
         video: Facts of the source video.
-        motions: Both people's motion by name: `result` (`motion.npz`) and, where it was kept,
-            `init`.
+        motions: Both people's motion before each frame's camera by name: `result` (`motion.npz`)
+            and, where it was kept, `init`. Their `floor` has no meaning where the camera moves.
         appearance: The Gaussians, where there are some.
         track: The detections, where they were kept.
         body: The body of the motions.
         times_s: Time of each frame in the source video.
-        T_scene_camera: From the camera to the scene (y up, floor at height zero).
+        T_scene_camera: From each frame's camera to the scene (y up, floor at height zero).
         notices: What the folder lacks, a sentence each.
     """
 
@@ -43,7 +44,7 @@ class Results:
     track: Track | None
     body: BodyArrays
     times_s: Float[np.ndarray, " frame"]
-    T_scene_camera: Float[np.ndarray, "4 4"]
+    T_scene_camera: Float[np.ndarray, "frame 4 4"]
     notices: tuple[str, ...]
 
     @property
@@ -83,6 +84,8 @@ def read_results(folder: Path, weights_dir: str | None = None) -> Results:
                 f"`{workspace.motion}` {len(result.valid)}: they are of different runs",
                 hint,
             )
+    if init is not None and track is not None:
+        init = seen_by(init, camera_path(track, init.K))
     if appearance is not None and appearance.gaussian_face.shape[1] == 0:
         appearance = None
     choice = BODIES[str(result.body_name)]
@@ -95,7 +98,7 @@ def read_results(folder: Path, weights_dir: str | None = None) -> Results:
         track=track,
         body=read_body_arrays(locate(choice, weights_dir or config.weights_dir)),
         times_s=_times(exported, track),
-        T_scene_camera=scene_from_camera(result.floor),
+        T_scene_camera=to_scene(exported),
         notices=tuple(_missing(folder, init, appearance, track)),
     )
 
@@ -113,9 +116,10 @@ def _motion_of(workspace: Workspace, exported: ExportedMotion) -> Motion:
     """Check that `motion.npz` can be the motion of two people, as that of an artifact is."""
     hint = f"run `closefit stage export {workspace.root}` to write it again"
     with refusals_as(ArtifactDamagedError, workspace.motion, hint):
-        names = ("rotations", "joints", "betas", "transl", "valid", "floor")
+        names = ("rotations", "joints", "betas", "transl", "valid")
         motion = Motion(
             **{name: getattr(exported, name) for name in names},
+            floor=exported.floor.reshape(-1, 4)[0],
             confidence=exported.confidence,
             K=np.broadcast_to(exported.K, (len(exported.valid), 3, 3)),
             body_name=exported.body,

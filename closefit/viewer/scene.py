@@ -13,7 +13,7 @@ from closefit.palette import CONTACT_COLOUR, PERSON_COLOURS
 from closefit.records import Motion
 from closefit.storage.workspace import NUM_PEOPLE
 from closefit.viewer.footage import Footage
-from closefit.viewer.posing import body_skin, joint_transforms, skinned_gaussians
+from closefit.viewer.posing import body_skin, in_scene, joint_transforms, skinned_gaussians
 from closefit.viewer.results import Results
 
 PICTURE_M, BEHIND_M = 0.5, 1.0
@@ -56,8 +56,8 @@ class Stand:
         self.name, self.results, self.footage = name, results, footage
         self._motion: Motion = results.motions[motion]
         self._transforms = joint_transforms(results.body, self._motion, results.T_scene_camera)
-        turn, move = results.T_scene_camera[:3, :3], results.T_scene_camera[:3, 3]
-        self.joints = (self._motion.joints @ turn.T + move).astype(np.float32)
+        self.joints = in_scene(self._motion.joints, results.T_scene_camera).astype(np.float32)
+        self._frame = 0
         self._skins = [body_skin(results.body, betas) for betas in self._motion.betas]
         self._gaussians = (
             [skinned_gaussians(results.body, results.appearance, n) for n in range(NUM_PEOPLE)]
@@ -115,13 +115,19 @@ class Stand:
             self._framed_wh[0] / self._framed_wh[1],
             thickness=0.006,
             color=CAMERA_COLOUR,
-            wxyz=_quaternion(self.results.T_scene_camera[:3, :3]),
-            position=self.results.T_scene_camera[:3, 3],
+            wxyz=_quaternion(self._T_scene_camera[:3, :3]),
+            position=self._T_scene_camera[:3, 3],
         )
+
+    @property
+    def _T_scene_camera(self) -> Float[np.ndarray, "4 4"]:
+        """From the camera of the frame that is shown."""
+        T: Float[np.ndarray, "4 4"] = self.results.T_scene_camera[self._frame]
+        return T
 
     def show(self, frame: int, shown: Shown) -> None:
         """Update every visible part to a frame; later ones than the last show the last."""
-        frame = min(frame, self.results.num_frames - 1)
+        self._frame = frame = min(frame, self.results.num_frames - 1)
         transforms, rotations = self._transforms[frame], self._motion.rotations[frame]
         poses = list(zip(transforms, rotations, strict=True))
         for parts, visible in (
@@ -153,6 +159,7 @@ class Stand:
             far = float(self._motion.joints[..., 2].max()) + BEHIND_M
             self._picture_m = far if shown.backdrop else PICTURE_M
             self._camera.scale = self._frustum_scale(self._picture_m)
+            self._camera.wxyz = _quaternion(self._T_scene_camera[:3, :3])
             self._camera.image = self._framed(self.picture(frame, shown))
 
     def _framed(self, picture: np.ndarray) -> np.ndarray:
@@ -174,9 +181,9 @@ class Stand:
         half = np.tan(0.5 * camera.fov)
         x, y = (2.0 * np.array(screen) - 1.0) * [half * camera.aspect, half]
         w, *vector = camera.wxyz
-        turn = self.results.T_scene_camera[:3, :3].T
+        turn = self._T_scene_camera[:3, :3].T
         ahead = turn @ Rotation.from_quat([*vector, w]).apply([x, y, 1.0])
-        start = camera.position - self.root.position - self.results.T_scene_camera[:3, 3]
+        start = camera.position - self.root.position - self._T_scene_camera[:3, 3]
         start = turn @ start
         distance = (self._picture_m - start[2]) / ahead[2]
         if not (np.isfinite(distance) and distance > 0.0):
@@ -192,7 +199,7 @@ class Stand:
 
     def look(self, camera: Any) -> None:
         """Move a browser's camera to that of the video."""
-        turn, place = self.results.T_scene_camera[:3, :3], self.results.T_scene_camera[:3, 3]
+        turn, place = self._T_scene_camera[:3, :3], self._T_scene_camera[:3, 3]
         camera.wxyz = _quaternion(turn)
         camera.position = place + self.root.position
         camera.fov = self._lens

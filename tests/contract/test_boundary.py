@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from closefit import video
 from closefit.boundary.arrays import Npz, read_npy
@@ -185,6 +186,20 @@ def test_other_cameras_are_read(tmp_path: Path, right) -> None:
     np.savez(tmp_path / "camera.npz", K=right)
     read = read_camera(CameraConfig(file=str(tmp_path / "camera.npz")), VIDEO, 4)
     np.testing.assert_allclose(read.K, np.broadcast_to(right, (4, 3, 3)), rtol=1e-6)
+
+
+def test_a_file_may_have_a_camera_that_turns_but_none_that_travels(tmp_path: Path) -> None:
+    path = tmp_path / "camera.npz"
+    R = Rotation.from_rotvec(np.linspace([0.0, 0.0, 0.0], [0.0, 0.1, 0.02], 4)).as_matrix()
+    place = np.array([1.0, 2.0, 3.0])
+    np.savez(path, K=K, R=R, t=-R @ place)
+    assert read_camera(CameraConfig(file=str(path)), VIDEO, 4).turns
+    np.savez(path, K=K, R=R, t=-np.einsum("fij,fj->fi", R, place + np.arange(4)[:, None] * 0.2))
+    with pytest.raises(InputError, match="a camera that travels"):
+        read_camera(CameraConfig(file=str(path)), VIDEO, 4)
+    np.savez(path, K=K, R=2.0 * R)
+    with pytest.raises(InputError, match="not a rotation"):
+        read_camera(CameraConfig(file=str(path)), VIDEO, 4)
 
 
 def test_a_checkpoint_with_any_other_byte_is_noticed(tmp_path: Path) -> None:

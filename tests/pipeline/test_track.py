@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from closefit import video
-from closefit.config import Config, TrackConfig
+from closefit.config import CameraConfig, Config, TrackConfig
 from closefit.errors import (
     NeverTogetherError,
     NobodyError,
@@ -112,7 +112,8 @@ def run(
     workspace = Workspace(folder / "results")
     workspace.create()
     weights_dir = None if weights is None else str(weights)
-    config = Config(track=TrackConfig(**settings), weights_dir=weights_dir)
+    camera = CameraConfig(motion="still")  # behind these people there is nothing to be seen
+    config = Config(track=TrackConfig(**settings), camera=camera, weights_dir=weights_dir)
     job = Job(
         workspace=workspace,
         config=config,

@@ -29,7 +29,7 @@ def test_a_place_on_the_canvas_is_a_pixel_of_the_picture_from_anywhere() -> None
     K = np.array([[300.0, 0.0, 170.0], [0.0, 310.0, 110.0], [0.0, 0.0, 1.0]])
     root = np.array([1.5, 0.0, 0.0])
     stand = SimpleNamespace(
-        results=SimpleNamespace(T_scene_camera=T),
+        _T_scene_camera=T,
         root=SimpleNamespace(position=root),
         _motion=SimpleNamespace(K=K[None]),
         _picture_m=0.5,
@@ -85,7 +85,7 @@ def test_folders_of_different_videos_begin_together() -> None:
 def test_a_rectangle_with_the_pointer_is_the_box(page: Page, results) -> None:
     read = read_results(results.root)
     page.until(lambda p: "Left, top" in p.controls)
-    turn, move = read.T_scene_camera[:3, :3], read.T_scene_camera[:3, 3]
+    turn, move = read.T_scene_camera[0, :3, :3], read.T_scene_camera[0, :3, 3]
     x = (read.motions["result"].joints @ turn.T + move)[..., 0]
     width, height = SIZE_WH
     lens = 2.0 * np.arctan(0.5 * height / read.motions["result"].K[0, 1, 1])

@@ -92,7 +92,7 @@ def test_a_pose_at_rest_keeps_the_shape_of_gaussians(results, motion) -> None:
     still = motion.rotations.copy()
     still[:, :, 1:] = np.eye(3)
     rigid = type(motion)(**vars(motion) | {"rotations": still})
-    transforms = joint_transforms(read.body, rigid, np.eye(4))[0, 0]
+    transforms = joint_transforms(read.body, rigid, np.tile(np.eye(4), (len(rigid.K), 1, 1)))[0, 0]
     turned = gaussians.pose(transforms, still[0, 0])[1]
     expected = still[0, 0, 0] @ gaussians.covariances @ still[0, 0, 0].T
     np.testing.assert_allclose(turned, expected, atol=1e-8)

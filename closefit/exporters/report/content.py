@@ -16,9 +16,8 @@ from closefit.errors import ArtifactError, ArtifactMissingError, ConfigError
 from closefit.exporters.contact_file import read_contacts
 from closefit.exporters.contacts import ranges_of
 from closefit.exporters.doubts import doubts
-from closefit.exporters.motion import FAR, ExportedMotion, read_motion
+from closefit.exporters.motion import FAR, ExportedMotion, read_motion, to_scene
 from closefit.exporters.report.film import stride_of
-from closefit.exporters.scene import scene_from_camera
 from closefit.geometry.units import MM_PER_M
 from closefit.models import weights
 from closefit.palette import DEPTH_COLOURS, DEPTH_STEPS_MM, PERSON_COLOURS, hex_colour
@@ -79,6 +78,7 @@ def read_content(workspace: Workspace, run: Mapping[str, Any]) -> Content:
         "licences": _licences(workspace),
         "fps": fps / stride,
         "aspect": float(motion.width) / float(motion.height),
+        "camera_moves": motion.T_scene_camera is not None and motion.T_scene_camera.ndim == 3,
         "stride": stride,
         "num_frames": frames,
         "times_s": np.round(times_s[::stride], 4).tolist(),
@@ -232,6 +232,7 @@ def _figures(
             height = f"{float(motion.stature_m[person]):.2f} m"
             yield figure(f"height of person {person}", height, "from the fitted shape")
     yield figure("camera", *_camera(motion, run))
+    yield from (figure("camera motion", *facts) for facts in _camera_motion(run))
     slide_mm, jitter_mm = foot_slide_mm(in_scene), jitter_of(in_scene)
     yield figure("feet sliding", f"{slide_mm:.1f} mm/frame", "feet that stand, mean")
     yield figure("jitter", f"{jitter_mm:.1f} mm/frame", "change of a joint's step, mean")
@@ -251,9 +252,20 @@ def _camera(motion: ExportedMotion, run: Mapping[str, Any]) -> tuple[str, str]:
     return f"focal length {focal:.0f} px", origin
 
 
+def _camera_motion(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What was found of the camera's motion, where it moves."""
+    quality = run.get("quality", {})
+    turn_deg = quality.get("export", {}).get("camera_turn_deg")
+    if turn_deg is not None:
+        shift_px = quality.get("track", {}).get("camera_shift_px")
+        note = "" if shift_px is None else f"the picture moves by up to {shift_px:.0f} px; "
+        yield f"turns by up to {turn_deg:.1f} degrees", f"{note}taken out"
+
+
 def _joints_in_scene(motion: ExportedMotion) -> Float[np.ndarray, "frame 2 24 3"]:
-    move = scene_from_camera(motion.floor)
-    joints: np.ndarray = motion.joints.astype(np.float64) @ move[:3, :3].T + move[:3, 3]
+    move = to_scene(motion)[:, None]
+    turned = motion.joints.astype(np.float64) @ move[..., :3, :3].swapaxes(-1, -2)
+    joints: np.ndarray = turned + move[..., None, :3, 3]
     return joints
 
 

@@ -174,12 +174,17 @@ class Stage {
     this.stale = false;
     this.mixer.setTime(Math.min(data.times_s[this.frame] - data.times_s[0], this.length - 1e-4));
     this.root.updateMatrixWorld();
+    if (data.camera_moves && this.shown === "video") {
+      this.lookThroughFilm();
+      this.controls.update();
+    }
     const places = $("lit").checked ? touching(this.frame * data.stride).map(({ place }) => place) : [];
     this.skins.forEach((skin) => skin.follow(places));
   }
 
   choose(name) {
     document.querySelector(`[name=view][value=${name}]`).checked = true;
+    this.shown = name;
     this.fov = 40;
     this.camera.up.set(0, 1, 0);
   }
@@ -189,12 +194,7 @@ class Stage {
     this.resize();
     const from = { orbit: [0.55, 0.3, 1], side: [1, 0.05, 0], top: [0, 1, 0.001] }[name];
     if (name === "video") {
-      this.film.updateWorldMatrix(true, false);
-      const ahead = new THREE.Vector3(0, 0, -1).transformDirection(this.film.matrixWorld);
-      this.camera.position.setFromMatrixPosition(this.film.matrixWorld);
-      this.camera.up.set(0, 1, 0).transformDirection(this.film.matrixWorld);
-      const depth = this.middle.clone().sub(this.camera.position).dot(ahead);
-      this.controls.target.copy(this.camera.position).addScaledVector(ahead, depth);
+      this.lookThroughFilm();
       this.fov = null;
     } else {
       const [x, y, z] = data.half_m, round = Math.hypot(x, z), tan = Math.tan((this.fov * Math.PI) / 360);
@@ -205,6 +205,16 @@ class Stage {
     }
     this.resize();
     this.controls.update();
+  }
+
+  // Put the viewer's camera where the one of the video is, which may turn.
+  lookThroughFilm() {
+    this.film.updateWorldMatrix(true, false);
+    const ahead = new THREE.Vector3(0, 0, -1).transformDirection(this.film.matrixWorld);
+    this.camera.position.setFromMatrixPosition(this.film.matrixWorld);
+    this.camera.up.set(0, 1, 0).transformDirection(this.film.matrixWorld);
+    const depth = this.middle.clone().sub(this.camera.position).dot(ahead);
+    this.controls.target.copy(this.camera.position).addScaledVector(ahead, depth);
   }
 
   resize() {

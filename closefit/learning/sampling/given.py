@@ -79,10 +79,16 @@ def _read_results(path: Path, body: Body) -> PairMotion:
     betas = take(arrays, "betas", [(2, 10)], path)
     fps = rate(arrays, "fps", path)
     same_length({"rotations": rotations, "joints": joints}, path)
-    floor = take(arrays, "floor", [(4,)], path) if "floor" in arrays else typical_floor()
-    T_world_cam = scene_from_camera(floor.astype(np.float32))
-    rotations[:, :, 0] = T_world_cam[:3, :3] @ rotations[:, :, 0]
-    pelvis = joints[:, :, 0] @ T_world_cam[:3, :3].T + T_world_cam[:3, 3]
+    floor = typical_floor()
+    if "floor" in arrays:
+        floor = take(arrays, "floor", [(4,), (len(joints), 4)], path)
+    if floor.ndim == 1:
+        T_world_cam = scene_from_camera(floor.astype(np.float32))[None]
+    else:  # the camera moves
+        T_world_cam = take(arrays, "T_scene_camera", [(len(joints), 4, 4)], path)
+    turn, move = T_world_cam[:, None, :3, :3], T_world_cam[:, None, :3, 3]
+    rotations[:, :, 0] = turn @ rotations[:, :, 0]
+    pelvis = (turn @ joints[:, :, 0, :, None])[..., 0] + move
     # Shape coefficients of one body are meaningless for another.
     betas *= text(path, "body") == body.name
     upright = PairMotion(

@@ -51,11 +51,10 @@ def test_vitpose_finds_the_same_in_halves(
 ) -> None:
     torch.manual_seed(0)
     estimator = VitPoseEstimator(save_vitpose(tmp_path), "cpu")
-    ((points, features),) = estimator.estimate([IMAGE], [BOXES])
+    (points,) = estimator.estimate([IMAGE], [BOXES])
     monkeypatch.setattr(estimator, "_seen_twice", at_most(1, estimator._seen_twice))
-    ((again, same),) = estimator.estimate([IMAGE], [BOXES])
+    (again,) = estimator.estimate([IMAGE], [BOXES])
     np.testing.assert_allclose(again, points, atol=1e-3)
-    np.testing.assert_allclose(same, features, atol=1e-5)
     assert caplog.messages == ["out of memory: ViTPose on people from here on, 1 at once"]
 
 
