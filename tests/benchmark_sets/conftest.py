@@ -10,10 +10,11 @@ import pytest
 from closefit import video
 from closefit.body.model import Body
 from closefit.demo import make_clip
-from tests.batch_folder import WEIGHTS, walking_motion
+from tests.batch_folder import WEIGHTS
 from tests.benchmark_sets.worlds import pixels
 from tests.cli.conftest import invoke as invoke
 from tests.clips import numbered_picture
+from tests.walking import walking_motion
 
 FRAMES, SIZE_WH = 20, (160, 120)
 
@@ -38,7 +39,8 @@ class Footage:
 @pytest.fixture(scope="session")
 def footage() -> Footage:
     """Two bodies that move, and pictures that show their own numbers."""
-    joints = walking_motion(Body.load(WEIGHTS / "closefit_body.npz")).joints[:FRAMES]
+    body = Body.load(WEIGHTS / "closefit_body.npz")
+    joints = walking_motion(body, FRAMES, SIZE_WH).joints
     K = np.array([[150.0, 0.0, 80.0], [0.0, 150.0, 60.0], [0.0, 0.0, 1.0]])
     truth = {"K": K, "joints3d": joints, "joints2d": pixels(joints, K)}
     return Footage([numbered_picture(number, *SIZE_WH) for number in range(FRAMES)], truth)

@@ -19,7 +19,8 @@ from closefit.records import OptimizedMotion
 from closefit.storage import artifacts
 from closefit.storage.artifacts import Provenance
 from closefit.storage.workspace import Workspace
-from tests.batch_folder import WEIGHTS, walking_motion
+from tests.batch_folder import WEIGHTS
+from tests.walking import walking_motion
 
 FRAMES = 8
 
@@ -31,7 +32,7 @@ def body() -> Body:
 
 @pytest.fixture(scope="module")
 def motion(body: Body) -> OptimizedMotion:
-    whole = walking_motion(body)
+    whole = walking_motion(body, 24, (160, 120))
     per_frame = ("rotations", "transl", "joints", "K", "valid", "confidence")
     return replace(whole, **{name: getattr(whole, name)[-FRAMES:] for name in per_frame})
 
