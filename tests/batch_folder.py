@@ -27,6 +27,7 @@ from closefit.storage.hashing import sha256_of
 from closefit.storage.workspace import Workspace
 from tests.clips import make_video, numbered_picture
 from tests.samples import make_track
+from tests.walking import walking_motion
 
 FRAMES, FPS, SIZE_WH = 24, 25.0, (160, 120)
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
