@@ -281,6 +281,11 @@ def test_twenty_minutes_are_thinned_out_and_the_page_says_so(
     contacts["num_frames"] = frames
     for name, values in contacts["per_frame"].items():
         contacts["per_frame"][name] = np.resize(values, frames).tolist()
+    lasting = contacts["contacts"][0]
+    lasting |= {"frames": [[0, frames - 1]], "num_frames": frames}
+    lasting["distance_mm"] = (np.arange(frames) / 1000).tolist()
+    lasting["penetration_mm"] = np.zeros(frames).tolist()
+    lasting["place_m"] = np.resize(lasting["place_m"], (frames, 3)).tolist()
     long.contacts.write_text(json.dumps(contacts))
     long.glb.write_bytes(looped(folder.glb, frames))
     long.overlay.unlink()
@@ -293,6 +298,8 @@ def test_twenty_minutes_are_thinned_out_and_the_page_says_so(
     page.locator("body").press("End")
     assert page.evaluate(SHOWN) == frames // 17 * 17
     assert page.locator("#clock").inner_text().startswith(f"{frames // 17 * 17 / FPS:.2f} s")
+    page.wait_for_function("() => $('now').textContent.includes('(30.0 mm apart)')")
+    assert page.evaluate("data.contacts[0].place_m.length") == frames // 17 + 1
     assert np.ptp(scene_of(page, 3)) > 0
     page.close()
 
