@@ -114,6 +114,20 @@ def test_playing_goes_on_and_pausing_stops(page) -> None:
     page.set("Play", True)  # the same button, called `Pause` by now
 
 
+def test_playing_goes_on_from_where_the_user_goes(page) -> None:
+    page.until(lambda p: "Play" in p.controls)
+    page.set("Speed", "0.1")
+    page.set("Play", True)
+    page.until(lambda p: (p.controls["Frame"]["value"] or 0) > 0)
+    page.set("Frame", 20)
+    before = page.controls["Frame"]["value"]
+    frame = page.until(
+        lambda p: p.controls["Frame"]["value"] > before + 2 and p.controls["Frame"]["value"]
+    )
+    assert 20 < frame < 25
+    page.set("Play", True)
+
+
 def test_corrections_of_the_page_change_who_is_who(page, results) -> None:
     file = results.root / "corrections.json"
     file.write_text('{"drop": [{"person": 1, "frame": 30}]}')
