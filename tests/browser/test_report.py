@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import json
 import shutil
 import subprocess
@@ -177,6 +178,13 @@ def test_axe_finds_nothing_serious(browser, folder, node_modules, scheme: str, w
     found = page.evaluate("axe.run()")["violations"]
     assert [entry["id"] for entry in found if entry["impact"] in ("serious", "critical")] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("#scrub").press("End")
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('#player > *')].map((e) => [e.offsetLeft, e.offsetTop,"
+        " e.offsetLeft + e.scrollWidth, e.offsetTop + e.offsetHeight])"
+    )
+    for (x0, y0, x1, y1), (x2, y2, x3, y3) in itertools.combinations(boxes, 2):
+        assert x1 <= x2 or x3 <= x0 or y1 <= y2 or y3 <= y0
     smallest = page.evaluate(
         "Math.min(...[...document.querySelectorAll('body *')].filter((e) => e.textContent.trim())"
         ".map((e) => parseFloat(getComputedStyle(e).fontSize)))"
