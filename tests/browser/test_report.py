@@ -212,12 +212,28 @@ def test_without_webgl_the_rest_works(browser, folder: Workspace) -> None:
     context.close()
 
 
-def test_a_video_that_cannot_be_decoded_is_named(browser, folder, tmp_path: Path) -> None:
-    copy = copied(folder, tmp_path)
+def with_noise(folder: Workspace, root: Path, part: str) -> Workspace:
+    """A copy of the folder whose page has noise in the place of a part."""
+    copy = copied(folder, root)
     text = copy.report.read_text()
-    start = text.index(">", text.index('id="film-bytes"')) + 1
+    start = text.index(">", text.index(f'id="{part}"')) + 1
     noise = base64.b64encode(bytes(range(256))).decode()
     copy.report.write_text(text[:start] + noise + text[text.index("</script>", start) :])
+    return copy
+
+
+def test_a_scene_that_cannot_be_read_leaves_the_rest(browser, folder, tmp_path: Path) -> None:
+    page = browser.new_page()
+    page.goto(with_noise(folder, tmp_path, "scene-bytes").report.as_uri())
+    page.wait_for_function(READY)
+    assert "cannot be drawn" in page.locator("#stage-missing").inner_text()
+    page.locator("#scrub").fill("9")
+    assert page.evaluate(FRAME_IN_THE_VIDEO) == 9
+    page.close()
+
+
+def test_a_video_that_cannot_be_decoded_is_named(browser, folder, tmp_path: Path) -> None:
+    copy = with_noise(folder, tmp_path, "film-bytes")
     page = browser.new_page()
     page.goto(copy.report.as_uri())
     page.wait_for_function(READY)

@@ -84,5 +84,5 @@ setUpWords();
 setUpTimeline();
 setUpVideo();
 show(0);
-setUpStage().catch(() => { $("stage-missing").hidden = false; $("canvas").hidden = true; })
+setUpStage().catch(() => goWithoutStage("The 3D view cannot be drawn."))
   .finally(() => { document.documentElement.dataset.ready = "yes"; });
