@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -184,6 +185,17 @@ def test_without_viser_a_sentence_names_the_extra(results, monkeypatch) -> None:
     done = CliRunner().invoke(app, ["view", str(results.root)])
     assert done.exit_code == 4
     assert "pip install 'closefit[view]'" in done.stderr
+
+
+def test_what_another_version_wrote_is_left_out(results, tmp_path, monkeypatch) -> None:
+    shutil.copytree(results.root, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(Track, "VERSION", Track.VERSION + 1)
+    read = read_results(tmp_path)
+    assert read.track is None
+    assert read.appearance is not None
+    (notice,) = read.notices
+    assert "track.npz` has layout version" in notice
+    assert "closefit stage track" in notice
 
 
 def refused(*arguments: object) -> tuple[int, str]:
