@@ -21,7 +21,7 @@ from closefit.benchmark.footage import write_footage
 from closefit.benchmark.scoring import Scores, mean_of, score
 from closefit.benchmark.sequences import Entry, Found, JointSet, Options
 from closefit.benchmark.tables import as_markdown
-from closefit.boundary.refusals import RefusedError
+from closefit.boundary.refusals import RefusedError, word
 from closefit.config import StageName
 from closefit.errors import ClosefitError, InputError, OutputError, WeightsMissingError
 from closefit.models import weights
@@ -126,7 +126,7 @@ def run_benchmark(request: Request, listen: Listen, say: Say) -> dict[str, Any]:
     if not report["sequences"]["scored"]:
         raise InputError(
             f"no sequence could be scored: {_first(progress.failed)}",
-            hint=f"`closefit batch status {request.out / 'runs' / 'full'}` lists what failed",
+            hint=f"`closefit batch status {word(request.out / 'runs' / 'full')}` lists what failed",
         )
     write_json(request.out / "scores.json", report)
     with atomic_write(request.out / "table.md") as file:

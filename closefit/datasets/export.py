@@ -14,6 +14,7 @@ from typing import Any
 from closefit import video
 from closefit.batch.folder import REVIEWS, BatchFolder
 from closefit.boundary.files import to_json
+from closefit.boundary.refusals import word
 from closefit.datasets.arrays import ClipArrays, read_clip
 from closefit.datasets.card import as_markdown, make_card
 from closefit.datasets.decisions import Kept, decide
@@ -101,7 +102,7 @@ def export_dataset(request: Request, emit: Emit) -> dict[str, Any]:
     if not kept:
         raise InputError(
             f"no clip of `{request.batch}` is accepted",
-            hint=f"look at the results with `closefit dataset review {request.batch}` first",
+            hint=f"look at the results with `closefit dataset review {word(request.batch)}` first",
         )
     chosen = _chosen(folder, kept, request, emit)
     with complete_folder(request.out) as place:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from closefit.body.files import BodyArrays, read_body_arrays
-from closefit.boundary.refusals import refusals_as, refuse
+from closefit.boundary.refusals import refusals_as, refuse, word
 from closefit.errors import (
     ArtifactDamagedError,
     ArtifactError,
@@ -75,7 +75,7 @@ def read_results(folder: Path, weights_dir: str | None = None) -> Results:
     workspace = Workspace(folder)
     run = workspace.require_started()
     config = build_config(recorded=run.get("settings", {}), recorded_in=workspace.run_json)
-    hint = f"run `closefit run {run['video']['path']} --out {folder}` to finish it"
+    hint = f"run `closefit run {word(run['video']['path'])} --out {word(folder)}` to finish it"
     if not workspace.motion.is_file():
         raise ArtifactMissingError(f"there is no `{workspace.motion}`", hint)
     exported = read_motion(workspace.motion)
@@ -125,7 +125,7 @@ def _length(record: Motion | Track) -> int:
 
 def _motion_of(workspace: Workspace, exported: ExportedMotion) -> Motion:
     """Check that `motion.npz` can be the motion of two people, as that of an artifact is."""
-    hint = f"run `closefit stage export {workspace.root}` to write it again"
+    hint = f"run `closefit stage export {word(workspace.root)}` to write it again"
     with refusals_as(ArtifactDamagedError, workspace.motion, hint):
         names = ("rotations", "joints", "betas", "transl", "valid")
         motion = Motion(

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from closefit import __version__, settings
 from closefit.body.skeleton import JOINT_INDEX
+from closefit.boundary.refusals import word
 from closefit.errors import ArtifactError, ArtifactMissingError, ConfigError
 from closefit.exporters.contact_file import PartContact, read_contacts
 from closefit.exporters.contacts import ranges_of
@@ -53,7 +54,7 @@ def read_content(workspace: Workspace, run: Mapping[str, Any]) -> Content:
     Raises:
         ArtifactError: `motion.npz` or `contacts.json` is missing or damaged.
     """
-    hint = f"run `closefit stage export {workspace.root}`"
+    hint = f"run `closefit stage export {word(workspace.root)}`"
     for path in (workspace.motion, workspace.contacts, workspace.glb):
         if not path.is_file():
             raise ArtifactMissingError(f"there is no `{path}`", hint)

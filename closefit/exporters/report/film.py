@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from closefit import ffmpeg, video
+from closefit.boundary.refusals import word
 from closefit.errors import ArtifactDamagedError, InputError
 from closefit.storage.workspace import Workspace
 
@@ -64,7 +65,7 @@ def film_of(workspace: Workspace) -> bytes | None:
 
 
 def _shrunk(overlay: Path) -> bytes:
-    hint = f"run `closefit stage export {overlay.parent}` to write it again"
+    hint = f"run `closefit stage export {word(overlay.parent)}` to write it again"
     try:
         info = video.probe(overlay)
     except InputError as error:
