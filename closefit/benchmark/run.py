@@ -23,7 +23,13 @@ from closefit.benchmark.sequences import Entry, Found, JointSet, Options
 from closefit.benchmark.tables import as_markdown
 from closefit.boundary.refusals import RefusedError
 from closefit.config import StageName
-from closefit.errors import ClosefitError, InputError, OutputError, WeightsMissingError
+from closefit.errors import (
+    ClosefitError,
+    ConfigError,
+    InputError,
+    OutputError,
+    WeightsMissingError,
+)
 from closefit.models import weights
 from closefit.storage.artifacts import atomic_write
 from closefit.storage.workspace import create_writable, write_json
@@ -46,6 +52,9 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "no-physics": {"optimize.physics": 0.0},
 }
 """Settings that a row adds to those of the command; `initial` is the first stage of `full`."""
+
+WITH_VERTICES: Sequence[Dataset] = ("hi4d", "harmony4d")
+"""Data sets whose truth has vertices of SMPL."""
 
 Say = Callable[[str], None]
 
@@ -78,6 +87,12 @@ class Request:
     jobs: int | None = None
     threads: int | None = None
 
+    @property
+    def weights_dir(self) -> str | None:
+        """Folder of model files that the user named."""
+        folder: str | None = self.values.get("weights_dir")
+        return folder
+
 
 @dataclass
 class _Progress:
@@ -104,11 +119,8 @@ def run_benchmark(request: Request, listen: Listen, say: Say) -> dict[str, Any]:
         WeightsError: A body model is missing.
         ClosefitError: As `run_batch`.
     """
-    if request.joints == "lsp" and weights.find(weights.BODIES["smpl"]) is None:
-        raise WeightsMissingError(
-            "`--joints lsp` takes the truth's joints from SMPL, which has not been imported",
-            hint="`closefit import-smpl FILE` with your own copy of it, or use `--joints smpl`",
-        )
+    if request.joints == "lsp":
+        _require_lsp(request)
     found = READERS[request.dataset](request.root, request.options)
     progress = _Progress(failed=dict.fromkeys(found.missing, "it is not there"))
     for name in ("clips", "cameras", "runs"):
@@ -132,6 +144,25 @@ def run_benchmark(request: Request, listen: Listen, say: Say) -> dict[str, Any]:
     with atomic_write(request.out / "table.md") as file:
         file.write(as_markdown(report).encode())
     return report
+
+
+def _require_lsp(request: Request) -> None:
+    """Refuse LSP-14 before anything runs.
+
+    Raises:
+        ConfigError: The data set has no vertices.
+        WeightsMissingError: SMPL has not been imported.
+    """
+    if request.dataset not in WITH_VERTICES:
+        raise ConfigError(
+            f"`--joints lsp` needs vertices of the truth, which {request.dataset} lacks",
+            hint=f"use `--joints smpl`; {' and '.join(WITH_VERTICES)} have vertices",
+        )
+    if weights.find(weights.BODIES["smpl"], request.weights_dir) is None:
+        raise WeightsMissingError(
+            "`--joints lsp` takes the truth's joints from SMPL, which has not been imported",
+            hint="`closefit import-smpl FILE` with your own copy of it, or use `--joints smpl`",
+        )
 
 
 def _prepare(
@@ -218,7 +249,7 @@ def _score(entries: Sequence[Entry], request: Request, progress: _Progress, say:
             for row in request.rows:
                 variant, stage = ("full", "init") if row == "initial" else (row, "optimize")
                 folder = request.out / "runs" / variant / entry.name
-                found = score(folder, stage, recording, request.joints)
+                found = score(folder, stage, recording, request.joints, request.weights_dir)
                 progress.scores.setdefault(row, {})[entry.name] = found
         except RefusedError as refused:
             progress.failed[entry.name] = refused.problem
