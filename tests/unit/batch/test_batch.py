@@ -206,6 +206,18 @@ def test_a_clip_under_which_every_process_dies_fails_in_the_end(
     assert "3 times, the last time by SIGSEGV" in record["error"]
 
 
+def test_a_machine_that_cannot_begin_clips_costs_no_others(
+    engine: ScriptedEngine, request_of: Callable[..., Request]
+) -> None:
+    died = Died("the machine `far` cannot load closefit", "install it there")
+    engine.fate = lambda task: died if task.name == "0" else Outcome()
+    ended = run_batch(request_of(3, retries=1), ignore)
+    assert (ended.done, ended.failed) == (2, 1)
+    (record,) = [record for record in index(request_of(3)) if record["status"] == "failed"]
+    assert record["error"] == f"the last of 2 attempts failed: {died.how}"
+    assert record["hint"] == died.hint
+
+
 def test_a_full_disk_ends_the_batch_and_the_same_call_goes_on(
     engine: ScriptedEngine, request_of: Callable[..., Request]
 ) -> None:
