@@ -56,6 +56,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 WITH_VERTICES: Sequence[Dataset] = ("hi4d", "harmony4d")
 """Data sets whose truth has vertices of SMPL."""
 
+MISSING = "it is not there"
+
 Say = Callable[[str], None]
 
 
@@ -74,6 +76,7 @@ class Request:
         observations: Folder with detections of the user's own, named after the sequences.
         jobs: Most sequences at once.
         threads: Threads of each.
+        retry_failed: Run failed sequences again.
     """
 
     dataset: Dataset
@@ -86,6 +89,7 @@ class Request:
     observations: Path | None = None
     jobs: int | None = None
     threads: int | None = None
+    retry_failed: bool = False
 
     @property
     def weights_dir(self) -> str | None:
@@ -122,7 +126,7 @@ def run_benchmark(request: Request, listen: Listen, say: Say) -> dict[str, Any]:
     if request.joints == "lsp":
         _require_lsp(request)
     found = READERS[request.dataset](request.root, request.options)
-    progress = _Progress(failed=dict.fromkeys(found.missing, "it is not there"))
+    progress = _Progress(failed=dict.fromkeys(found.missing, MISSING))
     for name in ("clips", "cameras", "runs"):
         create_writable(request.out / name)
     clips = _prepare(found.entries, request, progress, say)
@@ -229,6 +233,7 @@ def _run(
             last=last,
             jobs=request.jobs,
             threads=request.threads,
+            retry_failed=request.retry_failed,
         ),
         listen,
     )
@@ -301,7 +306,6 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _first(failed: Mapping[str, str]) -> str:
-    """One of the reasons, for a sentence."""
-    for name, problem in failed.items():
-        return f"`{name}`: {problem}"
-    return "there is none"
+    """One of the reasons, for a sentence; rather of a sequence that is there."""
+    ordered = sorted(failed.items(), key=lambda entry: entry[1] == MISSING)
+    return f"`{ordered[0][0]}`: {ordered[0][1]}" if ordered else "there is none"

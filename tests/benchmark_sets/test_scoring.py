@@ -15,13 +15,11 @@ from closefit.benchmark.tables import as_markdown
 from closefit.body.model import Body
 from closefit.body.skeleton import EVALUATION_JOINTS
 from closefit.boundary.refusals import RefusedError
-from closefit.imports.smpl import import_smpl
 from closefit.records import OptimizedMotion
 from closefit.storage import artifacts
 from closefit.storage.artifacts import Provenance
 from closefit.storage.workspace import Workspace
 from tests.batch_folder import WEIGHTS
-from tests.smpl_files import random_smpl
 from tests.walking import walking_motion
 
 FRAMES = 8
@@ -67,15 +65,6 @@ def scores_of(
     if smpl is None:
         return score(folder, "optimize", recording, "smpl")
     return score(folder, "optimize", recording, "lsp", str(smpl))
-
-
-@pytest.fixture(scope="module")
-def smpl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a body of SMPL's size."""
-    folder = tmp_path_factory.mktemp("smpl")
-    np.savez(folder / "SMPL_NEUTRAL.npz", **random_smpl())
-    import_smpl(folder / "SMPL_NEUTRAL.npz", folder / "smpl.npz")
-    return folder
 
 
 def swapped(motion: OptimizedMotion) -> OptimizedMotion:
