@@ -308,7 +308,6 @@ class _Batch:
         remember_pieces(self._folder.shots, key, job.task.video, pieces)
         self._clips.remove(job.task.name)
         self._add(pieces_as_clips(job.clip, pieces), "run")
-        self._tell()
 
     def _record(self, job: _Job, outcome: Outcome) -> None:
         values, clip = job.task.values, job.clip

@@ -255,8 +255,11 @@ def test_the_pieces_of_a_long_video_are_clips_with_their_time_in_it(
 
     engine.fate = fate
     request = request_of(2, shots=ShotRule(2.0))
-    ended = run_batch(request, ignore)
+    told: list[Progress] = []
+    ended = run_batch(request, told.append)
     assert (ended.total, ended.done, ended.failed) == (3, 2, 1)
+    beginnings = [one for one in told if not one.running and one.ended is None]
+    assert len(beginnings) == 1, "a batch begins once, also when pieces are found"
     records = {record["name"]: record for record in index(request)}
     assert records.keys() == {"1", "0_1.00-3.50", "0_8.00-12.00"}
     assert (records["1"]["exit_code"], "together" in records["1"]["error"]) == (9, True)
