@@ -44,6 +44,9 @@ def benchmark(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Threads of each sequence.")
     ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run failed sequences again, too.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Run closefit on a data set of the field and print the paper's tables; continues."""
@@ -65,6 +68,7 @@ def benchmark(
         observations=_one_folder(own),
         jobs=jobs,
         threads=threads,
+        retry_failed=retry_failed,
     )
     console = Console()
     with InOrder(), file_guard(out), showing(console, as_data=False) as listen:

@@ -95,7 +95,10 @@ def export_dataset(request: Request, emit: Emit) -> dict[str, Any]:
     folder = BatchFolder(request.batch)
     folder.require_plan()
     require_own(request.out)
-    records, _ = folder.records()
+    records, damaged = folder.records()
+    if damaged:
+        text = f"{len(damaged)} lines of `{folder.index.path}` are damaged, their clips left out"
+        emit(Notice(f"{text}: the same `closefit batch` again mends it", warning=True))
     kept, tally = decide(records, Reviews(folder.root / REVIEWS).latest())
     if tally["outdated"]:
         emit(Notice(f"{tally['outdated']} reviews are of results that were made anew since"))

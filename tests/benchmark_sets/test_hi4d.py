@@ -166,7 +166,7 @@ def test_from_pictures_to_tables(
     write(root, rendered)
     broken = write(root, rendered, "pair27", "dance27")
     (broken / "cameras" / "rgb_cameras.npz").write_bytes(b"damaged")
-    own = rendered.observations_as(tmp_path / "own", "pair23_hug23")
+    own = rendered.observations_as(tmp_path / "own", "pair23_hug23", hi4d.FPS)
     settings = [word for setting in QUICK for word in ("--set", setting)]
     command = ("benchmark", "hi4d", root, "--out", out, "--observations", own, *settings)
     result = invoke(*command)
