@@ -84,7 +84,7 @@ def find(root: Path, options: Options) -> Found:
         protocol=(
             f"split {split}: {_words(split, len(wanted))}; the paper's own list is not public",
             "frames: those in which the data set gives both camera and person",
-            "camera: it moves, and closefit takes it to stand still; true intrinsics",
+            "camera: it moves; closefit looks for its turns, but not for its way; true intrinsics",
             "truth: `jointPositions`, SMPL's joints, not those of a regressor",
         ),
     )

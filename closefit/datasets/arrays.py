@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import AbstractArray, Bool, Float, Int, jaxtyped
+from jaxtyping import Bool, Float, Int
 
 from closefit.body.skeleton import PART_NAMES
-from closefit.boundary.refusals import named, refuse
+from closefit.boundary.schema import check_schema
 from closefit.errors import ArtifactDamagedError
 from closefit.exporters.contact_file import ContactsContent, read_contacts
 from closefit.exporters.motion import read_motion
@@ -95,17 +94,7 @@ def check(arrays: dict[str, np.ndarray]) -> int:
     Raises:
         RefusedError: They have not.
     """
-    kinds: dict[str, Any] = {field.name: field.type for field in fields(ClipArrays)}
-    if missing := kinds.keys() - arrays.keys():
-        refuse(f"it lacks {named(sorted(missing))}")
-    if extra := arrays.keys() - kinds.keys():
-        refuse(f"it has unexpected {named(sorted(extra))}")
-    with jaxtyped("context"):  # within it, an axis name means one size for all fields
-        for name, kind in kinds.items():
-            array = arrays[name]
-            is_text = not issubclass(kind, AbstractArray)
-            if (array.dtype.kind != "U") if is_text else not isinstance(array, kind):
-                refuse(f"`{name}` is {array.dtype} of shape {array.shape}")
+    check_schema(arrays, ClipArrays)
     return len(arrays["frame"])
 
 

@@ -6,14 +6,14 @@ Reading it loads no torch, which would take longer than the viewer's start.
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
-from jaxtyping import AbstractArray, Bool, Float, Int, jaxtyped
+from jaxtyping import Bool, Float, Int
 
 from closefit.body.skeleton import JOINT_NAMES
 from closefit.boundary.arrays import Npz
-from closefit.boundary.refusals import named, refusals_as, refuse
+from closefit.boundary.refusals import refusals_as, refuse
+from closefit.boundary.schema import check_schema
 from closefit.errors import ArtifactDamagedError
 from closefit.exporters.scene import scene_from_camera
 from closefit.records import Motion
@@ -149,15 +149,12 @@ def read_motion(path: Path) -> ExportedMotion:
     Raises:
         ArtifactDamagedError: It is damaged, or of another kind.
     """
-    names = {field.name: field.default is None for field in fields(ExportedMotion)}
     hint = f"run `closefit stage export {path.parent}` to write it again"
     with refusals_as(ArtifactDamagedError, path, hint):
         file = Npz(path, kinds="biufU")
-        missing = [name for name, optional in names.items() if not optional and name not in file]
-        if missing:
-            refuse(f"it lacks {named(missing)}")
-        arrays = {name: file[name] for name in names if name in file}
-        _check_schema(arrays)
+        names = {field.name for field in fields(ExportedMotion)}
+        arrays = {name: file[name] for name in file if name in names}
+        check_schema(arrays, ExportedMotion)
         motion = ExportedMotion(**arrays)
         _check_values(motion)
     return motion
@@ -169,22 +166,6 @@ def to_scene(motion: ExportedMotion) -> Float[np.ndarray, "frame 4 4"]:
     if move is None or move.ndim == 2:
         move = scene_from_camera(motion.floor)
     return np.broadcast_to(move.astype(np.float64), (len(motion.valid), 4, 4))
-
-
-def _check_schema(arrays: Mapping[str, np.ndarray]) -> None:
-    """Check that arrays have the kinds and shapes of the fields, and fit together.
-
-    Raises:
-        RefusedError: One does not.
-    """
-    with jaxtyped("context"):  # within it, an axis name means one size for all fields
-        for f in fields(ExportedMotion):
-            if f.name not in arrays:
-                continue
-            array, kinds = arrays[f.name], (*get_args(f.type), f.type)
-            kind = next((k for k in kinds if _is_schema(k)), None)
-            if (array.dtype.kind != "U") if kind is None else not isinstance(array, kind):
-                refuse(f"`{f.name}` is {array.dtype} of shape {array.shape}")
 
 
 def _check_values(motion: ExportedMotion) -> None:
@@ -216,7 +197,3 @@ def _check_values(motion: ExportedMotion) -> None:
     for share in (motion.confidence, motion.identity_confidence):
         if share is not None and not ((share >= 0) & (share <= 1)).all():
             refuse("a confidence is not from 0 to 1")
-
-
-def _is_schema(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, AbstractArray)

@@ -63,6 +63,16 @@ class CameraPath:
         u, _, v = np.linalg.svd(seen.swapaxes(-1, -2) @ ahead)
         return cls(lens, u @ v)
 
+    def as_seen_from(self, reference: int) -> "CameraPath":
+        """The same path, where the still camera is that of a frame."""
+        return CameraPath(self.K, self.R @ self.R[reference].T)
+
+    @property
+    def middle_frame(self) -> int:
+        """The frame from which the farthest direction is nearest: its picture is bent the least."""
+        ahead = self.R[:, 2]  # where each camera looks, in axes of the still one
+        return int((ahead @ ahead.T).min(axis=1).argmax())
+
     @property
     def moves(self) -> bool:
         """Whether the camera does."""
@@ -79,7 +89,9 @@ def moved(
     homographies: Float[np.ndarray, "*batch 3 3"], points: Float[np.ndarray, "*batch point 2"]
 ) -> Float[np.ndarray, "*batch point 2"]:
     """Pixels after homographies; those that are behind the other camera go far away."""
-    mapped = points @ homographies[..., :2].swapaxes(-1, -2) + homographies[..., None, :, 2]
+    # With a determinant of 1, whatever its sign was, the third number tells what is ahead.
+    scaled = homographies / np.cbrt(np.linalg.det(homographies))[..., None, None]
+    mapped = points @ scaled[..., :2].swapaxes(-1, -2) + scaled[..., None, :, 2]
     ahead = np.maximum(mapped[..., 2:], MIN_AHEAD)
     flat: Float[np.ndarray, "*batch point 2"] = mapped[..., :2] / ahead
     return flat
@@ -87,7 +99,7 @@ def moved(
 
 def homographies_of(path: CameraPath, reference: int = 0) -> Float[np.ndarray, "frame 3 3"]:
     """From pixels of a frame to those of each frame, scaled so that the last number is 1."""
-    turns = path.R @ path.R[reference].T
+    turns = path.as_seen_from(reference).R
     found = path.K @ turns @ np.linalg.inv(path.K[reference])
     scaled: Float[np.ndarray, "frame 3 3"] = found / found[:, 2:, 2:]
     return scaled

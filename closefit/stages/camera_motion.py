@@ -44,8 +44,8 @@ def with_camera_motion(job: Job, track: Track) -> Track:
         if not given.turns:  # changing intrinsics are used as they are
             return track
         path = CameraPath(given.K.astype(np.float64), given.pose["R"])
-        turned_deg = float(CameraPath(path.K, path.R @ path.R[0].T).turned_deg.max())
-        return _moving(track, homographies_of(path), size_wh, turned_deg)
+        turned_deg = float(path.as_seen_from(path.middle_frame).turned_deg.max())
+        return _moving(track, homographies_of(path, path.middle_frame), size_wh, turned_deg)
     if camera.motion == "still":
         job.report(CameraMotionFigures(camera_motion="not looked for"))
         return track

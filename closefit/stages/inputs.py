@@ -159,7 +159,8 @@ def _check_poses(poses: Mapping[str, Float[np.ndarray, "frame ..."]]) -> None:
     """Refuse what is no rotation, and a camera that travels."""
     if "R" in poses:
         R = poses["R"]
-        if np.abs(R @ R.swapaxes(-1, -2) - np.eye(3)).max() > MAX_SKEW:
+        skew = np.abs(R @ R.swapaxes(-1, -2) - np.eye(3)).max()
+        if skew > MAX_SKEW or (np.linalg.det(R) < 0.0).any():
             refuse("its `R` is not a rotation")
     if "t" in poses:
         t = poses["t"]

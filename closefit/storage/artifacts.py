@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
-from jaxtyping import AbstractArray, jaxtyped
 
 from closefit import __version__
 from closefit.boundary.arrays import Npz
 from closefit.boundary.files import parse_json, typed
-from closefit.boundary.values import RefusedError, named, shown
+from closefit.boundary.schema import check_schema
+from closefit.boundary.values import RefusedError, shown
 from closefit.errors import (
     FULL_DISK_ERRNOS,
     ArtifactDamagedError,
@@ -108,11 +108,11 @@ def read(path: Path, record_type: type[R]) -> R:
     """
     meta, arrays = _load(path)
     _check_identity(path, meta, record_type)
-    _check_schema(path, arrays, record_type)
-    record = record_type(**arrays)
     try:
+        check_schema(arrays, record_type)
+        record = record_type(**arrays)
         record.check()
-    except ValueError as error:
+    except (RefusedError, ValueError) as error:
         raise _damaged(path, str(error)) from error
     return record
 
@@ -236,30 +236,6 @@ def _check_identity(path: Path, meta: Mapping[str, Any], record_type: type[R]) -
             f"{record_type.VERSION}",
             hint=_rerun_hint(path),
         )
-
-
-def _check_schema(path: Path, arrays: Mapping[str, np.ndarray], record_type: type[R]) -> None:
-    annotations: dict[str, Any] = {f.name: f.type for f in fields(record_type)}
-    missing, extra = annotations.keys() - arrays.keys(), arrays.keys() - annotations.keys()
-    if missing:
-        raise _damaged(path, f"it lacks {named(sorted(missing))}")
-    if extra:
-        raise _damaged(path, f"it has unexpected {named(sorted(extra))}")
-    with jaxtyped("context"):  # within it, an axis name means one size for all fields
-        for name, annotation in annotations.items():
-            array = arrays[name]
-            is_text = not issubclass(annotation, AbstractArray)
-            if (array.dtype.kind != "U") if is_text else not isinstance(array, annotation):
-                found = f"`{name}` is {array.dtype} of shape {array.shape}"
-                raise _damaged(path, f"{found} instead of {_schema(annotation)}")
-
-
-def _schema(annotation: Any) -> str:
-    """Describe what a field must hold."""
-    if not issubclass(annotation, AbstractArray):  # a plain array holds text
-        return "text"
-    kind = annotation.__name__.split("[")[0]
-    return f"{kind} `{annotation.dim_str}` with the axes of the other fields"
 
 
 def _damaged(path: Path, reason: str) -> ArtifactError:

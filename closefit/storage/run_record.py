@@ -154,8 +154,7 @@ class TrackFigures(ChoiceFigures, CameraMotionFigures, total=False):
 
     Attributes:
         camera_motion: `stands still`, `taken to stand still` (see `camera_doubt`), `turns`,
-            `turns and zooms`, `from the camera file` or
-            `not looked for`.
+            `turns and zooms`, `from the camera file` or `not looked for`.
         camera_shift_px: How far a corner of the picture moves at most, in source pixels.
         camera_error_px: Mean distance of the background's points from where turns put them.
         camera_background_fit: Share of these points that turns explain, median over frames; null

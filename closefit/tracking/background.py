@@ -1,8 +1,8 @@
 """Finds points of the background again: in every frame those of a key frame, where nobody is.
 
-The first frame is a key frame. Another one is added where the picture has moved so far that too few
-points are left; the oldest one that may still show enough is searched first, so that errors do not
-add up.
+The first frame with enough points is a key frame. Another one is added where the picture has moved
+so far that too few are left; the oldest one that may still show enough is searched first, so that
+errors do not add up.
 """
 
 from collections.abc import Iterable, Iterator
@@ -70,7 +70,7 @@ class _Frame:
 
 @dataclass(frozen=True, eq=False)
 class _KeyFrame:
-    """A frame with points; `homography` maps pixels of the first frame to its pixels."""
+    """A frame with points; `homography` maps pixels of the first key frame to its pixels."""
 
     number: int
     frame: _Frame
@@ -90,8 +90,8 @@ def find_again(
     last = np.eye(3)
     for number, (picture, background) in enumerate(pictures):
         frame = _Frame(picture, background)
-        if not keys:
-            keys.append(_KeyFrame(number, frame, frame.points(), last))
+        if not keys and len(points := frame.points()) >= LEAST_POINTS:
+            keys.append(_KeyFrame(number, frame, points, last))
         best: tuple[int, Matches, np.ndarray, _KeyFrame] | None = None
         for key in islice(_near(keys, last, frame), SEARCHED):
             found = _match(key, frame, last)
@@ -126,7 +126,8 @@ def _match(
     """Search for the points of a key frame near where the last frame had them.
 
     Returns:
-        None where too few move together; else the points, and the homography from the first frame.
+        None where too few move together; else the points, and the homography from the first key
+        frame.
     """
     if len(key.points) < LEAST_POINTS:
         return None

@@ -83,7 +83,7 @@ def camera_motion(
     if _corner_shift_px(homographies_of(path), size_wh).max() > FAR_SHARE * size_wh[1]:
         fit = fit_best_view(matches, size_wh, zooms, fit)
         path = _filled(fit)
-    homographies = homographies_of(path, _middle_frame(path))
+    homographies = homographies_of(path, path.middle_frame)
     shift_px = _corner_shift_px(homographies, size_wh)
     fitting = fit.fitting[np.isfinite(fit.fitting)]
     explained = float(np.median(fitting)) if len(fitting) else None
@@ -91,7 +91,6 @@ def camera_motion(
     moves = doubt is None and bool(np.percentile(shift_px, NEARLY_ALL) > least_px)
     if not moves:
         homographies = np.tile(np.eye(3), (len(matches), 1, 1))
-    turned = CameraPath(path.K, path.R @ path.R[_middle_frame(path)].T).turned_deg
     return CameraMotion(
         homographies=homographies,
         moves=moves,
@@ -100,7 +99,7 @@ def camera_motion(
         fitting=explained,
         error_px=float(fit.error_px[fit.known].mean()) if fit.known.any() else 0.0,
         shift_px=float(shift_px.max()),
-        turned_deg=float(turned.max()),
+        turned_deg=float(path.as_seen_from(path.middle_frame).turned_deg.max()),
         doubt=doubt,
     )
 
@@ -133,12 +132,6 @@ def _zoom_shift_px(fit: TurningFit, size_wh: tuple[int, int]) -> float:
     focals = fit.path.K[fit.known, 0, 0]
     growth = np.abs(np.log(focals / np.median(focals)))
     return float(np.percentile(growth, NEARLY_ALL) * np.hypot(*size_wh) / 2.0)
-
-
-def _middle_frame(path: CameraPath) -> int:
-    """The frame from which the farthest direction is nearest: its picture is bent the least."""
-    ahead = path.R[:, 2]  # where each camera looks, in axes of the first one
-    return int((ahead @ ahead.T).min(axis=1).argmax())
 
 
 def _corner_shift_px(

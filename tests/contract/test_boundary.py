@@ -197,9 +197,12 @@ def test_a_file_may_have_a_camera_that_turns_but_none_that_travels(tmp_path: Pat
     np.savez(path, K=K, R=R, t=-np.einsum("fij,fj->fi", R, place + np.arange(4)[:, None] * 0.2))
     with pytest.raises(InputError, match="a camera that travels"):
         read_camera(CameraConfig(file=str(path)), VIDEO, 4)
-    np.savez(path, K=K, R=2.0 * R)
-    with pytest.raises(InputError, match="not a rotation"):
-        read_camera(CameraConfig(file=str(path)), VIDEO, 4)
+    mirrored = R.copy()
+    mirrored[2, 0] *= -1.0
+    for wrong in (2.0 * R, mirrored):
+        np.savez(path, K=K, R=wrong)
+        with pytest.raises(InputError, match="not a rotation"):
+            read_camera(CameraConfig(file=str(path)), VIDEO, 4)
 
 
 def test_a_checkpoint_with_any_other_byte_is_noticed(tmp_path: Path) -> None:

@@ -80,11 +80,9 @@ def test_vitpose_in_half_precision(tmp_path: Path) -> None:
         VitPoseEstimator(folder, device).estimate(PICTURES, [BOXES, BOXES])
         for device in ("cuda", "cpu")
     )
-    for (keypoints, features), (true_keypoints, true_features) in zip(half, exact, strict=True):
+    for keypoints, true_keypoints in zip(half, exact, strict=True):
         assert np.isfinite(keypoints).all()
         np.testing.assert_allclose(keypoints[..., 2], true_keypoints[..., 2], atol=0.02)
-        error = np.linalg.norm(features - true_features) / np.linalg.norm(true_features)
-        assert error < 0.02
 
 
 def test_sam2_in_half_precision(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from tests.shaken_clip import ShakenClip, hand_held, shaken
 
 pytestmark = pytest.mark.slow
 
-FRAMES = 12
-WHOLE_WH, FILMED_WH = (240, 180), (184, 138)
+FRAMES = 16
+WHOLE_WH, FILMED_WH = (280, 210), (208, 156)
 SETTINGS = (*QUICK, "optimize.appearance=false", "optimize.passes=1")
 
 
@@ -83,15 +83,15 @@ def test_the_turns_are_found(moving, clips):
     path = camera_path(track, read_init(moving).K)
     true = truth.R @ truth.R[reference_frame(track)].T
     cosine = 0.5 * (np.trace(path.R @ true.swapaxes(-1, -2), axis1=1, axis2=2) - 1.0)
-    assert np.degrees(np.arccos(cosine.clip(-1.0, 1.0))).max() < 0.25  # a pixel
+    assert np.degrees(np.arccos(cosine.clip(-1.0, 1.0))).max() < 0.15
     assert truth.turned_deg.max() > 2.0
 
 
 def test_both_clips_give_one_motion(still, moving, clips):
-    """In the axes of one camera; a pixel of these pictures is 16 mm at the people's distance."""
+    """In the axes of one camera, the first fit differs by a share of its own error of 4 to 5 cm."""
     turn = clips["moving"].camera.R[reference_frame(read_track(moving))]
     expected, found = read_init(still).joints @ turn.T, read_init(moving).joints
-    assert np.linalg.norm(found - expected, axis=-1).mean() < 0.035
+    assert np.linalg.norm(found - expected, axis=-1).mean() < 0.02
 
 
 def test_keypoints_fall_on_the_pixels_of_each_frame(moving):

@@ -118,6 +118,16 @@ def test_a_frame_without_a_background_lies_between_its_neighbours():
     assert largest_error_px(found, camera) < 4.0
 
 
+def test_a_clip_may_begin_without_a_background():
+    camera = camera_of(hand_held(FRAMES))
+    pictures = filmed(camera)
+    pictures[0] = np.zeros_like(pictures[0][0]), pictures[0][1]
+    found = camera_motion(pictures, SIZE_WH)
+    assert np.flatnonzero(~found.known).tolist() == [0]
+    assert found.doubt is None
+    assert found.moves
+
+
 def test_a_camera_that_travels_is_doubtful():
     """Near and far points move by different amounts, which no turn explains."""
     rng = np.random.default_rng(0)
