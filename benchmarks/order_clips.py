@@ -9,6 +9,7 @@ simulated detections and exact truth, as `ablation.py` and `ownership.py` take t
 
 import argparse
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
-    body = Body.load(weights.locate("closefit_body"))
+    file = weights.locate("closefit_body")
+    body = Body.load(file)
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, out / "body.npz")  # the body of the truth, for `ablation.py`
     for seed, (name, look) in enumerate(CLIPS.items()):
         if (out / name / "observations.npz").exists():
             continue

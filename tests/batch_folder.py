@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import roma
 import torch
 
 from closefit import __version__, video
@@ -22,14 +21,13 @@ from closefit.exporters.motion_files import Footage, write_motion_files
 from closefit.exporters.report.film import film_options
 from closefit.exporters.report.page import write_report
 from closefit.exporters.scene import scene_from_camera
-from closefit.geometry.camera import intrinsics
-from closefit.records import OptimizedMotion
 from closefit.storage import artifacts
 from closefit.storage.artifacts import Provenance
 from closefit.storage.hashing import sha256_of
 from closefit.storage.workspace import Workspace
 from tests.clips import make_video, numbered_picture
-from tests.samples import make_optimized_motion, make_track
+from tests.samples import make_track
+from tests.walking import walking_motion
 
 FRAMES, FPS, SIZE_WH = 24, 25.0, (160, 120)
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -38,7 +36,7 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 def make_results(folder: Path, source: Path) -> Workspace:
     """Results of a clip that shows the number of each frame; person 0 walks into person 1."""
     body = Body.load(WEIGHTS / "closefit_body.npz")
-    motion = walking_motion(body)
+    motion = walking_motion(body, FRAMES, SIZE_WH)
     workspace = Workspace(folder)
     workspace.artifacts.mkdir(parents=True)
     make_video(source, FRAMES, SIZE_WH, FPS)
@@ -67,24 +65,6 @@ def make_results(folder: Path, source: Path) -> Workspace:
     write_report(workspace, facts)
     workspace.update_run(facts)
     return workspace
-
-
-def walking_motion(body: Body) -> OptimizedMotion:
-    axis_angle = torch.zeros(FRAMES, 2, 24, 3)
-    axis_angle[:, :, 0, 0] = torch.pi
-    axis_angle[:, :, 16:18, 2] = torch.tensor([-1.2, 1.2])
-    rotations = roma.rotvec_to_rotmat(axis_angle)
-    transl = torch.tensor([0.5, 0.0, 4.0]).repeat(FRAMES, 2, 1)
-    transl[:, 0, 0] = torch.linspace(-0.9, 0.2, FRAMES)
-    fields = vars(make_optimized_motion(FRAMES, gaussians=0)) | {
-        "rotations": rotations.numpy(),
-        "betas": np.zeros((2, 10), np.float32),
-        "transl": transl.numpy(),
-        "joints": body.joints(rotations, torch.zeros(2, 10), transl).numpy(),
-        "K": np.tile(intrinsics(*SIZE_WH, 150.0).astype(np.float32), (FRAMES, 1, 1)),
-        "floor": np.array([0.0, -1.0, 0.0, 0.9], np.float32),
-    }
-    return OptimizedMotion(**fields)
 
 
 def make_batch(

@@ -1,6 +1,7 @@
 """Tasks on Ray, on this machine or on a cluster: the only importer of `ray`."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
@@ -8,17 +9,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from closefit import interruption
+from closefit import __version__, interruption
 from closefit.batch.engines import STOP_S, Died, Result
 from closefit.batch.resources import Needs
 from closefit.batch.task import Outcome, Task, perform
 from closefit.boundary.files import typed
-from closefit.boundary.refusals import shown
+from closefit.boundary.refusals import RefusedError, shown
 from closefit.errors import ConfigError, DeviceError
 from closefit.system import available_cores
 
 STORE_BYTES = 80 << 20
 """Ray's shared memory: next to nothing passes through it."""
+
+ONE_VERSION = f"install closefit {__version__} on all machines of the cluster, then --retry-failed"
 
 
 def is_installed() -> bool:
@@ -76,6 +79,21 @@ def ray_engine(
         finally:
             engine.stop()
             ray.shutdown()
+
+
+def _ended(text: str) -> Died:
+    """What to make of an error that a task raised, although `perform` raises none.
+
+    The text is a traceback as Ray writes it: whose it is in the first line, what is wrong in the
+    last. Most often the machine could not load `perform`, or not read the task.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["of unknown cause"]
+    problem = shown(lines[-1], 200)
+    if "failed to import" not in text and RefusedError.__name__ not in lines[-1]:
+        return Died(f"with {problem}")
+    place = re.search(r"ip=([^,\s)]+)", lines[0])
+    machine = f"the machine `{place[1]}`" if place else "a machine"
+    return Died(f"{machine} cannot load closefit {__version__}: {problem}", ONE_VERSION)
 
 
 class RayEngine:
@@ -137,6 +155,10 @@ class RayEngine:
         try:
             outcome: Outcome = typed(self._ray.get(reference), Outcome)
             return outcome
+        except self._ray.exceptions.RayTaskError as error:
+            return _ended(str(error))
+        except RefusedError as refused:
+            return Died(f"the answer of a machine is none: {refused.problem}", ONE_VERSION)
         except self._ray.exceptions.RayError as error:
             lines = str(error).strip().splitlines()
             return Died(lines[0] if lines else type(error).__name__)

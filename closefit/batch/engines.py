@@ -24,9 +24,15 @@ WORKER = (sys.executable, "-c", "from closefit.batch.worker import serve; serve(
 
 @dataclass(frozen=True)
 class Died:
-    """The process that did a task ended under it."""
+    """The process that did a task ended under it, or could not begin it.
+
+    Attributes:
+        how: How it ended; with a hint a sentence of its own.
+        hint: What to do about it, where that is known.
+    """
 
     how: str
+    hint: str | None = None
 
 
 Result = Outcome | Died

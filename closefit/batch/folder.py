@@ -24,7 +24,7 @@ from closefit.batch.clips import RESULTS_MARK, Clip
 from closefit.batch.json_lines import JsonLines
 from closefit.batch.record import ClipRecord
 from closefit.boundary.files import read_json, typed
-from closefit.boundary.refusals import refusals_as
+from closefit.boundary.refusals import refusals_as, word
 from closefit.errors import (
     ArtifactDamagedError,
     ArtifactMissingError,
@@ -101,8 +101,8 @@ class BatchFolder:
         except Timeout as error:
             raise OutputFolderError(
                 f"`{self.shown}` is in use by another `closefit batch`",
-                hint=f"look at it with `closefit batch status {self.shown}`, or choose another "
-                "folder with --out",
+                hint=f"look at it with `closefit batch status {word(self.shown)}`, or choose "
+                "another folder with --out",
             ) from error
         except OSError:
             logger.warning("%s: this file system has no locks", self.root)

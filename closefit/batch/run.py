@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,22 +16,19 @@ from closefit.batch import cluster
 from closefit.batch.clips import RESULTS_MARK, Clip
 from closefit.batch.engines import Died, Engine, OneWorker, Result, stopped_at_end
 from closefit.batch.folder import BatchFolder, assign_names
+from closefit.batch.inputs import inputs_of, stamp
 from closefit.batch.record import ClipRecord
 from closefit.batch.resources import Needs, default_threads
 from closefit.batch.shots import ShotRule, known_pieces, pieces_as_clips, remember_pieces
 from closefit.batch.task import Outcome, Task
-from closefit.boundary.refusals import RefusedError
 from closefit.config import StageName
 from closefit.errors import (
     ClosefitError,
     ConfigError,
-    CorrectionsError,
     OutputError,
     PeopleError,
     WeightsError,
 )
-from closefit.storage.hashing import entries_below
-from closefit.tracking.corrections import find as find_corrections
 
 POLL_S = 0.5
 
@@ -220,7 +216,7 @@ class _Batch:
         whole = [settings.fingerprinted(config), request.last, kind, task.least_s]
         text = json.dumps(whole, sort_keys=True, default=str)
         fingerprint = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
-        return _Job(task, clip, fingerprint, _inputs(task))
+        return _Job(task, clip, fingerprint, inputs_of(task))
 
     def _is_finished(self, job: _Job, record: ClipRecord) -> bool:
         """Whether a record still stands for what this batch would do."""
@@ -285,12 +281,7 @@ class _Batch:
             if job.attempts <= self._request.retries:
                 self._queue.append(job)
                 return
-            times = f"{job.attempts} times, the last time {result.how}"
-            result = Outcome(
-                exit_code=1,
-                error=f"the process that did this clip ended {times}",
-                hint=f"it may lack memory, or crash: see `{self._folder.log}`",
-            )
+            result = _given_up(result, job.attempts, self._folder.log)
         if result.ends_batch:
             kind = ENDINGS.get(result.exit_code, OutputError)
             raise kind(
@@ -317,7 +308,6 @@ class _Batch:
         remember_pieces(self._folder.shots, key, job.task.video, pieces)
         self._clips.remove(job.task.name)
         self._add(pieces_as_clips(job.clip, pieces), "run")
-        self._tell()
 
     def _record(self, job: _Job, outcome: Outcome) -> None:
         values, clip = job.task.values, job.clip
@@ -343,7 +333,7 @@ class _Batch:
             closefit=__version__,
             finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             fingerprint=job.fingerprint,
-            inputs=_inputs(job.task) if outcome.exit_code else job.inputs,
+            inputs=inputs_of(job.task) if outcome.exit_code else job.inputs,
         )
         self._folder.index.append(record)
         self._records[job.task.name] = record
@@ -369,6 +359,21 @@ class _Batch:
         self._listen(replace(self._progress(), ended=ended, notice=notice))
 
 
+def _given_up(died: Died, attempts: int, log: Path) -> Outcome:
+    """How a clip ends whose last attempt was this."""
+    if died.hint is not None:
+        return Outcome(
+            exit_code=1,
+            error=f"the last of {attempts} attempts failed: {died.how}",
+            hint=died.hint,
+        )
+    return Outcome(
+        exit_code=1,
+        error=f"the process that did this clip ended {attempts} times, the last time {died.how}",
+        hint=f"it may lack memory, or crash: see `{log}`",
+    )
+
+
 def _renewed(record: ClipRecord, clip: Clip) -> bool:
     """Put the words of today's list into a record; return whether they are others."""
     before = dict(record)
@@ -377,32 +382,9 @@ def _renewed(record: ClipRecord, clip: Clip) -> bool:
     return before | {"subjects": before.get("subjects")} != record
 
 
-def _inputs(task: Task) -> list[list[int] | None]:
-    """Size and time of change of the clip and of the files that its settings name."""
-    named = [task.values.get(key) for key in sorted(settings.file_settings())]
-    paths = [task.video]
-    for value in named:
-        paths += value if isinstance(value, list | tuple) else [value] if value else []
-    with suppress(CorrectionsError):
-        beside = find_corrections(Path(task.video), None)
-        paths += [] if beside is None else [str(beside)]
-    return [_stamp(path) for path in paths]
-
-
-def _stamp(path: str) -> list[int] | None:
-    """Sizes and latest change of a file, or of all in a folder; None if there is none."""
-    try:
-        found = [os.stat(path)]
-        if os.path.isdir(path):
-            found += [entry.stat() for entry in entries_below(Path(path))]
-    except (OSError, RefusedError):
-        return None
-    return [sum(s.st_size for s in found), max(s.st_mtime_ns for s in found)]
-
-
 def _search_key(clip: Clip, request: Request) -> str:
     """What the pieces of a long video depend on."""
     rule = request.shots
     values = {**request.values, **clip.values}
     part = (values.get("track.start_s"), values.get("track.end_s"))
-    return json.dumps([clip.key, part, _stamp(clip.video), None if rule is None else rule.least_s])
+    return json.dumps([clip.key, part, stamp(clip.video), None if rule is None else rule.least_s])

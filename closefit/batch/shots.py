@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from closefit import ffmpeg
 from closefit.batch.clips import Clip
@@ -20,6 +20,12 @@ SAMPLE_S = 0.4
 
 GAP_S = 1.3
 """Two people who hide each other for no longer than this are still together."""
+
+MERGED_S = 6.0
+"""The same where one person is seen in their place all the time: a detector's view of a hug."""
+
+Look = Literal["near", "one", "apart"]
+"""Two people near each other; one in the place of two who were; neither."""
 
 Piece = tuple[float, float]
 
@@ -89,8 +95,8 @@ def find_pieces(task: Task) -> list[Piece]:
     cuts = [cut for cut in find_cuts(Path(task.video)) if first_s < cut < last_s]
     edges = [first_s, *cuts, last_s]
     shots = list(pairwise(edges))
-    together = list(people_together(info, config))
-    return [piece for shot in shots for piece in stretches(together, shot, task.least_s)]
+    looks = list(people_together(info, config))
+    return [piece for shot in shots for piece in stretches(looks, shot, task.least_s)]
 
 
 def find_cuts(path: Path) -> list[float]:
@@ -103,19 +109,24 @@ def find_cuts(path: Path) -> list[float]:
     return [round(time - scores[0][0], 6) for time, score in scores if score >= CUT_SCORE]
 
 
-def stretches(together: Iterable[tuple[float, bool]], shot: Piece, least_s: float) -> list[Piece]:
+def stretches(looks: Iterable[tuple[float, Look]], shot: Piece, least_s: float) -> list[Piece]:
     """Return the stretches of one shot in which two people are together for long enough.
 
     Args:
-        together: Moments, and whether two people are together.
+        looks: Moments, and what is seen in them.
         shot: First and last moment.
         least_s: Shortest stretch.
     """
     runs: list[list[float]] = []
-    for moment, are_together in together:
-        if not are_together or not shot[0] <= moment < shot[1]:
+    longest_s = GAP_S
+    for moment, look in looks:
+        if not shot[0] <= moment < shot[1]:
             continue
-        if runs and moment - runs[-1][1] <= GAP_S:
+        if look != "near":
+            longest_s = GAP_S if look == "apart" else longest_s
+            continue
+        gap_s, longest_s = longest_s, MERGED_S
+        if runs and moment - runs[-1][1] <= gap_s:
             runs[-1][1] = moment
         else:
             runs.append([moment, moment])

@@ -67,7 +67,7 @@ def find(root: Path, options: Options) -> Found:
         if not actions:
             missing.append(subject)
         entries += [
-            _entry(folder, action, camera, view == "all")
+            _entry(folder, action, camera, options.view is not None)
             for action in actions
             for camera in (CAMERAS if view == "all" else (view,))
         ]
@@ -84,8 +84,8 @@ def find(root: Path, options: Options) -> Found:
     )
 
 
-def _entry(folder: Path, action: str, camera: str, is_one_of_several: bool) -> Entry:
-    name = f"{folder.name}_{plain(action)}" + (f"_{camera}" if is_one_of_several else "")
+def _entry(folder: Path, action: str, camera: str, is_chosen: bool) -> Entry:
+    name = f"{folder.name}_{plain(action)}" + (f"_{camera}" if is_chosen else "")
     return Entry(name, lambda: _read(folder, action, camera))
 
 

@@ -78,7 +78,11 @@ def find(root: Path, options: Options) -> Found:
         if not folders:
             missing.append(actors)
         view = options.view or str(USUAL_CAMERA[actors])
-        entries += [_entry(folder, view) for folder in folders]
+        entries += [
+            _entry(folder, camera, options.view is not None)
+            for folder in folders
+            for camera in (_cameras(folder) if view == "all" else (view,))
+        ]
     return Found(
         entries=entries,
         missing=missing,
@@ -91,8 +95,9 @@ def find(root: Path, options: Options) -> Found:
     )
 
 
-def _entry(folder: Path, view: str) -> Entry:
-    return Entry(f"{folder.parent.name}_{plain(folder.name)}", lambda: _read(folder, view))
+def _entry(folder: Path, view: str, is_chosen: bool) -> Entry:
+    name = f"{folder.parent.name}_{plain(folder.name)}" + (f"_{plain(view)}" if is_chosen else "")
+    return Entry(name, lambda: _read(folder, view))
 
 
 def _read(folder: Path, view: str) -> Recording:
@@ -167,12 +172,24 @@ def _values(element: ElementTree.Element, key: str, count: int) -> Float[np.ndar
     return numbers([_number(word) for word in text.split()], key, count)
 
 
+def _folders(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Folders inside, each with the last number in its name: that of a camera."""
+    for path in sorted(folder.iterdir()):
+        digits = re.findall(r"\d+", path.name)
+        if path.is_dir() and digits:
+            yield digits[-1].lstrip("0") or "0", path
+
+
+def _cameras(folder: Path) -> list[str]:
+    """Numbers of the cameras of which there are pictures."""
+    own = {view for view, place in _folders(folder) if next(place.glob("img-*.jpg"), None)}
+    return sorted(own, key=int)
+
+
 def _pictures_of(folder: Path, view: str) -> dict[int, Path]:
     """Pictures of a camera by number."""
-    names = [path for path in sorted(folder.iterdir()) if path.is_dir()]
-    own = [path for path in names if re.findall(r"\d+", path.name)[-1:] in ([view], [f"0{view}"])]
     found = {}
-    for place in own:
+    for place in (place for number, place in _folders(folder) if number == view):
         for path in place.glob("img-*.jpg"):
             if path.stem[4:].isdigit():
                 found[int(path.stem[4:])] = path

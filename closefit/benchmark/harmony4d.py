@@ -76,7 +76,7 @@ def find(root: Path, options: Options) -> Found:
     for folder in folders:
         cameras = sorted(path.name for path in (folder / "exo").glob("cam*"))
         wanted = cameras if view == "all" else [view if view != "first" else "".join(cameras[:1])]
-        entries += [_entry(folder, camera, view == "all") for camera in wanted]
+        entries += [_entry(folder, camera, view != "first") for camera in wanted]
     return Found(
         entries=entries,
         protocol=(
@@ -89,8 +89,8 @@ def find(root: Path, options: Options) -> Found:
     )
 
 
-def _entry(folder: Path, camera: str, is_one_of_several: bool) -> Entry:
-    name = plain(folder.name) + (f"_{camera}" if is_one_of_several else "")
+def _entry(folder: Path, camera: str, is_chosen: bool) -> Entry:
+    name = plain(folder.name) + (f"_{plain(camera)}" if is_chosen else "")
     return Entry(name, lambda: _read(folder, camera))
 
 

@@ -26,6 +26,7 @@ from closefit.benchmark.sequences import (
     gaps,
     in_camera,
     pictures_of,
+    plain,
     require_folder,
 )
 from closefit.boundary.arrays import Npz
@@ -79,8 +80,10 @@ def find(root: Path, options: Options) -> Found:
 
 def _entries(action: Path, view: str, split: str) -> list[Entry]:
     name = f"{action.parent.name}_{action.name}"
-    if view != "all":
+    if view == "mono":
         return [Entry(name, lambda: _read(action, view, split))]
+    if view != "all":
+        return [Entry(f"{name}_{plain(view)}", lambda: _read(action, view, split))]
     cameras = sorted(path.name for path in (action / "images").glob("*") if path.is_dir())
     return [Entry(f"{name}_{c}", lambda c=c: _read(action, c, split)) for c in cameras]  # type: ignore[misc]
 

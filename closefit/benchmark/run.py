@@ -21,9 +21,15 @@ from closefit.benchmark.footage import write_footage
 from closefit.benchmark.scoring import Scores, mean_of, score
 from closefit.benchmark.sequences import Entry, Found, JointSet, Options
 from closefit.benchmark.tables import as_markdown
-from closefit.boundary.refusals import RefusedError
+from closefit.boundary.refusals import RefusedError, word
 from closefit.config import StageName
-from closefit.errors import ClosefitError, InputError, OutputError, WeightsMissingError
+from closefit.errors import (
+    ClosefitError,
+    ConfigError,
+    InputError,
+    OutputError,
+    WeightsMissingError,
+)
 from closefit.models import weights
 from closefit.storage.artifacts import atomic_write
 from closefit.storage.workspace import create_writable, write_json
@@ -47,6 +53,11 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 }
 """Settings that a row adds to those of the command; `initial` is the first stage of `full`."""
 
+WITH_VERTICES: Sequence[Dataset] = ("hi4d", "harmony4d")
+"""Data sets whose truth has vertices of SMPL."""
+
+MISSING = "it is not there"
+
 Say = Callable[[str], None]
 
 
@@ -65,6 +76,7 @@ class Request:
         observations: Folder with detections of the user's own, named after the sequences.
         jobs: Most sequences at once.
         threads: Threads of each.
+        retry_failed: Run failed sequences again.
     """
 
     dataset: Dataset
@@ -77,6 +89,13 @@ class Request:
     observations: Path | None = None
     jobs: int | None = None
     threads: int | None = None
+    retry_failed: bool = False
+
+    @property
+    def weights_dir(self) -> str | None:
+        """Folder of model files that the user named."""
+        folder: str | None = self.values.get("weights_dir")
+        return folder
 
 
 @dataclass
@@ -104,13 +123,10 @@ def run_benchmark(request: Request, listen: Listen, say: Say) -> dict[str, Any]:
         WeightsError: A body model is missing.
         ClosefitError: As `run_batch`.
     """
-    if request.joints == "lsp" and weights.find(weights.BODIES["smpl"]) is None:
-        raise WeightsMissingError(
-            "`--joints lsp` takes the truth's joints from SMPL, which has not been imported",
-            hint="`closefit import-smpl FILE` with your own copy of it, or use `--joints smpl`",
-        )
+    if request.joints == "lsp":
+        _require_lsp(request)
     found = READERS[request.dataset](request.root, request.options)
-    progress = _Progress(failed=dict.fromkeys(found.missing, "it is not there"))
+    progress = _Progress(failed=dict.fromkeys(found.missing, MISSING))
     for name in ("clips", "cameras", "runs"):
         create_writable(request.out / name)
     clips = _prepare(found.entries, request, progress, say)
@@ -126,12 +142,31 @@ def run_benchmark(request: Request, listen: Listen, say: Say) -> dict[str, Any]:
     if not report["sequences"]["scored"]:
         raise InputError(
             f"no sequence could be scored: {_first(progress.failed)}",
-            hint=f"`closefit batch status {request.out / 'runs' / 'full'}` lists what failed",
+            hint=f"`closefit batch status {word(request.out / 'runs' / 'full')}` lists what failed",
         )
     write_json(request.out / "scores.json", report)
     with atomic_write(request.out / "table.md") as file:
         file.write(as_markdown(report).encode())
     return report
+
+
+def _require_lsp(request: Request) -> None:
+    """Refuse LSP-14 before anything runs.
+
+    Raises:
+        ConfigError: The data set has no vertices.
+        WeightsMissingError: SMPL has not been imported.
+    """
+    if request.dataset not in WITH_VERTICES:
+        raise ConfigError(
+            f"`--joints lsp` needs vertices of the truth, which {request.dataset} lacks",
+            hint=f"use `--joints smpl`; {' and '.join(WITH_VERTICES)} have vertices",
+        )
+    if weights.find(weights.BODIES["smpl"], request.weights_dir) is None:
+        raise WeightsMissingError(
+            "`--joints lsp` takes the truth's joints from SMPL, which has not been imported",
+            hint="`closefit import-smpl FILE` with your own copy of it, or use `--joints smpl`",
+        )
 
 
 def _prepare(
@@ -198,6 +233,7 @@ def _run(
             last=last,
             jobs=request.jobs,
             threads=request.threads,
+            retry_failed=request.retry_failed,
         ),
         listen,
     )
@@ -218,7 +254,7 @@ def _score(entries: Sequence[Entry], request: Request, progress: _Progress, say:
             for row in request.rows:
                 variant, stage = ("full", "init") if row == "initial" else (row, "optimize")
                 folder = request.out / "runs" / variant / entry.name
-                found = score(folder, stage, recording, request.joints)
+                found = score(folder, stage, recording, request.joints, request.weights_dir)
                 progress.scores.setdefault(row, {})[entry.name] = found
         except RefusedError as refused:
             progress.failed[entry.name] = refused.problem
@@ -270,7 +306,6 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _first(failed: Mapping[str, str]) -> str:
-    """One of the reasons, for a sentence."""
-    for name, problem in failed.items():
-        return f"`{name}`: {problem}"
-    return "there is none"
+    """One of the reasons, for a sentence; rather of a sequence that is there."""
+    ordered = sorted(failed.items(), key=lambda entry: entry[1] == MISSING)
+    return f"`{ordered[0][0]}`: {ordered[0][1]}" if ordered else "there is none"

@@ -58,7 +58,13 @@ class Scores:
     guessed: float
 
 
-def score(folder: Path, stage: str, recording: Recording, joints: JointSet) -> Scores:
+def score(
+    folder: Path,
+    stage: str,
+    recording: Recording,
+    joints: JointSet,
+    weights_dir: str | None = None,
+) -> Scores:
     """Score a stage of a results folder.
 
     All frames count that the data set has a truth for, those that closefit guessed as well.
@@ -74,9 +80,9 @@ def score(folder: Path, stage: str, recording: Recording, joints: JointSet) -> S
     counted = truth.valid & recording.scored[:, None]
     if not counted.any():
         refuse("no frame of it counts")
-    body = Body.load(weights.locate(weights.BODIES[str(motion.body_name)]))
+    body = Body.load(weights.locate(weights.BODIES[str(motion.body_name)], weights_dir))
     posed = _Posed(body, motion)
-    points, true_points, hips = _points(posed, truth, joints)
+    points, true_points, hips = _points(posed, truth, joints, weights_dir)
     people = _people(points, true_points, motion, recording, counted)
     points = points[:, people]
     both = counted.all(axis=1)
@@ -142,7 +148,7 @@ class _Posed:
 
 
 def _points(
-    posed: _Posed, truth: Truth, joints: JointSet
+    posed: _Posed, truth: Truth, joints: JointSet, weights_dir: str | None
 ) -> tuple[
     Float[np.ndarray, "frame 2 joint 3"], Float[np.ndarray, "frame 2 joint 3"], tuple[int, int]
 ]:
@@ -153,7 +159,7 @@ def _points(
         return posed.joints[:, :, chosen].astype(np.float64), truth.joints, hips
     if truth.vertices is None or truth.all_joints is None:
         refuse("`--joints lsp` needs vertices of the truth, which this data set lacks")
-    smpl = Body.load(weights.locate(weights.BODIES["smpl"]))
+    smpl = Body.load(weights.locate(weights.BODIES["smpl"], weights_dir))
     ours = _lsp(posed.body, torch.from_numpy(posed.joints), posed.vertices)
     true = _lsp(smpl, torch.from_numpy(truth.all_joints).float(), torch.from_numpy(truth.vertices))
     return ours, true, LSP_HIPS

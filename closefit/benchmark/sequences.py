@@ -75,7 +75,7 @@ class Entry:
     """A sequence that a data set should have.
 
     Attributes:
-        name: Its name, fit for files.
+        name: Its name, fit for files; another one for another camera, or part of the sequence.
         read: Reads it; raises `RefusedError` or `InputError` where it cannot be used.
     """
 

@@ -63,7 +63,7 @@ def find(root: Path, options: Options) -> Found:
         ConfigError: There is no such split or camera.
     """
     split = choose(options.split, "pairs", SPLITS, "--split")
-    choose(options.view, "only", ("only",), "--view")
+    choose(options.view, "only", ("only", "all"), "--view")
     require_folder(root, "sequenceFiles/*/*.pkl", "3DPW")
     there = {path.stem: path for path in sorted((root / "sequenceFiles").glob("*/*.pkl"))}
     if split == "pairs":
@@ -75,11 +75,7 @@ def find(root: Path, options: Options) -> Found:
         wanted = [name for name in wanted if people[name] in (2, None)]
     ranges = PC if split == "pc" else {}
     return Found(
-        entries=[
-            Entry(name, lambda name=name: _read(root, there[name], ranges.get(name)))  # type: ignore[misc]
-            for name in wanted
-            if name in there
-        ],
+        entries=[_entry(root, there[name], ranges.get(name)) for name in wanted if name in there],
         missing=[name for name in wanted if name not in there],
         protocol=(
             f"split {split}: {_words(split, len(wanted))}; the paper's own list is not public",
@@ -88,6 +84,12 @@ def find(root: Path, options: Options) -> Found:
             "truth: `jointPositions`, SMPL's joints, not those of a regressor",
         ),
     )
+
+
+def _entry(root: Path, path: Path, part: tuple[int, int] | None) -> Entry:
+    """The name says which part of the sequence it is: each has a clip of its own."""
+    name = path.stem if part is None else f"{path.stem}_{part[0]}-{part[1]}"
+    return Entry(name, lambda: _read(root, path, part))
 
 
 def _words(split: str, count: int) -> str:

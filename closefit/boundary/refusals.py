@@ -2,6 +2,7 @@
 
 import logging
 import reprlib
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,11 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
     )
+
+
+def word(path: object) -> str:
+    """Return a path as one word of a command line, for a hint that is pasted into a shell."""
+    return shlex.quote(str(path))
 
 
 def sentence(text: str, most: int = 800) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from closefit.boundary.refusals import word
 from closefit.cli import options
 from closefit.cli.batch_table import showing
 from closefit.cli.console import Console
@@ -127,7 +128,9 @@ def _report(console: Console, out: Path, ended: "Progress") -> None:
         console.line(f"failed: {name} (exit code {code}): {error}", "red")
         console.line(f"        -> {hint}")
     if len(failed) > MOST_SHOWN:
-        console.line(f"... and {len(failed) - MOST_SHOWN} more: `closefit batch status {out}`")
+        console.line(
+            f"... and {len(failed) - MOST_SHOWN} more: `closefit batch status {word(out)}`"
+        )
 
 
 def _counts(found: "BatchStatus") -> str:

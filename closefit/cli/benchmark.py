@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from closefit.boundary.refusals import named
 from closefit.cli import options
 from closefit.cli.batch_table import showing
 from closefit.cli.console import Console
@@ -32,8 +33,9 @@ def benchmark(
     view: Annotated[
         str | None, typer.Option("--view", help="Camera (docs/benchmarks.md); all: each of them.")
     ] = None,
+    more_rows: Annotated[list[str] | None, typer.Argument(metavar="ROW", hidden=True)] = None,
     rows: Annotated[
-        str, typer.Option("--rows", metavar="A,B", help=f"Of {', '.join(ROWS)}.")
+        str, typer.Option("--rows", metavar="ROW...", help=f"Of {', '.join(ROWS)}.")
     ] = "initial,full",
     joints: Annotated[
         Literal["smpl", "lsp"], typer.Option("--joints", help="Joints that count.")
@@ -44,6 +46,9 @@ def benchmark(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Threads of each sequence.")
     ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run failed sequences again, too.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Run closefit on a data set of the field and print the paper's tables; continues."""
@@ -59,12 +64,13 @@ def benchmark(
         root=path,
         out=out,
         options=Options(split=split, view=view),
-        rows=_rows(rows),
+        rows=_rows(",".join([rows, *(more_rows or [])])),
         joints=joints,
         values=values,
         observations=_one_folder(own),
         jobs=jobs,
         threads=threads,
+        retry_failed=retry_failed,
     )
     console = Console()
     with InOrder(), file_guard(out), showing(console, as_data=False) as listen:
@@ -84,7 +90,7 @@ def _rows(text: str) -> tuple[str, ...]:
     unknown = [word for word in wanted if word not in ROWS]
     if unknown or not wanted:
         raise ConfigError(
-            f"`{text}` are no rows of the table", hint=f"some of {','.join(ROWS)}, with commas"
+            f"{named(unknown)} is no row of the table", hint=f"some of {' '.join(ROWS)}"
         )
     return tuple(row for row in ROWS if row in wanted)
 

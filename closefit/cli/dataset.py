@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from closefit.boundary.refusals import word
 from closefit.cli import options
 from closefit.cli.console import Console
 from closefit.errors import file_guard
@@ -93,7 +94,7 @@ def export(
         console.data(card)
         return
     console.line(f"{card['clips']} clips, {card['frames']} frames, are in `{out}`")
-    console.line(f"read `{out / 'card.md'}` first; `closefit dataset verify {out}` checks it")
+    console.line(f"read `{out / 'card.md'}` first; `closefit dataset verify {word(out)}` checks it")
 
 
 @dataset_app.command()

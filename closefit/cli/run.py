@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from closefit.boundary.refusals import word
 from closefit.cli import options
 from closefit.cli.console import session
 from closefit.errors import OutputFolderError
@@ -53,6 +54,6 @@ def _folder_named_after(video: Path) -> Path:
     if video.is_file() and is_taken and not Workspace(folder).run_json.exists():
         raise OutputFolderError(
             f"results would go to `{folder}`, named after the video, but that is something else",
-            hint=f"name another folder: closefit run {video} --out DIR",
+            hint=f"name another folder: closefit run {word(video)} --out DIR",
         )
     return folder

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from closefit.boundary.refusals import word
 from closefit.cli import options
 from closefit.cli.console import session
 from closefit.config import StageName
@@ -35,12 +36,12 @@ def stage(
     if preview and name != "track":
         raise ConfigError(
             f"`stage {name}` has no `--preview`",
-            hint=f"use `closefit stage track {target} --preview`",
+            hint=f"use `closefit stage track {word(target)} --preview`",
         )
     if out is None and target.is_file():
         raise ConfigError(
             f"`{target}` is a file, but no results folder was named",
-            hint=f"add --out DIR: closefit stage NAME {target} --out DIR",
+            hint=f"add --out DIR: closefit stage NAME {word(target)} --out DIR",
         )
     from closefit.pipeline import recorded, runner
 

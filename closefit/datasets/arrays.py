@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from closefit.body.skeleton import PART_NAMES
+from closefit.boundary.refusals import word
 from closefit.boundary.schema import check_schema
 from closefit.errors import ArtifactDamagedError
 from closefit.exporters.contact_file import ContactsContent, read_contacts
@@ -104,7 +105,7 @@ def read_clip(folder: Path, first: int, last: int) -> ClipArrays:
     Raises:
         ArtifactError: A file of the folder is missing, damaged, or of another clip.
     """
-    workspace, hint = Workspace(folder), f"run `closefit stage export {folder}`"
+    workspace, hint = Workspace(folder), f"run `closefit stage export {word(folder)}`"
     motion = read_motion(workspace.motion)
     track = artifacts.read(workspace.artifact("track"), Track)
     frames = len(motion.valid)

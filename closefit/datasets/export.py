@@ -14,6 +14,7 @@ from typing import Any
 from closefit import video
 from closefit.batch.folder import REVIEWS, BatchFolder
 from closefit.boundary.files import to_json
+from closefit.boundary.refusals import word
 from closefit.datasets.arrays import ClipArrays, read_clip
 from closefit.datasets.card import as_markdown, make_card
 from closefit.datasets.decisions import Kept, decide
@@ -94,14 +95,17 @@ def export_dataset(request: Request, emit: Emit) -> dict[str, Any]:
     folder = BatchFolder(request.batch)
     folder.require_plan()
     require_own(request.out)
-    records, _ = folder.records()
+    records, damaged = folder.records()
+    if damaged:
+        text = f"{len(damaged)} lines of `{folder.index.path}` are damaged, their clips left out"
+        emit(Notice(f"{text}: the same `closefit batch` again mends it", warning=True))
     kept, tally = decide(records, Reviews(folder.root / REVIEWS).latest())
     if tally["outdated"]:
         emit(Notice(f"{tally['outdated']} reviews are of results that were made anew since"))
     if not kept:
         raise InputError(
             f"no clip of `{request.batch}` is accepted",
-            hint=f"look at the results with `closefit dataset review {request.batch}` first",
+            hint=f"look at the results with `closefit dataset review {word(request.batch)}` first",
         )
     chosen = _chosen(folder, kept, request, emit)
     with complete_folder(request.out) as place:

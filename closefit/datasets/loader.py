@@ -51,4 +51,6 @@ def load(folder: str | PathLike[str], split: str | None = None) -> list[Clip]:
     """List the clips of a dataset (`--format npz`), or those of one split."""
     lines = (Path(folder) / "clips.jsonl").read_text(encoding="utf-8").splitlines()
     clips = [Clip(Path(folder), json.loads(line)) for line in lines]
+    if not all(clip.facts["file"].endswith(".npz") for clip in clips):
+        raise ValueError(f"{folder} holds shards: `closefit dataset export --format npz`")
     return [clip for clip in clips if split in (None, clip.facts["split"])]

@@ -20,6 +20,7 @@ from closefit.body.keypoints import KeypointRegressor
 from closefit.body.model import Body
 from closefit.body.skeleton import EVALUATION_JOINTS
 from closefit.boundary.arrays import Npz
+from closefit.boundary.refusals import word
 from closefit.boundary.values import entry, numbers, refusals_as, whole_numbers
 from closefit.errors import ArtifactMissingError, FileMissingError, ObservationsError
 from closefit.evaluation import metrics
@@ -131,7 +132,7 @@ def evaluate_run(
     if not done:
         raise ArtifactMissingError(
             f"`{folder}` holds no motion to evaluate",
-            hint=f"run `closefit run VIDEO --out {folder}` first",
+            hint=f"run `closefit run VIDEO --out {word(folder)}` first",
         )
     target = read_truth(truth)
     target_body = Body.load(truth_body or weights.locate(weights.BODIES["closefit"]))
@@ -159,7 +160,7 @@ def doubts(folder: Path, scores: dict[str, Measures]) -> list[str]:
         if used is not None and used != before.fingerprint:
             found.append(
                 f"`optimize` of `{folder}` started from another `init` than the one there now: "
-                f"run `closefit stage optimize {folder}` again"
+                f"run `closefit stage optimize {word(folder)}` again"
             )
     return found
 

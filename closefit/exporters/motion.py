@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from closefit.body.skeleton import JOINT_NAMES
 from closefit.boundary.arrays import Npz
-from closefit.boundary.refusals import refusals_as, refuse
+from closefit.boundary.refusals import refusals_as, refuse, word
 from closefit.boundary.schema import check_schema
 from closefit.errors import ArtifactDamagedError
 from closefit.exporters.scene import scene_from_camera
@@ -149,7 +149,7 @@ def read_motion(path: Path) -> ExportedMotion:
     Raises:
         ArtifactDamagedError: It is damaged, or of another kind.
     """
-    hint = f"run `closefit stage export {path.parent}` to write it again"
+    hint = f"run `closefit stage export {word(path.parent)}` to write it again"
     with refusals_as(ArtifactDamagedError, path, hint):
         file = Npz(path, kinds="biufU")
         names = {field.name for field in fields(ExportedMotion)}

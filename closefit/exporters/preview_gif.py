@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from closefit import ffmpeg
+from closefit.boundary.refusals import word
 from closefit.errors import ArtifactDamagedError
 from closefit.storage.artifacts import atomic_write
 
@@ -67,7 +68,7 @@ def write_preview_gif(
             )
             if done.returncode:
                 reason = ffmpeg.last_line(done.stderr.decode(errors="replace"))
-                hint = f"run `closefit stage export {overlay.parent}` to write it again"
+                hint = f"run `closefit stage export {word(overlay.parent)}` to write it again"
                 raise ArtifactDamagedError(f"`{overlay}` cannot be read: {reason}", hint)
             if gif.stat().st_size <= MAX_BYTES:
                 break

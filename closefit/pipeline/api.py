@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from closefit.boundary.files import read_json
+from closefit.boundary.refusals import word
 from closefit.boundary.values import refusals_as
 from closefit.config import Perception, Preset, StageName
 from closefit.errors import ArtifactDamagedError, ArtifactMissingError
@@ -47,7 +48,7 @@ class Result:
             ArtifactError: It was not exported yet, or is damaged.
         """
         path = self.path("contacts.json")
-        hint = f"run `closefit stage export {self.folder}`"
+        hint = f"run `closefit stage export {word(self.folder)}`"
         with refusals_as(ArtifactDamagedError, path, hint):
             content: dict[str, Any] = read_json(path)
         return content
@@ -72,7 +73,7 @@ class Result:
         path = self.folder / name
         if not path.exists():
             raise ArtifactMissingError(
-                f"there is no `{path}`", hint=f"run `closefit stage export {self.folder}`"
+                f"there is no `{path}`", hint=f"run `closefit stage export {word(self.folder)}`"
             )
         return path
 

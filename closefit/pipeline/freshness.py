@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from closefit import settings
 from closefit.boundary.files import read_json, typed
+from closefit.boundary.refusals import word
 from closefit.boundary.values import RefusedError, refusals_as, shown
 from closefit.config import Config
 from closefit.errors import (
@@ -204,7 +205,7 @@ def _recorded(stage: Stage, workspace: Workspace) -> Provenance:
 
 def _recorded_export(workspace: Workspace) -> Provenance:
     path = workspace.export_manifest
-    hint = f"run `closefit stage export {workspace.root}`"
+    hint = f"run `closefit stage export {word(workspace.root)}`"
     if not os.path.lexists(path):
         raise ArtifactMissingError(f"there is no `{path}`", hint=hint)
     with refusals_as(ArtifactDamagedError, path, hint):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from closefit import settings
+from closefit.boundary.refusals import word
 from closefit.config import Config
 from closefit.errors import FileMissingError
 from closefit.events import Emit, Notice, ignore
@@ -58,7 +59,7 @@ def video_of(out: Path) -> Path:
     """
     path = Path(Workspace(out).require_started()["video"]["path"])
     if not path.is_file():
-        hint = f"name its new place: `closefit stage NAME {out} VIDEO`"
+        hint = f"name its new place: `closefit stage NAME {word(out)} VIDEO`"
         raise FileMissingError(f"there is no file `{path}`, the video of `{out}`", hint)
     return path
 

@@ -21,6 +21,7 @@ import numpy as np
 from closefit import __version__
 from closefit.boundary.arrays import Npz
 from closefit.boundary.files import parse_json, typed
+from closefit.boundary.refusals import word
 from closefit.boundary.schema import check_schema
 from closefit.boundary.values import RefusedError, shown
 from closefit.errors import (
@@ -211,7 +212,8 @@ def library_versions() -> dict[str, str]:
 def _load(path: Path, only_meta: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not os.path.lexists(path):
         raise ArtifactMissingError(
-            f"there is no `{path}`", hint=f"run `closefit stage {path.stem} {path.parent.parent}`"
+            f"there is no `{path}`",
+            hint=f"run `closefit stage {path.stem} {word(path.parent.parent)}`",
         )
     try:
         archive = Npz(path, kinds="biufU")
@@ -243,4 +245,4 @@ def _damaged(path: Path, reason: str) -> ArtifactError:
 
 
 def _rerun_hint(path: Path) -> str:
-    return f"run `closefit stage {path.stem} {path.parent.parent}` to make it again"
+    return f"run `closefit stage {path.stem} {word(path.parent.parent)}` to make it again"

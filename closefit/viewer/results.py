@@ -1,6 +1,6 @@
 """What the viewer shows of a results folder."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -8,8 +8,13 @@ import numpy as np
 from jaxtyping import Float
 
 from closefit.body.files import BodyArrays, read_body_arrays
-from closefit.boundary.refusals import refusals_as, refuse
-from closefit.errors import ArtifactDamagedError, ArtifactError, ArtifactMissingError
+from closefit.boundary.refusals import refusals_as, refuse, word
+from closefit.errors import (
+    ArtifactDamagedError,
+    ArtifactError,
+    ArtifactMissingError,
+    ArtifactVersionError,
+)
 from closefit.exporters.filming import seen_by
 from closefit.exporters.motion import ExportedMotion, read_motion, to_scene
 from closefit.models.weights import BODIES, locate
@@ -34,7 +39,7 @@ class Results:
         body: The body of the motions.
         times_s: Time of each frame in the source video.
         T_scene_camera: From each frame's camera to the scene (y up, floor at height zero).
-        notices: What the folder lacks, a sentence each.
+        notices: What the folder lacks or has of another version, a sentence each.
     """
 
     workspace: Workspace
@@ -59,7 +64,7 @@ class Results:
 
 
 def read_results(folder: Path, weights_dir: str | None = None) -> Results:
-    """Read what the viewer shows; the stages' artifacts may be missing.
+    """Read what the viewer shows; the stages' artifacts may be missing or of another version.
 
     Raises:
         ArtifactError: It is no results folder, `motion.npz` is missing, or a file is damaged or
@@ -70,13 +75,14 @@ def read_results(folder: Path, weights_dir: str | None = None) -> Results:
     workspace = Workspace(folder)
     run = workspace.require_started()
     config = build_config(recorded=run.get("settings", {}), recorded_in=workspace.run_json)
-    hint = f"run `closefit run {run['video']['path']} --out {folder}` to finish it"
+    hint = f"run `closefit run {word(run['video']['path'])} --out {word(folder)}` to finish it"
     if not workspace.motion.is_file():
         raise ArtifactMissingError(f"there is no `{workspace.motion}`", hint)
     exported = read_motion(workspace.motion)
     result = _motion_of(workspace, exported)
-    init = _kept(workspace, Motion)
-    appearance, track = _kept(workspace, OptimizedMotion), _kept(workspace, Track)
+    old: dict[str, str] = {}
+    init, track = _kept(workspace, Motion, old), _kept(workspace, Track, old)
+    appearance = _kept(workspace, OptimizedMotion, old)
     for record in (init, appearance, track):
         if record is not None and _length(record) != len(result.valid):
             raise ArtifactError(
@@ -99,13 +105,18 @@ def read_results(folder: Path, weights_dir: str | None = None) -> Results:
         body=read_body_arrays(locate(choice, weights_dir or config.weights_dir)),
         times_s=_times(exported, track),
         T_scene_camera=to_scene(exported),
-        notices=tuple(_missing(folder, init, appearance, track)),
+        notices=(*old.values(), *_missing(folder, init, appearance, track, old)),
     )
 
 
-def _kept(workspace: Workspace, kind: type[artifacts.R]) -> artifacts.R | None:
+def _kept(workspace: Workspace, kind: type[artifacts.R], old: dict[str, str]) -> artifacts.R | None:
+    """Read an artifact if it is there; one of another version gets its sentence in `old`."""
     path = workspace.artifact(kind.KIND)
-    return artifacts.read(path, kind) if path.exists() else None
+    try:
+        return artifacts.read(path, kind) if path.exists() else None
+    except ArtifactVersionError as error:
+        old[kind.KIND] = f"{error.message}, and leaves it out; {error.hint}"
+        return None
 
 
 def _length(record: Motion | Track) -> int:
@@ -114,7 +125,7 @@ def _length(record: Motion | Track) -> int:
 
 def _motion_of(workspace: Workspace, exported: ExportedMotion) -> Motion:
     """Check that `motion.npz` can be the motion of two people, as that of an artifact is."""
-    hint = f"run `closefit stage export {workspace.root}` to write it again"
+    hint = f"run `closefit stage export {word(workspace.root)}` to write it again"
     with refusals_as(ArtifactDamagedError, workspace.motion, hint):
         names = ("rotations", "joints", "betas", "transl", "valid")
         motion = Motion(
@@ -142,11 +153,15 @@ def _times(exported: ExportedMotion, track: Track | None) -> Float[np.ndarray, "
 
 
 def _missing(
-    folder: Path, init: Motion | None, appearance: OptimizedMotion | None, track: Track | None
+    folder: Path,
+    init: Motion | None,
+    appearance: OptimizedMotion | None,
+    track: Track | None,
+    old: Container[str],
 ) -> Iterator[str]:
-    if appearance is None:
+    if appearance is None and OptimizedMotion.KIND not in old:
         yield f"`{folder}` has no Gaussians: `optimize` has not run, or without appearance"
-    if init is None:
+    if init is None and Motion.KIND not in old:
         yield f"`{folder}` has no first motion (artifacts/init.npz) to compare with"
-    if track is None:
+    if track is None and Track.KIND not in old:
         yield f"`{folder}` has no detections (artifacts/track.npz): no keypoints are drawn"

@@ -216,16 +216,18 @@ class Viewer:
         return self._clock.frame_in(results, self._frame)
 
     def _play(self) -> None:
-        """Draw frame after frame at the chosen speed, leaving some out where drawing is slow."""
+        """Draw frame after frame at the chosen speed, leaving some out where drawing is slow.
+
+        Ends when the user stops it, or goes to another frame or speed.
+        """
         started, first = time.monotonic(), self._frame
         times = self._clock.times_s
         length = self._slider.max + 1
         rate = (len(times) - 1) / max(times[-1] - times[0], 1e-6)
-        speed = float(self._speed.value)
-        while self._playing and float(self._speed.value) == speed:
-            due = first + int((time.monotonic() - started) * rate * speed)
-            if due % length != self._frame:
-                self._slider.value = due % length
-                self._frame = due % length
+        speed, shown = float(self._speed.value), first
+        while self._playing and self._frame == shown and float(self._speed.value) == speed:
+            due = (first + int((time.monotonic() - started) * rate * speed)) % length
+            if due != shown:
+                self._slider.value = self._frame = shown = due
                 self._draw()
             time.sleep(0.005)

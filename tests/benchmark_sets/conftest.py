@@ -1,6 +1,5 @@
 """What the miniature data sets show: cheap for the readers, rendered for a whole run."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +9,13 @@ import pytest
 from closefit import video
 from closefit.body.model import Body
 from closefit.demo import make_clip
-from tests.batch_folder import WEIGHTS, walking_motion
+from closefit.imports.smpl import import_smpl
+from tests.batch_folder import WEIGHTS
 from tests.benchmark_sets.worlds import pixels
 from tests.cli.conftest import invoke as invoke
 from tests.clips import numbered_picture
+from tests.smpl_files import random_smpl
+from tests.walking import walking_motion
 
 FRAMES, SIZE_WH = 20, (160, 120)
 
@@ -26,22 +28,34 @@ class Footage:
     truth: dict[str, np.ndarray]
     observations: Path | None = None
 
-    def observations_as(self, folder: Path, *names: str) -> Path:
-        """A folder with the detections for sequences of these names."""
+    def observations_as(self, folder: Path, name: str, fps: float) -> Path:
+        """A folder with the detections for a sequence of this name and rate."""
         assert self.observations is not None
-        folder.mkdir(exist_ok=True)
-        for name in names:
-            shutil.copyfile(self.observations, folder / f"{name}.npz")
+        folder.mkdir()
+        with np.load(self.observations, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        assert "fps" in arrays
+        np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays | {"fps": np.array(fps)})
         return folder
 
 
 @pytest.fixture(scope="session")
 def footage() -> Footage:
     """Two bodies that move, and pictures that show their own numbers."""
-    joints = walking_motion(Body.load(WEIGHTS / "closefit_body.npz")).joints[:FRAMES]
+    body = Body.load(WEIGHTS / "closefit_body.npz")
+    joints = walking_motion(body, FRAMES, SIZE_WH).joints
     K = np.array([[150.0, 0.0, 80.0], [0.0, 150.0, 60.0], [0.0, 0.0, 1.0]])
     truth = {"K": K, "joints3d": joints, "joints2d": pixels(joints, K)}
     return Footage([numbered_picture(number, *SIZE_WH) for number in range(FRAMES)], truth)
+
+
+@pytest.fixture(scope="session")
+def smpl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a body of SMPL's size."""
+    folder = tmp_path_factory.mktemp("smpl")
+    np.savez(folder / "SMPL_NEUTRAL.npz", **random_smpl())
+    import_smpl(folder / "SMPL_NEUTRAL.npz", folder / "smpl.npz")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -6,28 +6,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from closefit import video
 from closefit.benchmark import chi3d
 from closefit.benchmark.sequences import Options
 from closefit.boundary.refusals import RefusedError
 from closefit.errors import ConfigError, InputError
-from tests.benchmark_sets.conftest import FRAMES, Footage
+from tests.benchmark_sets.conftest import Footage
 from tests.benchmark_sets.worlds import camera, pixels, to_world
-from tests.clips import make_video, number_in
+from tests.clips import number_in
 
 ACTION, CAMERA, T = "Grab 10", "58860488", 16
 FIRST, LAST = 3, 12
 NAMES = tuple(chi3d.JOINTS)
 
 
-def write(root: Path, footage: Footage) -> Path:
+def write(root: Path, footage: Footage, frames: int = T) -> Path:
     """Subject s02, one action: the video is longer than the joints, T is the camera's place."""
     from closefit.body.skeleton import JOINT_INDEX
 
     folder = root / "train" / "s02"
     R, t = camera(3)
     truth = footage.truth
-    world = to_world(truth["joints3d"][:T], R, t)
-    joints = np.full((2, T, 25, 3), 99.0)
+    world = to_world(truth["joints3d"][:frames], R, t)
+    joints = np.full((2, frames, 25, 3), 99.0)
     for name, number in chi3d.JOINTS.items():
         joints[:, :, number] = world[:, :, JOINT_INDEX[name]].swapaxes(0, 1)
     K = truth["K"]
@@ -47,7 +48,7 @@ def write(root: Path, footage: Footage) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, default=float))
     (folder / "videos" / CAMERA).mkdir(parents=True)
-    make_video(folder / "videos" / CAMERA / f"{ACTION}.mp4", FRAMES, (96, 64), fps=50.0)
+    video.write(folder / "videos" / CAMERA / f"{ACTION}.mp4", iter(footage.pictures), 50.0)
     return folder
 
 

@@ -26,8 +26,8 @@ def bent(uv: np.ndarray, centre: np.ndarray) -> np.ndarray:
     return centre + 1000.0 * d * (1 - BEND[0] * square - BEND[1] * square**2)
 
 
-def write(root: Path, footage: Footage) -> Path:
-    """One action, whose pictures show a dot where the camera sees a wrist."""
+def write(root: Path, footage: Footage, bend: tuple[float, float] = BEND) -> Path:
+    """One action, whose pictures show a dot where the camera sees a wrist; as they are, unbent."""
     folder = root / "acro1" / "a-frame1"
     (folder / f"cam{CAMERA}").mkdir(parents=True)
     R, t = camera(6)
@@ -47,14 +47,14 @@ def write(root: Path, footage: Footage) -> Path:
     P = K @ np.c_[R, t]
     own = (
         f"<Camera><P>{text(P)}</P><K>{text(K)}</K><R>{text(R)}</R><T>{text(t)}</T>"
-        f'<Distortion Cx="{centre[0]}" Cy="{centre[1]}" K1="{BEND[0]}" K2="{BEND[1]}"/></Camera>'
+        f'<Distortion Cx="{centre[0]}" Cy="{centre[1]}" K1="{bend[0]}" K2="{bend[1]}"/></Camera>'
     )
     other = "<Camera><P/><K/><R/><T/></Camera>"
     xml = f"<Cameras>{other * (CAMERA - 1)}{own}{other}</Cameras>"
     (folder / "calib-new.xml").write_text(xml)
     wrist = truth["joints2d"][:, 0, JOINT_INDEX["left_wrist"]]
     for number in range(FRAMES):
-        picture = dot(bent(wrist[number], centre))
+        picture = dot(bent(wrist[number], centre)) if any(bend) else footage.pictures[number]
         path = folder / f"cam{CAMERA}" / f"img-{number:06}.jpg"
         Image.fromarray(picture).save(path, quality=98)
     return folder

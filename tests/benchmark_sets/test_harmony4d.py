@@ -3,6 +3,7 @@
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import roma
@@ -49,8 +50,8 @@ def middle_of(picture: np.ndarray) -> np.ndarray:
     return np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
 
 
-def write(root: Path, footage: Footage, *, exo_only: bool = False) -> Path:
-    """One sequence: pictures with a dot where a fisheye camera sees person 0's head."""
+def write(root: Path, footage: Footage, *, exo_only: bool = False, rendered: bool = False) -> Path:
+    """One sequence of a fisheye camera: its pictures, or a dot where it sees person 0's head."""
     folder = root / "test" / "01_hugging" / "001_hugging"
     workspace = folder / "colmap" / "workplace"
     workspace.mkdir(parents=True)
@@ -84,15 +85,25 @@ def write(root: Path, footage: Footage, *, exo_only: bool = False) -> Path:
             f"aria0{2 - person}": {
                 "betas": np.zeros(10),
                 "joints": np.concatenate([world[1 - person], np.zeros((21, 3))]),
-                "vertices": np.zeros((6890, 3)),
+                "vertices": np.tile(world[1 - person, 15], (6890, 1)),
                 "epoch_loss": 0.5,
             }
             for person in range(2)
         }
         np.save(smpl / f"{index + 1:05}.npy", people, allow_pickle=True)
         place = fisheye(truth["joints3d"][index, 0, 15], K)
-        Image.fromarray(dot(place)).save(pictures / f"{index + 1:05}.jpg", quality=98)
+        picture = through_fisheye(footage.pictures[index], K) if rendered else dot(place)
+        Image.fromarray(picture).save(pictures / f"{index + 1:05}.jpg", quality=98)
     return folder
+
+
+def through_fisheye(picture: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """What the camera shows of what a pinhole camera shows so."""
+    x, y = np.meshgrid(np.arange(SIZE_WH[0]), np.arange(SIZE_WH[1]))
+    K = K - [[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]]
+    bent = np.stack([x, y], axis=-1).astype(np.float64)
+    straight = cv2.fisheye.undistortPoints(bent, K, np.array(BEND), P=K).astype(np.float32)
+    return cv2.remap(picture, straight[..., 0], straight[..., 1], cv2.INTER_LINEAR)
 
 
 def only(root: Path, **options: str):

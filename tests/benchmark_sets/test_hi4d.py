@@ -166,9 +166,10 @@ def test_from_pictures_to_tables(
     write(root, rendered)
     broken = write(root, rendered, "pair27", "dance27")
     (broken / "cameras" / "rgb_cameras.npz").write_bytes(b"damaged")
-    own = rendered.observations_as(tmp_path / "own", "pair23_hug23")
+    own = rendered.observations_as(tmp_path / "own", "pair23_hug23", hi4d.FPS)
     settings = [word for setting in QUICK for word in ("--set", setting)]
     command = ("benchmark", "hi4d", root, "--out", out, "--observations", own, *settings)
+    command = (*command, "--rows", "initial", "full")
     result = invoke(*command)
     assert result.exit_code == 0, result.stderr
     report = json.loads((out / "scores.json").read_text())
@@ -204,4 +205,5 @@ def test_smpl_that_is_not_there_is_a_sentence(tmp_path: Path, footage: Footage, 
     assert "SMPL" in result.stderr
     assert "import-smpl" in result.stderr
     assert invoke(*command, "--rows", "best").exit_code == 4
+    assert invoke(*command, "--rows", "initial", "best").exit_code == 4
     assert invoke(*command, "--observations", tmp_path / "nothing").exit_code == 4

@@ -19,7 +19,8 @@ from closefit.records import OptimizedMotion
 from closefit.storage import artifacts
 from closefit.storage.artifacts import Provenance
 from closefit.storage.workspace import Workspace
-from tests.batch_folder import WEIGHTS, walking_motion
+from tests.batch_folder import WEIGHTS
+from tests.walking import walking_motion
 
 FRAMES = 8
 
@@ -31,7 +32,7 @@ def body() -> Body:
 
 @pytest.fixture(scope="module")
 def motion(body: Body) -> OptimizedMotion:
-    whole = walking_motion(body)
+    whole = walking_motion(body, 24, (160, 120))
     per_frame = ("rotations", "transl", "joints", "K", "valid", "confidence")
     return replace(whole, **{name: getattr(whole, name)[-FRAMES:] for name in per_frame})
 
@@ -53,12 +54,17 @@ def recording(body: Body, motion: OptimizedMotion) -> Recording:
     return Recording(pictures=lambda: iter(()), fps=30.0, K=K, truth=truth, scored=scored)
 
 
-def scores_of(folder: Path, motion: OptimizedMotion, recording: Recording) -> Scores:
+def scores_of(
+    folder: Path, motion: OptimizedMotion, recording: Recording, smpl: Path | None = None
+) -> Scores:
+    """Scores of a motion; of LSP-14 where a folder with SMPL is given."""
     workspace = Workspace(folder)
     workspace.artifacts.mkdir(exist_ok=True)
     origin = Provenance(stage="optimize", fingerprint="0")
     artifacts.write(workspace.artifact("optimize"), motion, origin)
-    return score(folder, "optimize", recording, "smpl")
+    if smpl is None:
+        return score(folder, "optimize", recording, "smpl")
+    return score(folder, "optimize", recording, "lsp", str(smpl))
 
 
 def swapped(motion: OptimizedMotion) -> OptimizedMotion:
@@ -100,6 +106,28 @@ def test_a_person_who_stands_elsewhere(
         assert found[name] == pytest.approx(0.0, abs=0.05), name
     assert found["interaction"] > 20.0
     assert found["pair_pa_mpjpe"] > 20.0
+
+
+def test_lsp_has_the_top_of_the_head_of_either_body(
+    tmp_path: Path, body: Body, motion: OptimizedMotion, recording: Recording, smpl: Path
+) -> None:
+    """The other thirteen points are joints, which agree here."""
+    true_body = Body.load(smpl / "smpl.npz")
+    poses = [torch.from_numpy(a) for a in (motion.rotations, motion.betas, motion.transl)]
+    ours, true = (
+        one.pose(*poses).vertices[:, :, one.landmarks["head_top"]] for one in (body, true_body)
+    )
+    vertices = true_body.pose(*poses).vertices.numpy()
+    truth = replace(recording, truth=replace(recording.truth, vertices=vertices))
+    for exchange in (False, True):
+        found = scores_of(tmp_path, swapped(motion) if exchange else motion, truth, smpl).values
+        apart_mm = 1000.0 * float((ours - true).norm(dim=-1).mean())
+        assert apart_mm > 10.0
+        assert found["mpjpe"] == pytest.approx(apart_mm / 14, rel=1e-3)
+        assert math.isnan(found["mpvpe"]), "the bodies have different meshes"
+    bare = replace(recording, truth=replace(recording.truth, vertices=None))
+    with pytest.raises(RefusedError, match="needs vertices"):
+        scores_of(tmp_path, motion, bare, smpl)
 
 
 def test_only_frames_with_a_truth_count(

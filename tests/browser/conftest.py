@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import roma
 import torch
 
 from closefit import video
@@ -18,10 +17,9 @@ from closefit.exporters.motion_files import Footage, write_motion_files
 from closefit.exporters.report.film import film_options
 from closefit.exporters.report.page import write_report
 from closefit.exporters.scene import scene_from_camera
-from closefit.geometry.camera import intrinsics
 from closefit.records import OptimizedMotion, VideoInfo
 from closefit.storage.workspace import Workspace
-from tests.samples import make_optimized_motion
+from tests.walking import walking_motion
 
 FRAMES, FPS, WIDTH, HEIGHT = 24, 25.0, 320, 240
 BIT_PX = 40
@@ -43,22 +41,7 @@ def body() -> Body:
 
 @pytest.fixture(scope="session")
 def motion(body: Body) -> OptimizedMotion:
-    """Two people side by side; person 0 walks from the left until the two overlap."""
-    axis_angle = torch.zeros(FRAMES, 2, 24, 3)
-    axis_angle[:, :, 0, 0] = torch.pi
-    axis_angle[:, :, 16:18, 2] = torch.tensor([-1.2, 1.2])
-    rotations = roma.rotvec_to_rotmat(axis_angle)
-    transl = torch.tensor([0.5, 0.0, 4.0]).repeat(FRAMES, 2, 1)
-    transl[:, 0, 0] = torch.linspace(-0.9, 0.2, FRAMES)
-    fields = vars(make_optimized_motion(FRAMES, gaussians=0)) | {
-        "rotations": rotations.numpy(),
-        "betas": np.zeros((2, 10), np.float32),
-        "transl": transl.numpy(),
-        "joints": body.joints(rotations, torch.zeros(2, 10), transl).numpy(),
-        "K": np.tile(intrinsics(WIDTH, HEIGHT, 300.0).astype(np.float32), (FRAMES, 1, 1)),
-        "floor": np.array([0.0, -1.0, 0.0, 0.9], np.float32),
-    }
-    return OptimizedMotion(**fields)
+    return walking_motion(body, FRAMES, (WIDTH, HEIGHT))
 
 
 @pytest.fixture(scope="session")

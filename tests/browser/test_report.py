@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import json
 import shutil
 import subprocess
@@ -177,6 +178,13 @@ def test_axe_finds_nothing_serious(browser, folder, node_modules, scheme: str, w
     found = page.evaluate("axe.run()")["violations"]
     assert [entry["id"] for entry in found if entry["impact"] in ("serious", "critical")] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("#scrub").press("End")
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('#player > *')].map((e) => [e.offsetLeft, e.offsetTop,"
+        " e.offsetLeft + e.scrollWidth, e.offsetTop + e.offsetHeight])"
+    )
+    for (x0, y0, x1, y1), (x2, y2, x3, y3) in itertools.combinations(boxes, 2):
+        assert x1 <= x2 or x3 <= x0 or y1 <= y2 or y3 <= y0
     smallest = page.evaluate(
         "Math.min(...[...document.querySelectorAll('body *')].filter((e) => e.textContent.trim())"
         ".map((e) => parseFloat(getComputedStyle(e).fontSize)))"
@@ -204,12 +212,28 @@ def test_without_webgl_the_rest_works(browser, folder: Workspace) -> None:
     context.close()
 
 
-def test_a_video_that_cannot_be_decoded_is_named(browser, folder, tmp_path: Path) -> None:
-    copy = copied(folder, tmp_path)
+def with_noise(folder: Workspace, root: Path, part: str) -> Workspace:
+    """A copy of the folder whose page has noise in the place of a part."""
+    copy = copied(folder, root)
     text = copy.report.read_text()
-    start = text.index(">", text.index('id="film-bytes"')) + 1
+    start = text.index(">", text.index(f'id="{part}"')) + 1
     noise = base64.b64encode(bytes(range(256))).decode()
     copy.report.write_text(text[:start] + noise + text[text.index("</script>", start) :])
+    return copy
+
+
+def test_a_scene_that_cannot_be_read_leaves_the_rest(browser, folder, tmp_path: Path) -> None:
+    page = browser.new_page()
+    page.goto(with_noise(folder, tmp_path, "scene-bytes").report.as_uri())
+    page.wait_for_function(READY)
+    assert "cannot be drawn" in page.locator("#stage-missing").inner_text()
+    page.locator("#scrub").fill("9")
+    assert page.evaluate(FRAME_IN_THE_VIDEO) == 9
+    page.close()
+
+
+def test_a_video_that_cannot_be_decoded_is_named(browser, folder, tmp_path: Path) -> None:
+    copy = with_noise(folder, tmp_path, "film-bytes")
     page = browser.new_page()
     page.goto(copy.report.as_uri())
     page.wait_for_function(READY)
@@ -281,6 +305,11 @@ def test_twenty_minutes_are_thinned_out_and_the_page_says_so(
     contacts["num_frames"] = frames
     for name, values in contacts["per_frame"].items():
         contacts["per_frame"][name] = np.resize(values, frames).tolist()
+    lasting = contacts["contacts"][0]
+    lasting |= {"frames": [[0, frames - 1]], "num_frames": frames}
+    lasting["distance_mm"] = (np.arange(frames) / 1000).tolist()
+    lasting["penetration_mm"] = np.zeros(frames).tolist()
+    lasting["place_m"] = np.resize(lasting["place_m"], (frames, 3)).tolist()
     long.contacts.write_text(json.dumps(contacts))
     long.glb.write_bytes(looped(folder.glb, frames))
     long.overlay.unlink()
@@ -293,6 +322,8 @@ def test_twenty_minutes_are_thinned_out_and_the_page_says_so(
     page.locator("body").press("End")
     assert page.evaluate(SHOWN) == frames // 17 * 17
     assert page.locator("#clock").inner_text().startswith(f"{frames // 17 * 17 / FPS:.2f} s")
+    page.wait_for_function("() => $('now').textContent.includes('(30.0 mm apart)')")
+    assert page.evaluate("data.contacts[0].place_m.length") == frames // 17 + 1
     assert np.ptp(scene_of(page, 3)) > 0
     page.close()
 

@@ -39,7 +39,8 @@ FLAGS = {
     "demo": {"--out", "--frames", "--device", "--weights", "--seed", "--json", "--verbose"},
     "evaluate": {"--truth", "--truth-body", "--joints", "--max-input-size", "--json"},
     "benchmark": SETTINGS
-    | {"--out", "--split", "--view", "--rows", "--joints", "--jobs", "--threads", "--json"},
+    | {"--out", "--split", "--view", "--rows", "--joints", "--jobs", "--threads", "--retry-failed"}
+    | {"--json"},
     "download-weights": {"--list", "--from", "--weights", "--json"},
     "import-smpl": {"--weights", "--max-input-size"},
     "train-prior": {

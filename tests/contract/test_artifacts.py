@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -96,6 +97,14 @@ def test_the_error_of_a_missing_artifact_names_its_stage(path: Path) -> None:
         artifacts.read(path, Motion)
     assert error.value.hint.startswith("run `closefit stage init ")
     assert error.value.hint.endswith("results`")
+
+
+def test_the_command_of_a_hint_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
+    folder = tmp_path / "Anna's hug; take 2"
+    with pytest.raises(ArtifactMissingError) as error:
+        artifacts.read(folder / "artifacts" / "init.npz", Motion)
+    command = error.value.hint.split("`")[1]
+    assert shlex.split(command) == ["closefit", "stage", "init", str(folder)]
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.01, 0.5, 0.9, 0.999])

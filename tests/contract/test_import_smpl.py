@@ -18,32 +18,16 @@ from typer.testing import CliRunner
 
 from closefit.body.keypoints import KEYPOINT_SETS, KeypointRegressor
 from closefit.body.model import Body
-from closefit.body.skeleton import PARENTS
 from closefit.cli.app import app
 from closefit.errors import FileMissingError, OutputError, WeightsDamagedError
 from closefit.imports.smpl import import_smpl
 from closefit.imports.smpl_check import TOLERANCE_M, deviation_from_smplx
+from tests.smpl_files import random_smpl
 
 
 @pytest.fixture(scope="module")
 def smpl_arrays() -> dict[str, np.ndarray]:
-    """Random arrays of SMPL's size and names (no part of SMPL itself)."""
-    generator = np.random.default_rng(0)
-    regressor = np.zeros((24, 6890))
-    for row in regressor:
-        row[generator.choice(6890, 5, replace=False)] = generator.dirichlet(np.ones(5))
-    weights = np.zeros((6890, 24))
-    for column in range(4):
-        weights[np.arange(6890), generator.integers(0, 24, 6890)] += 0.1 + column
-    return {
-        "v_template": generator.normal(0, 0.5, (6890, 3)),
-        "shapedirs": generator.normal(0, 0.02, (6890, 3, 10)),
-        "posedirs": generator.normal(0, 0.005, (6890, 3, 207)),
-        "J_regressor": regressor,
-        "weights": weights / weights.sum(1, keepdims=True),
-        "kintree_table": np.array([[2**32 - 1, *PARENTS[1:]], range(24)], dtype=np.uint32),
-        "f": generator.integers(0, 6890, (13776, 3)).astype(np.uint32),
-    }
+    return random_smpl()
 
 
 class _Chumpy:

@@ -27,6 +27,18 @@ PATIENCE_S = 400
 OPEN = {"RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
 """Otherwise each node needs the head's token, and works only where nothing else does."""
 
+WITHOUT = """
+import sys
+
+class Without:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] == "closefit":
+            raise ModuleNotFoundError("No module named 'closefit'")
+
+sys.meta_path.insert(0, Without())
+"""
+"""Of a Python that closefit is not installed for."""
+
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> DemoClip:
@@ -204,7 +216,33 @@ def test_two_nodes_of_a_cluster_share_a_batch(
     assert len(index(out)) == 7
 
 
-def start_node(folder: Path, *role: str) -> "subprocess.Popen[bytes]":
+def test_a_machine_without_closefit_costs_its_clips_a_sentence(
+    clip: DemoClip, footage: Path, tmp_path: Path
+) -> None:
+    """Ray tells it where this machine's modules are; that is no help there."""
+    text = "No module named 'closefit'"
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT)
+    node = start_node(tmp_path, "--head", "--port=0", PYTHONPATH=str(tmp_path))
+    try:
+        printed = wait_for("Ray runtime started", tmp_path / "log")
+        (address,) = re.findall(r"--address='([\d.]+:\d+)'", printed)
+        more = ("--ray-address", address, "--threads", 1, "--retries", 1)
+        out = tmp_path / "out"
+        process = start(*batch(clip, footage, out), *more, env={**os.environ, **OPEN})
+        _, printed = process.communicate(timeout=PATIENCE_S)
+    finally:
+        os.killpg(node.pid, signal.SIGTERM)
+        node.wait(timeout=60)
+    assert process.returncode == 1, printed
+    assert len(index(out)) == 7
+    for record in index(out):
+        assert (record["status"], record["attempts"]) == ("failed", 2)
+        assert text in str(record["error"])
+        assert "cannot load closefit" in str(record["error"])
+        assert "on all machines" in str(record["hint"])
+
+
+def start_node(folder: Path, *role: str, **environment: str) -> "subprocess.Popen[bytes]":
     """Start a node of one core with `folder` as its working folder."""
     program = Path(sys.executable).with_name("ray")
     command = [program, "start", *role, "--num-cpus=1", "--block", "--disable-usage-stats"]
@@ -212,7 +250,7 @@ def start_node(folder: Path, *role: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             [*command, "--object-store-memory=80000000"],
             cwd=folder,
-            env={**os.environ, **OPEN},
+            env={**os.environ, **OPEN, **environment},
             stdout=log,
             stderr=log,
             start_new_session=True,

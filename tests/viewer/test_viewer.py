@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -114,6 +115,20 @@ def test_playing_goes_on_and_pausing_stops(page) -> None:
     page.set("Play", True)  # the same button, called `Pause` by now
 
 
+def test_playing_goes_on_from_where_the_user_goes(page) -> None:
+    page.until(lambda p: "Play" in p.controls)
+    page.set("Speed", "0.1")
+    page.set("Play", True)
+    page.until(lambda p: (p.controls["Frame"]["value"] or 0) > 0)
+    page.set("Frame", 20)
+    before = page.controls["Frame"]["value"]
+    frame = page.until(
+        lambda p: p.controls["Frame"]["value"] > before + 2 and p.controls["Frame"]["value"]
+    )
+    assert 20 < frame < 25
+    page.set("Play", True)
+
+
 def test_corrections_of_the_page_change_who_is_who(page, results) -> None:
     file = results.root / "corrections.json"
     file.write_text('{"drop": [{"person": 1, "frame": 30}]}')
@@ -170,6 +185,17 @@ def test_without_viser_a_sentence_names_the_extra(results, monkeypatch) -> None:
     done = CliRunner().invoke(app, ["view", str(results.root)])
     assert done.exit_code == 4
     assert "pip install 'closefit[view]'" in done.stderr
+
+
+def test_what_another_version_wrote_is_left_out(results, tmp_path, monkeypatch) -> None:
+    shutil.copytree(results.root, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(Track, "VERSION", Track.VERSION + 1)
+    read = read_results(tmp_path)
+    assert read.track is None
+    assert read.appearance is not None
+    (notice,) = read.notices
+    assert "track.npz` has layout version" in notice
+    assert "closefit stage track" in notice
 
 
 def refused(*arguments: object) -> tuple[int, str]:

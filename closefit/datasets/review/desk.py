@@ -13,7 +13,7 @@ from typing import Any
 from closefit.batch.folder import REVIEWS, BatchFolder
 from closefit.batch.record import ClipRecord
 from closefit.boundary.files import typed
-from closefit.boundary.refusals import refuse
+from closefit.boundary.refusals import refuse, word
 from closefit.datasets.ranking import doubt_order, result_of, score_of
 from closefit.datasets.reviews import Review, Reviews
 from closefit.errors import ArtifactMissingError, ClosefitError
@@ -60,7 +60,7 @@ class Desk:
         if not self._clips():
             raise ArtifactMissingError(
                 f"`{root}` has no finished clip to review",
-                hint=f"`closefit batch status {root}` shows how far it is, and what failed",
+                hint=f"`closefit batch status {word(root)}` shows how far it is, and what failed",
             )
         self.reviews.latest()
 

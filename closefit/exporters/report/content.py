@@ -12,8 +12,9 @@ from jaxtyping import Float
 
 from closefit import __version__, settings
 from closefit.body.skeleton import JOINT_INDEX
+from closefit.boundary.refusals import word
 from closefit.errors import ArtifactError, ArtifactMissingError, ConfigError
-from closefit.exporters.contact_file import read_contacts
+from closefit.exporters.contact_file import PartContact, read_contacts
 from closefit.exporters.contacts import ranges_of
 from closefit.exporters.doubts import doubts
 from closefit.exporters.motion import FAR, ExportedMotion, read_motion, to_scene
@@ -53,7 +54,7 @@ def read_content(workspace: Workspace, run: Mapping[str, Any]) -> Content:
     Raises:
         ArtifactError: `motion.npz` or `contacts.json` is missing or damaged.
     """
-    hint = f"run `closefit stage export {workspace.root}`"
+    hint = f"run `closefit stage export {word(workspace.root)}`"
     for path in (workspace.motion, workspace.contacts, workspace.glb):
         if not path.is_file():
             raise ArtifactMissingError(f"there is no `{path}`", hint)
@@ -91,7 +92,7 @@ def read_content(workspace: Workspace, run: Mapping[str, Any]) -> Content:
         },
         "depth_steps_mm": DEPTH_STEPS_MM,
         "frames_in_contact": touching[0],
-        "contacts": touching[1],
+        "contacts": [_shown(contact, stride) for contact in contacts["contacts"]],
         "rows": list(_rows(motion, stride)),
         "figures": list(_figures(motion, in_scene, touching, run)),
         "doubts": [list(doubt) for doubt in doubts(run)],
@@ -154,6 +155,25 @@ def _summary(
         else "The two never touch."
     )
     return text + (f" This page shows one frame in {stride}." if stride > 1 else "")
+
+
+def _shown(contact: PartContact, stride: int) -> Content:
+    """What the page needs of a contact: lists only of frames that it shows, depths of stretches."""
+    numbers = [number for first, last in contact["frames"] for number in range(first, last + 1)]
+    kept = [entry for entry, number in enumerate(numbers) if number % stride == 0]
+    depth = dict(zip(numbers, contact["penetration_mm"], strict=True))
+    return {
+        "person_0": contact["person_0"],
+        "person_1": contact["person_1"],
+        "frames": contact["frames"],
+        "deepest_mm": [
+            max(depth[number] for number in range(first, last + 1))
+            for first, last in contact["frames"]
+        ],
+        "distance_mm": [contact["distance_mm"][entry] for entry in kept],
+        "penetration_mm": [contact["penetration_mm"][entry] for entry in kept],
+        "place_m": [contact["place_m"][entry] for entry in kept],
+    }
 
 
 def _rows(motion: ExportedMotion, stride: int) -> Iterator[Content]:

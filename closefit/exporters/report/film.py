@@ -5,14 +5,15 @@ import tempfile
 from pathlib import Path
 
 from closefit import ffmpeg, video
+from closefit.boundary.refusals import word
 from closefit.errors import ArtifactDamagedError, InputError
 from closefit.storage.workspace import Workspace
 
 MAX_FRAMES = 1800
 """A longer clip shows every second, third, ... frame."""
 
-FRAME_BYTES, MAX_BYTES = 7_000, 8_000_000
-"""At most so much for a frame, and in all."""
+FRAME_BYTES, SECOND_BYTES, MAX_BYTES = 7_000, 210_000, 8_000_000
+"""At most so much for a frame, for a second, and in all."""
 
 MAX_HEIGHT_PX = 480
 KEY_FRAMES = 8
@@ -36,8 +37,8 @@ def film_options(
     """
     stride = stride_of(num_frames)
     frames = -(-num_frames // stride)
-    per_frame = min(FRAME_BYTES, MAX_BYTES // frames)
-    kilobits = max(8 * per_frame * fps / stride / 1000, 50)
+    per_frame, rate = min(FRAME_BYTES, MAX_BYTES // frames), fps / stride
+    kilobits = max(8 * min(per_frame * rate, SECOND_BYTES) / 1000, 50)
     filters = [f"framestep={stride}", f"scale=-2:'min({MAX_HEIGHT_PX},2*trunc(ih/2))'"]
     if view_xywh is not None:
         x, y, width, height = view_xywh
@@ -64,7 +65,7 @@ def film_of(workspace: Workspace) -> bytes | None:
 
 
 def _shrunk(overlay: Path) -> bytes:
-    hint = f"run `closefit stage export {overlay.parent}` to write it again"
+    hint = f"run `closefit stage export {word(overlay.parent)}` to write it again"
     try:
         info = video.probe(overlay)
     except InputError as error:

@@ -30,13 +30,12 @@ function fillTable() {
   }
   const body = table.createTBody();
   for (const contact of data.contacts)
-    for (const [first, last] of contact.frames) {
-      const start = contact.at.get(first);
-      const depth = Math.max(0, ...(contact.penetration_mm ?? []).slice(start, start + last - first + 1));
-      const cells = [seconds(first), seconds(last), contact.person_0, contact.person_1, depth.toFixed(1)];
+    contact.frames.forEach(([first, last], i) => {
+      const depth = contact.deepest_mm[i].toFixed(1);
+      const cells = [seconds(first), seconds(last), contact.person_0, contact.person_1, depth];
       const row = body.insertRow();
       cells.forEach((cell) => { row.insertCell().textContent = cell; });
-    }
+    });
   $("table").lastElementChild.append(table);
 }
 
@@ -85,5 +84,5 @@ setUpWords();
 setUpTimeline();
 setUpVideo();
 show(0);
-setUpStage().catch(() => { $("stage-missing").hidden = false; $("canvas").hidden = true; })
+setUpStage().catch(() => goWithoutStage("The 3D view cannot be drawn."))
   .finally(() => { document.documentElement.dataset.ready = "yes"; });

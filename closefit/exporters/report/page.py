@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from closefit.boundary.files import UNREADABLE, read_bytes, to_json
-from closefit.boundary.refusals import refusals_as, refuse
+from closefit.boundary.refusals import refusals_as, refuse, word
 from closefit.errors import ArtifactDamagedError
 from closefit.exporters.report.content import read_content
 from closefit.exporters.report.film import film_of
@@ -43,7 +43,7 @@ def write_report(workspace: Workspace, run: Mapping[str, Any]) -> None:
     script, three = "".join(map(_part, PROGRAM)), _part("three.min.js")
     style = _part("page.css")
     data = _block("data", "application/json", to_json(content).replace("<", "\\u003c"))
-    hint = f"run `closefit stage export {workspace.root}` to write it again"
+    hint = f"run `closefit stage export {word(workspace.root)}` to write it again"
     with refusals_as(ArtifactDamagedError, workspace.glb, hint):
         scene = gzip.compress(thinned_scene(workspace.glb, content["stride"]), GZIP_LEVEL, mtime=0)
     data += _block("scene-bytes", "text/plain", base64.b64encode(scene).decode())

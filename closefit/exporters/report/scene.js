@@ -254,9 +254,17 @@ class Stage {
   }
 }
 
+function goWithoutStage(reason) {
+  stage = null;
+  $("canvas").hidden = true;
+  $("cameras").disabled = true;
+  $("stage-missing").hidden = false;
+  $("stage-missing").textContent = `${reason} Video, timeline and figures work without it.`;
+}
+
 async function setUpStage() {
   const gl = document.createElement("canvas").getContext("webgl2");
-  if (gl === null) { $("canvas").hidden = true; $("stage-missing").hidden = false; $("cameras").disabled = true; return; }
+  if (gl === null) { goWithoutStage("This browser has no WebGL: no 3D view."); return; }
   const unzipped = new Blob([bytes("scene-bytes")]).stream().pipeThrough(new DecompressionStream("gzip"));
   const buffer = await new Response(unzipped).arrayBuffer();
   const gltf = await new THREE.GLTFLoader().parseAsync(buffer, "");

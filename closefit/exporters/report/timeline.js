@@ -1,23 +1,23 @@
 // Contacts now, and the timeline of all of them.
 
-for (const contact of data.contacts) {
+for (const contact of data.contacts) { // with an entry for each shown frame
   contact.at = new Map();
-  let entry = 0;
   for (const [first, last] of contact.frames)
-    for (let number = first; number <= last; number++) contact.at.set(number, entry++);
+    for (let number = Math.ceil(first / data.stride) * data.stride; number <= last; number += data.stride)
+      contact.at.set(number, contact.at.size);
 }
 
 function touching(source) {
   return data.contacts.filter((contact) => contact.at.has(source)).map((contact) => {
     const entry = contact.at.get(source);
     return {
-      name: `${contact.person_0} / ${contact.person_1}`, distance: contact.distance_mm?.[entry],
-      depth: contact.penetration_mm?.[entry], place: contact.place_m?.[entry] ?? [0, -100, 0],
+      name: `${contact.person_0} / ${contact.person_1}`, distance: contact.distance_mm[entry],
+      depth: contact.penetration_mm[entry], place: contact.place_m[entry],
     };
   }).sort((a, b) => b.depth - a.depth);
 }
 
-const howNear = ({ distance, depth }) => depth > 0 ? `${depth.toFixed(1)} mm inside` : `${(distance ?? 0).toFixed(1)} mm apart`;
+const howNear = ({ distance, depth }) => depth > 0 ? `${depth.toFixed(1)} mm inside` : `${distance.toFixed(1)} mm apart`;
 
 function showTouches(source) {
   const found = touching(source);
@@ -82,9 +82,8 @@ function addContactRow(contact) {
     const touch = touching(number * data.stride).find(({ name }) => name === label);
     return touch ? howNear(touch) : "no contact";
   };
-  contact.frames.forEach(([first, last]) => {
-    const start = contact.at.get(first);
-    const depth = Math.max(0, ...(contact.penetration_mm ?? [contact.max_penetration_mm]).slice(start, start + last - first + 1));
+  contact.frames.forEach(([first, last], i) => {
+    const depth = contact.deepest_mm[i];
     addBar(track, first, last, depthClass(depth), `${label}: at most ${depth.toFixed(1)} mm inside`);
   });
 }

@@ -206,6 +206,18 @@ def test_a_clip_under_which_every_process_dies_fails_in_the_end(
     assert "3 times, the last time by SIGSEGV" in record["error"]
 
 
+def test_a_machine_that_cannot_begin_clips_costs_no_others(
+    engine: ScriptedEngine, request_of: Callable[..., Request]
+) -> None:
+    died = Died("the machine `far` cannot load closefit", "install it there")
+    engine.fate = lambda task: died if task.name == "0" else Outcome()
+    ended = run_batch(request_of(3, retries=1), ignore)
+    assert (ended.done, ended.failed) == (2, 1)
+    (record,) = [record for record in index(request_of(3)) if record["status"] == "failed"]
+    assert record["error"] == f"the last of 2 attempts failed: {died.how}"
+    assert record["hint"] == died.hint
+
+
 def test_a_full_disk_ends_the_batch_and_the_same_call_goes_on(
     engine: ScriptedEngine, request_of: Callable[..., Request]
 ) -> None:
@@ -243,8 +255,11 @@ def test_the_pieces_of_a_long_video_are_clips_with_their_time_in_it(
 
     engine.fate = fate
     request = request_of(2, shots=ShotRule(2.0))
-    ended = run_batch(request, ignore)
+    told: list[Progress] = []
+    ended = run_batch(request, told.append)
     assert (ended.total, ended.done, ended.failed) == (3, 2, 1)
+    beginnings = [one for one in told if not one.running and one.ended is None]
+    assert len(beginnings) == 1, "a batch begins once, also when pieces are found"
     records = {record["name"]: record for record in index(request)}
     assert records.keys() == {"1", "0_1.00-3.50", "0_8.00-12.00"}
     assert (records["1"]["exit_code"], "together" in records["1"]["error"]) == (9, True)
