@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from closefit import video
 from closefit.batch.folder import REVIEWS
-from closefit.benchmark.run import READERS, Dataset
-from closefit.benchmark.sequences import Options
+from closefit.benchmark import hi4d
 from closefit.body.model import Body
 from closefit.body.skeleton import PARENTS
 from closefit.datasets.ranking import result_of
@@ -33,8 +31,9 @@ from closefit.prior.network import Denoiser, NetworkConfig
 from closefit.records import PairMotion
 from tests import estimate_files
 from tests.batch_folder import make_batch, make_results
-from tests.benchmark_sets import test_3dpw, test_chi3d, test_expi, test_harmony4d, test_hi4d
+from tests.benchmark_sets import test_hi4d
 from tests.benchmark_sets.conftest import Footage
+from tests.benchmark_sets.test_whole_runs import SETS as MINIATURES
 from tests.clips import make_video
 from tests.known_motion import FRAMES, make_known_motion
 from tests.unit.imports.detections import writers
@@ -46,14 +45,8 @@ BOMB_BYTES = 5 << 30
 
 FOCAL_PX = 520.0
 CLIPS = ("one", "two")
-BENCHMARK_SETS: dict[Dataset, Callable[..., object]] = {
-    "hi4d": test_hi4d.write,
-    "chi3d": test_chi3d.write,
-    "3dpw": test_3dpw.write,
-    "harmony4d": test_harmony4d.write,
-    "expi": test_expi.write,
-}
-"""What writes a miniature of each."""
+BENCHMARK_SETS = {"hi4d": (test_hi4d.write, "pair23_hug23", hi4d.FPS), **MINIATURES}
+"""What writes a miniature of each; name and rate of a sequence."""
 
 QUICK = (
     "device=cpu", "offline=true", "init.prior=false", "init.steps=3", "init.focal_search=false",
@@ -295,10 +288,9 @@ def _benchmark_sets(folder: Path) -> None:
     with np.load(clip.truth, allow_pickle=False) as file:
         truth = {name: file[name] for name in ("K", "joints3d", "joints2d")}
     footage = Footage(list(video.frames(video.probe(clip.video))), truth, clip.observations)
-    for name, write in BENCHMARK_SETS.items():
+    for name, (write, sequence, fps, *_) in BENCHMARK_SETS.items():
         write(folder / name, footage)
-        found = READERS[name](folder / name, Options())
-        footage.observations_as(folder / f"{name}_seen", *(entry.name for entry in found.entries))
+        footage.observations_as(folder / f"{name}_seen", sequence, fps)
 
 
 def _call(*words: object) -> None:
