@@ -97,6 +97,25 @@ ON_BATCH = {
 """Two clips, and the finished folder of their batch."""
 
 
+REVIEWED = ("batch.json", "index.jsonl", "reviews.sqlite", "one/run.json", "one/motion.npz",
+            "one/contacts.json", "one/artifacts/track.npz", "one/artifacts/film.mp4")  # fmt: skip
+ON_DATASET = {
+    "export": (("dataset", "export", "in/reviewed", "--out", "out"), "reviewed", REVIEWED),
+    "shards": (
+        ("dataset", "export", "in/reviewed", "--out", "out", "--format", "wds", "--no-pixels"),
+        "reviewed",
+        REVIEWED,
+    ),
+    "verify": (
+        ("dataset", "verify", "in/dataset", "--json"),
+        "dataset",
+        ("card.json", "clips.jsonl", "SHA256SUMS", "clips/one.npz", "frames"),
+    ),
+}
+"""Commands, the folder that they read, and what of it is spoiled."""
+BENCHMARK_SETS = ("hi4d", "chi3d", "3dpw", "harmony4d", "expi")
+
+
 LIGHT = (
     *(f"detections {name}" for name in DETECTIONS), "video", "corrections",
     *(f"motion {name}" for name in MOTIONS), "body smpl.npz", "body smpl.pkl",
@@ -129,6 +148,19 @@ def templates() -> dict[str, Template]:
     for name, (words, spoil) in ON_BATCH.items():
         arguments = words if name == "status" else (*words, *SETTINGS, "--until", "init")
         made[f"batch {name}"] = Template(arguments, spoil, 0.5)
+    for name, (words, place, files) in ON_DATASET.items():
+        made[f"dataset {name}"] = Template(words, tuple(f"{place}/{f}" for f in files), 0.5)
+    for name in BENCHMARK_SETS:
+        arguments = (
+            "benchmark",
+            name,
+            f"in/{name}",
+            "--observations",
+            f"in/{name}_seen",
+            *SETTINGS,
+        )
+        arguments = (*arguments, "--out", "out", "--rows", "initial")
+        made[f"benchmark {name}"] = Template(arguments, (name,), 0.2)
     truth = ("evaluate", "in/done", "--truth", "in/truth.npz", "--json")
     made["truth"] = Template(truth, ("truth.npz",), 0.7)
     for name in MOTIONS:
@@ -300,6 +332,10 @@ def _odd_command(draw: random.Random) -> tuple[tuple[str, ...], str]:
         ("view", "in/full", "--host", value), ("view", "in/full", "--port", value),
         ("--install-completion",), ("--show-completion",), ("--install-completion", value),
         ("batch", path, "--out", "out"), ("batch", "in/small.mp4", "--out", path, *SETTINGS),
+        ("dataset", "review", path, "--port", value), ("dataset", "verify", path),
+        ("dataset", "export", path, "--out", "out"), ("benchmark", "hi4d", path, "--out", "out"),
+        ("dataset", "export", "in/reviewed", "--out", "out", "--splits", value),
+        ("benchmark", value, "in/hi4d", "--out", "out", "--split", value, "--rows", value),
         ("batch", "status", path), ("batch", path, "--out", "out", "--jobs", value),
         ("doctor", "--weights", path), ("doctor", value), ("demo", "--out", path, value),
         ("prior", "prepare", "in/walk.bvh", "--out", "out", "--max-input-size", value),

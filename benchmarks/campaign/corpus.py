@@ -16,14 +16,24 @@ import torch
 from safetensors.torch import save as save_tensors
 from scipy.spatial.transform import Rotation
 
+from closefit import video
+from closefit.batch.folder import REVIEWS
+from closefit.benchmark import hi4d
 from closefit.body.model import Body
 from closefit.body.skeleton import PARENTS
+from closefit.datasets.ranking import result_of
+from closefit.datasets.reviews import Review, Reviews
+from closefit.demo import make_clip
 from closefit.exporters.motion import read_motion
 from closefit.learning.motions.shards import write_shards
 from closefit.prior.loading import PriorFacts, prior_content
 from closefit.prior.network import Denoiser, NetworkConfig
 from closefit.records import PairMotion
 from tests import estimate_files
+from tests.batch_folder import make_batch, make_results
+from tests.benchmark_sets import test_hi4d
+from tests.benchmark_sets.conftest import Footage
+from tests.benchmark_sets.test_whole_runs import SETS as MINIATURES
 from tests.clips import make_video
 from tests.known_motion import FRAMES, make_known_motion
 from tests.unit.imports.detections import writers
@@ -34,6 +44,9 @@ BOMB_BYTES = 5 << 30
 """What a decompression bomb unpacks to; more than a case may take."""
 
 FOCAL_PX = 520.0
+CLIPS = ("one", "two")
+BENCHMARK_SETS = {"hi4d": (test_hi4d.write, "pair23_hug23", hi4d.FPS), **MINIATURES}
+"""What writes a miniature of each; name and rate of a sequence."""
 
 QUICK = (
     "device=cpu", "offline=true", "init.prior=false", "init.steps=3", "init.focal_search=false",
@@ -60,6 +73,8 @@ def build(folder: Path) -> None:
     _bombs(folder)
     _results(folder)
     _batch(folder)
+    _dataset(folder)
+    _benchmark_sets(folder)
     (folder / "complete").touch()
 
 
@@ -254,6 +269,28 @@ def _batch(folder: Path) -> None:
     (takes / "list.csv").write_text("\n".join(cells) + "\n")
     given = (*SETTINGS, "--until", "init")
     _call("batch", takes / "list.jsonl", "--out", folder / "batch", *given)
+
+
+def _dataset(folder: Path) -> None:
+    """A batch whose clips were accepted, and the dataset of it."""
+    results = make_results(folder / "result", folder / "result.mp4").root
+    batch = make_batch(folder / "reviewed", results, CLIPS)
+    reviews, (records, _) = Reviews(batch.root / REVIEWS), batch.records()
+    for clip in CLIPS:
+        about = {"clip": clip, "result": result_of(records[clip]), "reviewer": "anna"}
+        reviews.add(Review(**about, verdict="accept", reviewed="2026-11-29T12:00:00+00:00"))
+    _call("dataset", "export", batch.root, "--out", folder / "dataset")
+
+
+def _benchmark_sets(folder: Path) -> None:
+    """A miniature of each data set, and detections for its sequences."""
+    clip = make_clip(folder / "rendered", frames=20, size=(160, 120))
+    with np.load(clip.truth, allow_pickle=False) as file:
+        truth = {name: file[name] for name in ("K", "joints3d", "joints2d")}
+    footage = Footage(list(video.frames(video.probe(clip.video))), truth, clip.observations)
+    for name, (write, sequence, fps, *_) in BENCHMARK_SETS.items():
+        write(folder / name, footage)
+        footage.observations_as(folder / f"{name}_seen", sequence, fps)
 
 
 def _call(*words: object) -> None:
