@@ -10,9 +10,12 @@ import json
 import shutil
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -26,16 +29,19 @@ from closefit.demo.detections import VisiblePeople, simulate_detections
 from closefit.errors import ClosefitError
 from closefit.evaluation.runs import read_truth
 from closefit.events import ignore
+from closefit.geometry.penetration import PenetrationProxy
 from closefit.mask_stack import MaskStack, deflate
+from closefit.models.weights import locate
+from closefit.perception import imported, yolo
 from closefit.perception.clip import Clip
-from closefit.perception.people import choose
+from closefit.perception.detectors.lite import LiteDetector
+from closefit.perception.people import Detector, choose, detect
 from closefit.perception.result import to_track
 from closefit.perception.separation import separated_masks
 from closefit.pipeline import device
 from closefit.records import DetectedPeople, Motion, OptimizedMotion, Track, VideoInfo
 from closefit.settings import build_config
 from closefit.stages import init, optimize
-from closefit.stages import track as track_stage
 from closefit.storage import artifacts
 from closefit.storage.artifacts import Provenance
 from closefit.storage.job import Job
@@ -165,13 +171,14 @@ class Runner:
         job.save(track)
         clock = [time.monotonic()]
         if spec.detector == "simulated":
-            imported = replace(part, perception="import", observations=("simulated.npz",))
-            job = _job(workspace, replace(config, track=imported), info)
+            given = replace(part, perception="import", observations=("simulated.npz",))
+            job = _job(workspace, replace(config, track=given), info)
         init.run(job)
         clock.append(time.monotonic())
         first = damage.damaged_motion(job.load(Motion), spec.kind, spec.strength, spec.seed)
         job.save(first)
-        optimize.run(job)
+        with _remembered_proxy():
+            optimize.run(job)
         clock.append(time.monotonic())
         motion = job.load(OptimizedMotion)
         _save_without_gaussians(workspace, motion)
@@ -189,19 +196,51 @@ class Runner:
         path = workspace.artifact(DetectedPeople.KIND)
         if not path.is_file():
             workspace.create()
-            values: dict[str, Any] = {"track.perception": spec.detector, "camera.motion": "still"}
+            values: dict[str, Any] = {"track.perception": spec.detector}
             if spec.detector == "simulated":
                 with np.load(source.truth) as truth:
                     people = VisiblePeople.from_truth(dict(truth))
                 seen = simulate_detections(people, seed=7)
                 np.savez_compressed(workspace.root / "seen.npz", **seen)
-                values |= {
-                    "track.perception": "import",
-                    "track.observations": [str(workspace.root / "seen.npz")],
-                }
+                values = {"track.observations": [str(workspace.root / "seen.npz")]}
             config = build_config(values={"preset": "draft", "device": "cpu", **values})
-            track_stage.run(_job(workspace, config, info))
+            clip = Clip(_job(workspace, config, info), video.frame_times(info))
+            found = imported.perceive(clip) if clip.given else detect(clip, _detector(clip))
+            if isinstance(found, DetectedPeople):  # imported ones are kept already
+                artifacts.write(path, found, clip.job.provenance)
         return artifacts.read(path, DetectedPeople)
+
+
+def _detector(clip: Clip) -> Detector:
+    """The networks of `yolo` and `lite`."""
+    settings = clip.job.config.track
+    if settings.perception == "yolo":
+        return yolo.load(clip, with_masks=True)
+    return LiteDetector(
+        locate("rtmdet-nano"),
+        locate(f"blazepose-{settings.blazepose}"),
+        settings.detection_confidence,
+    )
+
+
+@contextmanager
+def _remembered_proxy() -> Iterator[None]:
+    """Make the coarse body of the penetration term once: it takes longer than a short fit.
+
+    All runs have the same body.
+    """
+
+    def create(*arguments: Any, **named: Any) -> PenetrationProxy:
+        if not _PROXIES:
+            _PROXIES.append(made(*arguments, **named))
+        return _PROXIES[0]
+
+    made = PenetrationProxy.create
+    with mock.patch.object(PenetrationProxy, "create", create):
+        yield
+
+
+_PROXIES: list[PenetrationProxy] = []
 
 
 def _config(spec: Spec, focal_px: float) -> Config:
