@@ -6,9 +6,11 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from benchmarks.quality.full_runs import read_full_runs
 from benchmarks.quality.plan import plan
+from benchmarks.quality.publishing import fit_and_publish
 from benchmarks.quality.runs import Runner
-from benchmarks.quality.sources import frames_of, given, made
+from benchmarks.quality.sources import Source, frames_of, given, made
 
 
 def main() -> None:
@@ -19,18 +21,21 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=400, help="runs in all (default: 400)")
     parser.add_argument("--until", metavar="HH:MM", help="start no run after this time of day")
     parser.add_argument("--fit", action="store_true", help="fit the model and publish its figures")
+    parser.add_argument(
+        "--full", type=Path, help="with --fit: results of whole clips, CLIP-DETECTOR, to check"
+    )
     options = parser.parse_args()
     out = options.out.resolve()
-    if options.clips:
-        _do_runs(out, options.clips, options.count, options.until)
+    sources = given([folder.resolve() for folder in options.clips])
+    if options.clips and not options.fit:
+        _do_runs(out, sources, options.count, options.until)
     if options.fit:
-        from benchmarks.quality.publishing import fit_and_publish
+        full = options.full and read_full_runs(options.full.resolve(), sources)
+        fit_and_publish(out, full)
 
-        fit_and_publish(out)
 
-
-def _do_runs(out: Path, folders: list[Path], count: int, until: str | None) -> None:
-    sources = [*given([folder.resolve() for folder in folders]), *made(out / "clips")]
+def _do_runs(out: Path, known: list[Source], count: int, until: str | None) -> None:
+    sources = [*known, *made(out / "clips")]
     runner = Runner(out, sources)
     clips = {source.name: frames_of(source) for source in sources}
     for spec in plan(clips, count):

@@ -1,19 +1,42 @@
 """Which runs there are: an endless list, of which any beginning is balanced."""
 
 import itertools
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.quality.damage import KINDS
 from benchmarks.quality.runs import DETECTORS, Spec
 
-DETECTOR_SHARES = (0.42, 0.26, 0.32)
-UNDAMAGED = 0.3
 LONGER_SHARE = 0.15
-SETTINGS_SHARES = {"fast": 0.89, "quick": 0.1, "draft": 0.01}
+SETTINGS_SHARES = {"fast": 0.89, "quick": 0.11}
 FRAMES, LONGER = 16, 24
-STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What runs are drawn from.
+
+    Attributes:
+        until: Number of the first run that the next mix holds for.
+        undamaged: Share of runs without damage.
+        detectors: Shares of `DETECTORS`.
+        strengths: Of the damage.
+    """
+
+    until: float
+    undamaged: float
+    detectors: tuple[float, ...]
+    strengths: tuple[float, ...]
+
+
+MIXES = (
+    Mix(52, 0.3, (0.42, 0.26, 0.32), (0.25, 0.5, 0.75, 1.0)),
+    Mix(math.inf, 0.45, (0.3, 0.25, 0.45), (0.1, 0.25, 0.5, 1.0)),
+)
+"""Of the first 41 runs with a result only 9 were to be kept; since then there is less damage."""
 
 
 def plan(clips: dict[str, int], count: int, seed: int = 0) -> Iterator[Spec]:
@@ -25,14 +48,15 @@ def plan(clips: dict[str, int], count: int, seed: int = 0) -> Iterator[Spec]:
     turns = itertools.chain.from_iterable(rng.permutation(list(clips)) for _ in itertools.count())
     damaged = [kind for kind in KINDS if kind != "none"]
     for number, name in zip(range(count), turns, strict=False):
+        mix = next(mix for mix in MIXES if number < mix.until)
         clip = str(name)
         frames = LONGER if rng.random() < LONGER_SHARE else FRAMES
-        kind = "none" if rng.random() < UNDAMAGED else str(rng.choice(damaged))
-        strength = 0.0 if kind == "none" else float(rng.choice(STRENGTHS))
+        kind = "none" if rng.random() < mix.undamaged else str(rng.choice(damaged))
+        strength = 0.0 if kind == "none" else float(rng.choice(mix.strengths))
         yield Spec(
             number=number,
             clip=clip,
-            detector=str(rng.choice(DETECTORS, p=DETECTOR_SHARES)),
+            detector=str(rng.choice(DETECTORS, p=mix.detectors)),
             start=int(rng.integers(clips[clip] - frames + 1)),
             frames=frames,
             kind=kind,

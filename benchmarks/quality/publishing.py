@@ -18,8 +18,11 @@ from closefit.quality.windows import around_frames
 HEADER = ["", "runs", "to be kept", "agreement", "calibration error", "ROC area", "Brier"]
 
 
-def fit_and_publish(out: Path) -> None:
-    """Fit on all runs of a folder; measure with each clip held out in turn."""
+def fit_and_publish(out: Path, full: Table | None = None) -> None:
+    """Fit on all runs of a folder; measure with each clip held out in turn.
+
+    `full` are pieces of runs with full settings, which nothing is fitted to.
+    """
     runs, failed = read_table(out)
     found = held_out(runs.features, runs.kept, runs.column("clip"))
     by_family = held_out(runs.features, runs.kept, runs.column("family"))
@@ -33,6 +36,8 @@ def fit_and_publish(out: Path) -> None:
         **{name: _grouped(runs, found, name) for name in ("detector", "kind", "settings", "clip")},
         "frames": {"frames of clips held out": _of_frames(runs)},
     }
+    if full is not None:
+        groups["full"] = _carried_over(runs, full)
     tables = [_lead(runs, failed), _table(groups["all"])]
     tables += ["## How far a probability can be trusted", _reliability(found, runs.kept)]
     titles = {
@@ -41,8 +46,9 @@ def fit_and_publish(out: Path) -> None:
         "settings": "By settings",
         "clip": "By clip",
         "frames": "Frames",
+        "full": "Pieces of whole clips with the full settings of `draft`",
     }
-    for name, title in titles.items():
+    for name, title in ((name, title) for name, title in titles.items() if name in groups):
         tables += [f"## {title}", _table(groups[name])]
     tables += ["## What a feature weighs", _weights(runs, model)]
     data: dict[str, Any] = {
@@ -112,6 +118,18 @@ def _of_frames(runs: Table) -> Figures:
             errors = runs.records[number]["errors"]
             right += [is_kept(errors, slice(n, n + 1)) for n in range(len(windows))]
     return Figures.of(np.concatenate(found), np.array(right))
+
+
+def _carried_over(runs: Table, full: Table) -> dict[str, Figures]:
+    """Figures of pieces of full runs, judged by models that saw nothing of their clips."""
+    found, clips, detectors = np.zeros(len(full.kept)), full.column("clip"), full.column("detector")
+    for clip in np.unique(clips):
+        train = runs.column("clip") != clip
+        model = fit(runs.features[train], runs.kept[train])
+        found[clips == clip] = probability(model.log_odds(full.features[clips == clip]))
+    groups = {"all": np.ones(len(found), bool)}
+    groups |= {str(name): detectors == name for name in np.unique(detectors)}
+    return {name: Figures.of(found[here], full.kept[here]) for name, here in groups.items()}
 
 
 def _table(group: dict[str, Figures]) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.quality import damage
 from benchmarks.quality.sources import Source
+from benchmarks.quality.table import measured
 from benchmarks.quality.truths import errors, part_of
 from closefit import video
 from closefit.body.model import Body
@@ -183,6 +184,7 @@ class Runner:
         motion = job.load(OptimizedMotion)
         _save_without_gaussians(workspace, motion)
         body = Body.load(source.body)
+        measured(workspace.root, Body.load(locate("closefit_body")))
         return {
             "errors": errors(motion, part_of(truth, piece), body),
             "errors_of_init": errors(first, part_of(truth, piece), body),

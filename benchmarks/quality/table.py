@@ -13,11 +13,13 @@ from jaxtyping import Bool, Float
 
 from benchmarks.quality.truths import is_kept
 from closefit.body.model import Body
+from closefit.exporters import contacts
+from closefit.exporters.contacts import Contacts
 from closefit.models import weights
-from closefit.quality import features as features_module
-from closefit.quality import measuring, silhouettes
-from closefit.quality.features import frame_features
-from closefit.quality.measuring import measure
+from closefit.quality import silhouettes
+from closefit.quality.features import Result, frame_features
+from closefit.quality.measuring import measure, result_of
+from closefit.quality.silhouettes import Silhouettes
 from closefit.quality.windows import of_clip
 from closefit.records import OptimizedMotion, Track
 from closefit.storage import artifacts
@@ -57,7 +59,7 @@ def read_table(out: Path) -> tuple[Table, list[dict[str, Any]]]:
         if "error" in record:
             failed.append(record)
             continue
-        of_frames, rate = _features(path.parent, body)
+        of_frames, rate = features_of(path.parent, body)
         records.append(record)
         frames.append(of_frames)
         fps.append(rate)
@@ -73,25 +75,41 @@ def read_table(out: Path) -> tuple[Table, list[dict[str, Any]]]:
     return table, failed
 
 
-def _features(folder: Path, body: Body) -> tuple[Float[np.ndarray, "frame feature"], float]:
-    """Features of a run's frames; kept in its folder while the code that makes them is the same."""
-    kept, code = folder / "features.npz", _code()
-    if kept.is_file():
-        with np.load(kept) as arrays:
-            if str(arrays["code"]) == code:
-                return arrays["features"], float(arrays["fps"])
+def features_of(folder: Path, body: Body) -> tuple[Float[np.ndarray, "frame feature"], float]:
+    """Features of a run's frames."""
+    result = measured(folder, body)
+    with torch.no_grad():
+        return frame_features(result, body), float(result.track.fps)
+
+
+def measured(folder: Path, body: Body) -> Result:
+    """Measure a run's result; contacts and silhouettes, which take long, are kept in its folder.
+
+    They are made again when the code that makes them has changed.
+    """
     workspace = Workspace(folder)
     track = artifacts.read(workspace.artifact("track"), Track)
     motion = artifacts.read(workspace.artifact("optimize"), OptimizedMotion)
+    camera = camera_path(track, motion.K)
+    kept, code = folder / "measured.npz", _code()
+    if kept.is_file():
+        with np.load(kept) as arrays:
+            if str(arrays["code"]) == code:
+                known = {kind: _part(arrays, kind) for kind in (Contacts, Silhouettes)}
+                return result_of(body, track, motion, camera, known[Contacts], known[Silhouettes])
     with torch.no_grad():
-        result = measure(body, track, motion, camera_path(track, motion.K), lambda *_: None)
-        found = frame_features(result, body)
-    np.savez(kept, code=np.array(code), features=found, fps=np.array(float(track.fps)))
-    return found, float(track.fps)
+        result = measure(body, track, motion, camera, lambda *_: None)
+    parts = vars(result.contacts) | vars(result.silhouettes)
+    np.savez_compressed(kept, code=np.array(code), **parts)
+    return result
+
+
+def _part(arrays: Any, kind: type) -> Any:
+    return kind(**{name: arrays[name] for name in kind.__annotations__})
 
 
 def _code() -> str:
-    """Hash of the modules that the features come from."""
-    modules = (features_module, silhouettes, measuring)
+    """Hash of the modules that contacts and silhouettes come from."""
+    modules = (silhouettes, contacts)
     texts = [Path(str(module.__file__)).read_bytes() for module in modules]
     return hashlib.sha256(b"".join(texts)).hexdigest()

@@ -12,7 +12,7 @@ from closefit.exporters.motion_files import posed_chunks
 from closefit.exporters.reprojection import reprojected_keypoints
 from closefit.geometry.camera_path import CameraPath
 from closefit.quality.features import Result
-from closefit.quality.silhouettes import SilhouetteMeter
+from closefit.quality.silhouettes import SilhouetteMeter, Silhouettes
 from closefit.records import Motion, Track
 
 
@@ -39,6 +39,18 @@ def measure(
         measured.append(find_contacts(vertices, body.faces, parts))
         meter.add(chunk.start, vertices.cpu().numpy())
         on_frames(min(chunk.stop, frames), frames)
+    return result_of(body, track, motion, camera, contacts.join(measured), meter.found)
+
+
+def result_of(
+    body: Body,
+    track: Track,
+    motion: Motion,
+    camera: CameraPath,
+    measured: Contacts,
+    silhouettes: Silhouettes,
+) -> Result:
+    """Put together what was measured; arguments as of `measure`."""
     filmed = seen_by(motion, camera)
     return Result(
         track=track,
@@ -46,6 +58,6 @@ def measure(
         keypoints_px=reprojected_keypoints(body, filmed, str(track.keypoint_set)),
         depth_m=filmed.joints[:, :, 0, 2].astype(np.float64),
         focal_px=camera.K[:, 1, 1].astype(np.float64),
-        contacts=contacts.join(measured),
-        silhouettes=meter.found,
+        contacts=measured,
+        silhouettes=silhouettes,
     )
