@@ -1,7 +1,7 @@
 """Fits the model, and measures it on clips that it was not trained on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -10,8 +10,11 @@ from scipy.stats import rankdata
 
 from closefit.quality.model import QualityModel, bent, probability
 
-PENALTY = 1.0
+PENALTY = 5.0
 """Of the squared weights, against the sum of the log losses."""
+
+LEVELS = ((0.7, 0.5), (0.85, 0.5), (1.0, 1.0), (1.2, 0.5), (1.5, 0.5), (2.0, 0.5))
+"""Severities that runs are told apart at, and how much each counts."""
 
 BINS = 10
 LEAST_SPREAD = 1e-3
@@ -19,46 +22,107 @@ CLIP_SHARE = 0.5
 """From this probability on a result counts as one that would be kept."""
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A model, and what cheap settings change.
+
+    Attributes:
+        model: For results of whole runs.
+        cheap_shift: Added to the log-odds of runs with a short first fit, whose errors are larger
+            than their features tell. It is not part of what ships.
+    """
+
+    model: QualityModel
+    cheap_shift: float
+
+    def probability(
+        self, features: Float[np.ndarray, "run feature"], cheap: Bool[np.ndarray, " run"]
+    ) -> Float[np.ndarray, " run"]:
+        """Return the score of each run."""
+        return probability(self.model.log_odds(features) + self.cheap_shift * cheap)
+
+
 def fit(
     features: Float[np.ndarray, "run feature"],
-    kept: Bool[np.ndarray, " run"],
+    severity: Float[np.ndarray, " run"],
+    cheap: Bool[np.ndarray, " run"],
     penalty: float = PENALTY,
+) -> Fitted:
+    """Return the model with the least penalised log loss; its weights are not positive.
+
+    A run is to be kept below a severity of 1. That one is half and another twice as bad is used as
+    well: the same weights decide, with other intercepts, whether a run is below other severities
+    (ordinal logistic regression, McCullagh 1980).
+    """
+    scaling = _scaling(features, severity < 1.0)
+    scaled = np.column_stack([scaling.standardised(features), cheap])
+    levels, shares = (np.array(column) for column in zip(*LEVELS, strict=True))
+    sign = np.where(severity[:, None] < levels, 1.0, -1.0)
+
+    def loss(values: Float[np.ndarray, " value"]) -> tuple[float, Float[np.ndarray, " value"]]:
+        intercepts, weights = values[: len(levels)], values[len(levels) :]
+        margin = sign * (intercepts + (scaled @ weights)[:, None])
+        push = -sign * probability(-margin) * shares
+        total = (np.logaddexp(0.0, -margin) * shares).sum()
+        total += 0.5 * penalty * (weights**2).sum()
+        slope = push.sum(axis=1) @ scaled + penalty * weights
+        return float(total), np.append(push.sum(axis=0), slope)
+
+    free = (None, None)
+    bounds = [free] * len(levels) + [(None, 0.0)] * (scaled.shape[1] - 1) + [free]
+    found = minimize(loss, np.zeros(len(bounds)), jac=True, method="L-BFGS-B", bounds=bounds).x
+    weights = np.minimum(found[len(levels) : -1], 0.0)
+    return _rescaled(replace(scaling, weight=weights), features, severity < 1.0, cheap)
+
+
+def _scaling(
+    features: Float[np.ndarray, "run feature"], kept: Bool[np.ndarray, " run"]
 ) -> QualityModel:
-    """Return the model with the least penalised log loss; its weights are not positive."""
+    """A model without weights."""
     curved = np.where(np.isfinite(features), bent(features), np.nan)
     known = np.isfinite(curved)
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, curved, 0.0).sum(axis=0) / count
     spread = np.sqrt(np.where(known, (curved - mean) ** 2, 0.0).sum(axis=0) / count)
-    spread = np.maximum(spread, LEAST_SPREAD)
     good = np.where(known & kept[:, None], features, np.nan)
     usual = np.array([np.nanmedian(c) if np.isfinite(c).any() else 0.0 for c in good.T])
-    empty = QualityModel(0.0, mean, spread, np.zeros(len(mean)), usual)
-    scaled, sign = empty.standardised(features), np.where(kept, 1.0, -1.0)
+    return QualityModel(0.0, mean, np.maximum(spread, LEAST_SPREAD), np.zeros(len(mean)), usual)
 
-    def loss(values: Float[np.ndarray, " value"]) -> tuple[float, Float[np.ndarray, " value"]]:
-        margin = sign * (values[0] + scaled @ values[1:])
-        push = -sign * probability(-margin)
-        total = np.logaddexp(0.0, -margin).sum() + 0.5 * penalty * (values[1:] ** 2).sum()
-        return float(total), np.append(push.sum(), push @ scaled + penalty * values[1:])
 
-    bounds = [(None, None), *[(None, 0.0)] * len(mean)]
-    found = minimize(loss, np.zeros(len(bounds)), jac=True, method="L-BFGS-B", bounds=bounds)
-    return QualityModel(float(found.x[0]), mean, spread, np.minimum(found.x[1:], 0.0), usual)
+def _rescaled(
+    model: QualityModel,
+    features: Float[np.ndarray, "run feature"],
+    kept: Bool[np.ndarray, " run"],
+    cheap: Bool[np.ndarray, " run"],
+) -> Fitted:
+    """The model whose log-odds, a linear function of these, fit best to what is kept."""
+    odds, sign = model.log_odds(features), np.where(kept, 1.0, -1.0)
+
+    def loss(values: Float[np.ndarray, "3"]) -> float:
+        shift, scale, cheap_shift = values
+        shrinkage = 0.5 * (scale - 1.0) ** 2 + 0.1 * cheap_shift**2
+        margin = sign * (shift + scale * odds + cheap_shift * cheap)
+        return float(np.logaddexp(0.0, -margin).sum() + shrinkage)
+
+    bounds = [(None, None), (0.05, None), (None, None)]
+    shift, scale, cheap_shift = minimize(loss, np.array([0.0, 1.0, 0.0]), bounds=bounds).x
+    found = replace(model, intercept=float(shift), weight=scale * model.weight)
+    return Fitted(found, float(cheap_shift))
 
 
 def held_out(
     features: Float[np.ndarray, "run feature"],
-    kept: Bool[np.ndarray, " run"],
+    severity: Float[np.ndarray, " run"],
+    cheap: Bool[np.ndarray, " run"],
     groups: Sequence[str] | np.ndarray,
     penalty: float = PENALTY,
 ) -> Float[np.ndarray, " run"]:
     """Return each run's probability from a model that saw no run of its group."""
-    groups, found = np.asarray(groups), np.full(len(kept), np.nan)
+    groups, found = np.asarray(groups), np.full(len(severity), np.nan)
     for group in np.unique(groups):
         test = groups == group
-        model = fit(features[~test], kept[~test], penalty)
-        found[test] = probability(model.log_odds(features[test]))
+        fitted = fit(features[~test], severity[~test], cheap[~test], penalty)
+        found[test] = fitted.probability(features[test], cheap[test])
     return found
 
 

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.quality.sources import Source
 from benchmarks.quality.table import Table, features_of
-from benchmarks.quality.truths import errors, is_kept
+from benchmarks.quality.truths import errors, severity
 from closefit.body.model import Body
 from closefit.evaluation.runs import read_truth
 from closefit.models import weights
@@ -23,11 +23,12 @@ def read_full_runs(folder: Path, sources: list[Source]) -> Table:
     """Cut results into pieces, each a row.
 
     Args:
-        folder: Holds results folders, `CLIP-DETECTOR`, of whole clips.
+        folder: Holds results folders, `CLIP-DETECTOR` or `CLIP-DETECTOR-DAMAGE`, of whole clips.
+            The detector `own` are the clip's simulated observations.
         sources: The clips.
     """
     body = Body.load(weights.locate("closefit_body"))
-    records, rows, kept, frames, rates = [], [], [], [], []
+    records, rows, bad, frames, rates = [], [], [], [], []
     for source in sources:
         for place in sorted(folder.glob(f"{source.name}-*")):
             of_frames, fps = features_of(place, body)
@@ -37,12 +38,22 @@ def read_full_runs(folder: Path, sources: list[Source]) -> Table:
                 found = errors(motion, read_truth(source.truth), Body.load(source.body))
             for start in range(0, len(of_frames) - PIECE_FRAMES + 1, PIECE_FRAMES):
                 piece = slice(start, start + PIECE_FRAMES)
-                detector = place.name.removeprefix(f"{source.name}-")
-                spec = {"clip": source.name, "detector": detector, "kind": "none", "start": start}
+                spec = {"clip": source.name, "start": start, "settings": "whole clip"}
+                spec |= _named(place.name.removeprefix(f"{source.name}-"))
                 own = {key: values[piece] for key, values in found.items()}
-                records.append({"spec": spec, "family": source.family, "errors": own})
+                records.append(
+                    {"spec": spec, "family": source.family, "errors": own, "seconds": 0.0}
+                )
                 rows.append(of_clip(of_frames[piece], fps))
-                kept.append(is_kept(own))
+                bad.append(severity(own))
                 frames.append(of_frames[piece])
                 rates.append(fps)
-    return Table(records, np.stack(rows), np.array(kept), frames, rates)
+    return Table(records, np.stack(rows), np.array(bad), frames, rates)
+
+
+def _named(name: str) -> dict[str, str]:
+    detector, _, kind = name.partition("-")
+    return {
+        "detector": "simulated" if detector == "own" else detector,
+        "kind": kind.replace("_", " ") or "none",
+    }

@@ -58,6 +58,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "optimize.appearance": False,
         "optimize.passes": 8,
     },
+    "better": {
+        "init.prior_steps": 200,
+        "init.prior_samples": 2,
+        "optimize.appearance": False,
+        "optimize.passes": 10,
+    },
     "quick": {
         "init.prior_steps": 60,
         "init.prior_samples": 2,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from benchmarks.quality.truths import is_kept
+from benchmarks.quality.truths import severity
 from closefit.body.model import Body
 from closefit.exporters import contacts
 from closefit.exporters.contacts import Contacts
@@ -26,6 +26,9 @@ from closefit.storage import artifacts
 from closefit.storage.workspace import Workspace
 from closefit.tracking.steadying import camera_path
 
+CHEAP_SETTINGS = ("fast", "quick")
+"""Settings with a first fit so short that errors are larger than those of whole runs."""
+
 
 @dataclass(frozen=True, eq=False)
 class Table:
@@ -34,20 +37,41 @@ class Table:
     Attributes:
         records: What was recorded of each.
         features: Of the whole pieces.
-        kept: Whether each is to be kept.
+        severity: How bad each is; it is to be kept below 1.
         frames: Features of each run's frames.
         fps: Frame rate of each.
     """
 
     records: list[dict[str, Any]]
     features: Float[np.ndarray, "run feature"]
-    kept: Bool[np.ndarray, " run"]
+    severity: Float[np.ndarray, " run"]
     frames: list[Float[np.ndarray, "frame feature"]]
     fps: list[float]
+
+    @property
+    def kept(self) -> Bool[np.ndarray, " run"]:
+        """Whether each is to be kept."""
+        return np.asarray(self.severity < 1.0)
+
+    @property
+    def cheap(self) -> Bool[np.ndarray, " run"]:
+        """Whether each was run with cheap settings."""
+        return np.isin(self.column("settings"), CHEAP_SETTINGS)
 
     def column(self, name: str) -> np.ndarray:
         """Return an entry of each run's `spec`, or of the record itself."""
         return np.array([record["spec"].get(name, record.get(name)) for record in self.records])
+
+
+def joined(first: Table, second: Table) -> Table:
+    """Return the rows of both."""
+    return Table(
+        [*first.records, *second.records],
+        np.concatenate([first.features, second.features]),
+        np.concatenate([first.severity, second.severity]),
+        [*first.frames, *second.frames],
+        [*first.fps, *second.fps],
+    )
 
 
 def read_table(out: Path) -> tuple[Table, list[dict[str, Any]]]:
@@ -68,7 +92,7 @@ def read_table(out: Path) -> tuple[Table, list[dict[str, Any]]]:
     table = Table(
         records,
         np.stack([of_clip(values, rate) for values, rate in zip(frames, fps, strict=True)]),
-        np.array([is_kept(record["errors"]) for record in records]),
+        np.array([severity(record["errors"]) for record in records]),
         frames,
         fps,
     )

@@ -72,14 +72,20 @@ def errors(motion: Motion, truth: Truth, body: Body) -> dict[str, list[Any]]:
     }
 
 
+def severity(errors_of_frames: dict[str, list[Any]], frames: slice = slice(None)) -> float:
+    """How bad these frames are: the largest error over its limit; they are kept below 1."""
+    orders = [order for order in errors_of_frames["order"][frames] if order is not None]
+    wrong = 1.0 - float(np.mean(orders)) if orders else 0.0
+    return max(
+        float(np.mean(errors_of_frames["mpjpe_mm"][frames])) / MAX_MPJPE_MM,
+        float(np.mean(errors_of_frames["interaction_mm"][frames])) / MAX_INTERACTION_MM,
+        0.0 if wrong <= 1.0 - LEAST_RIGHT_ORDER else 1.0 + wrong,
+    )
+
+
 def is_kept(errors_of_frames: dict[str, list[Any]], frames: slice = slice(None)) -> bool:
     """Whether a careful person would keep these frames."""
-    orders = [order for order in errors_of_frames["order"][frames] if order is not None]
-    return bool(
-        np.mean(errors_of_frames["mpjpe_mm"][frames]) < MAX_MPJPE_MM
-        and np.mean(errors_of_frames["interaction_mm"][frames]) < MAX_INTERACTION_MM
-        and (not orders or np.mean(orders) >= LEAST_RIGHT_ORDER)
-    )
+    return severity(errors_of_frames, frames) < 1.0
 
 
 def _pixels(joints: np.ndarray, K: np.ndarray) -> np.ndarray:

@@ -32,6 +32,14 @@ ORDER_SCALE_M = 0.1
 
 FEET = [JOINT_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("ankle", "foot")]
 
+LIMBS = [
+    (JOINT_INDEX[f"{side}_{start}"], JOINT_INDEX[f"{side}_{end}"])
+    for side in ("left", "right")
+    for start, end in (
+        *(("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist")),
+    )
+]
+
 FrameValues = Float[np.ndarray, " frame"]
 PersonValues = Float[np.ndarray, "frame 2"]
 
@@ -63,10 +71,15 @@ FEATURES = (
     Feature("guessed", "a person is guessed in {} of the frames", ".0%", 1.0, "mean", 0.2),
     Feature("filled", "a person is filled in in {} of the frames", ".0%", 1.0, "mean", 0.2),
     Feature("unseen", "{} of a person's keypoints were not seen", ".0%", 1.0, "mean", 0.2),
+    Feature("unsure", "keypoints were seen with a doubt of {}", ".0%", 1.0, "mean", 0.2),
+    Feature(
+        "outside", "{} of a person's keypoints lie outside the picture", ".0%", 1.0, "mean", 0.1
+    ),
     Feature("residual", "keypoints are off by {} of a person's height", ".1%", 1.0, "mean", 0.02),
     Feature("silhouette", "a body misses {} of its silhouette", ".0%", 1.0, "mean", 0.3),
     Feature("outline", "both bodies miss {} of the people's outline", ".0%", 1.0, "mean", 0.3),
     Feature("order", "{} of a person's pixels show the one behind", ".0%", 1.0, "mean", 0.02),
+    Feature("overlap", "the two overlap in the image by {}", ".0%", 1.0, "mean", 0.2),
     Feature("margin", "who is in front is undecided ({})", ".0%", 1.0, "mean", 0.2),
     Feature("penetration", "the bodies are {} mm inside each other", ".0f", 1.0, "mean", 5.0),
     Feature(
@@ -78,6 +91,7 @@ FEATURES = (
     Feature("floor", "feet are {} cm off the floor", ".0f", 100.0, "mean", 0.1),
     Feature("tilt", "the floor is tilted by {} degrees", ".0f", 1.0, "mean", 10.0),
     Feature("stature", "a person's height is {} cm from the usual", ".0f", 100.0, "mean", 0.1),
+    Feature("foreshortening", "limbs point along the view ({})", ".0%", 1.0, "mean", 0.3),
     Feature("pose", "the poses are implausible ({})", ".0f", 1.0, "mean", 20.0),
     Feature("expected", "the expected joint error is {} mm", ".0f", 1.0, "mean", 40.0),
 )
@@ -124,10 +138,13 @@ def frame_features(result: Result, body: Body) -> Float[np.ndarray, "frame featu
         "guessed": (~known).astype(float),
         "filled": track.filled.astype(float),
         "unseen": _unseen(track),
+        "unsure": 1.0 - track.keypoints[:, :, _used_keypoints(track), 2].mean(axis=-1),
+        "outside": _outside(result.keypoints_px, track),
         "residual": _residual(track, result.keypoints_px, height_px),
         "silhouette": 1.0 - silhouettes.overlap,
         "outline": 1.0 - silhouettes.union_overlap,
         "order": silhouettes.contradicted,
+        "overlap": _box_overlap(result.keypoints_px),
         "margin": _margin(result.keypoints_px, result.depth_m),
         "penetration": result.contacts.max_depth_mm,
         "apart": result.contacts.gap_m,
@@ -137,6 +154,7 @@ def frame_features(result: Result, body: Body) -> Float[np.ndarray, "frame featu
         "floor": _off_floor(motion, body),
         "tilt": np.full(len(known), _tilt_deg(motion)),
         "stature": np.tile(np.abs(stature_m - USUAL_STATURE_M), (len(known), 1)),
+        "foreshortening": _foreshortening(motion.joints),
         "pose": _implausibility(motion, body),
         "expected": WORTHLESS_MM - (WORTHLESS_MM - CERTAIN_MM) * motion.confidence,
     }
@@ -176,16 +194,36 @@ def _residual(
     return np.where(count > 0, mean_px / height_px, np.nan)
 
 
+def _outside(projected_px: Float[np.ndarray, "frame 2 keypoint 2"], track: Track) -> PersonValues:
+    """Share of the body's keypoints outside the picture, where nothing is seen of them."""
+    points = projected_px[:, :, _used_keypoints(track)]
+    inside = ((points >= 0.0) & (points <= track.size_wh)).all(axis=-1)
+    return np.asarray(1.0 - inside.mean(axis=-1), np.float64)
+
+
+def _box_overlap(projected_px: Float[np.ndarray, "frame 2 keypoint 2"]) -> FrameValues:
+    """Overlap of the boxes around both people's keypoints, over the smaller box."""
+    low, high = projected_px.min(axis=2), projected_px.max(axis=2)
+    common = np.maximum(high.min(axis=1) - low.max(axis=1), 0.0).prod(axis=-1)
+    smaller = (high - low).prod(axis=-1).min(axis=1)
+    return np.asarray(np.clip(common / np.maximum(smaller, 1e-6), 0.0, 1.0), np.float64)
+
+
 def _margin(
     projected_px: Float[np.ndarray, "frame 2 keypoint 2"], depth_m: PersonValues
 ) -> FrameValues:
     """Near 1 where the two overlap in the image and are equally far away; 0 without overlap."""
-    low, high = projected_px.min(axis=2), projected_px.max(axis=2)
-    common = np.maximum(high.min(axis=1) - low.max(axis=1), 0.0).prod(axis=-1)
-    smaller = (high - low).prod(axis=-1).min(axis=1)
-    share = np.clip(common / np.maximum(smaller, 1e-6), 0.0, 1.0)
     apart_m = np.abs(depth_m[:, 0] - depth_m[:, 1])
-    return np.asarray(share * np.exp(-apart_m / ORDER_SCALE_M), np.float64)
+    return np.asarray(_box_overlap(projected_px) * np.exp(-apart_m / ORDER_SCALE_M), np.float64)
+
+
+def _foreshortening(joints: Float[np.ndarray, "frame 2 24 3"]) -> PersonValues:
+    """Mean share of a limb's length that lies along the direction in which it is seen."""
+    ends = joints[:, :, LIMBS].astype(np.float64)
+    limb, middle = ends[..., 1, :] - ends[..., 0, :], ends.mean(axis=-2)
+    along = np.abs((limb * middle).sum(axis=-1))
+    lengths = np.linalg.norm(limb, axis=-1) * np.linalg.norm(middle, axis=-1)
+    return np.asarray((along / np.maximum(lengths, 1e-6)).mean(axis=-1), np.float64)
 
 
 def _slide(
