@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from closefit.quality.model import QualityModel, bent, probability
 
-PENALTY = 5.0
+PENALTY = 40.0
 """Of the squared weights, against the sum of the log losses."""
 
 LEVELS = ((0.7, 0.5), (0.85, 0.5), (1.0, 1.0), (1.2, 0.5), (1.5, 0.5), (2.0, 0.5))
@@ -46,13 +46,38 @@ def fit(
     features: Float[np.ndarray, "run feature"],
     severity: Float[np.ndarray, " run"],
     cheap: Bool[np.ndarray, " run"],
+    groups: Sequence[str] | np.ndarray,
     penalty: float = PENALTY,
 ) -> Fitted:
     """Return the model with the least penalised log loss; its weights are not positive.
 
-    A run is to be kept below a severity of 1. That one is half and another twice as bad is used as
-    well: the same weights decide, with other intercepts, whether a run is below other severities
-    (ordinal logistic regression, McCullagh 1980).
+    How steep it is, and where it crosses one half, is fitted to log-odds of runs whose group was
+    left out: those of a clip are alike, and a model is too sure of clips that it knows.
+    """
+    groups, kept = np.asarray(groups), severity < 1.0
+    model = _weighted(features, severity, cheap, penalty)
+    odds = model.log_odds(features)
+    for group in np.unique(groups) if len(np.unique(groups)) > 1 else ():
+        test = groups == group
+        other = _weighted(features[~test], severity[~test], cheap[~test], penalty)
+        odds[test] = other.log_odds(features[test])
+    shift, scale, cheap_shift = _calibration(odds, kept, cheap)
+    return Fitted(
+        replace(model, intercept=shift + scale * model.intercept, weight=scale * model.weight),
+        cheap_shift,
+    )
+
+
+def _weighted(
+    features: Float[np.ndarray, "run feature"],
+    severity: Float[np.ndarray, " run"],
+    cheap: Bool[np.ndarray, " run"],
+    penalty: float,
+) -> QualityModel:
+    """The model by its weights; a run is to be kept below a severity of 1.
+
+    Other levels are used as well: the same weights decide, with other intercepts, whether a run is
+    below them (ordinal logistic regression, McCullagh 1980).
     """
     scaling = _scaling(features, severity < 1.0)
     scaled = np.column_stack([scaling.standardised(features), cheap])
@@ -71,8 +96,8 @@ def fit(
     free = (None, None)
     bounds = [free] * len(levels) + [(None, 0.0)] * (scaled.shape[1] - 1) + [free]
     found = minimize(loss, np.zeros(len(bounds)), jac=True, method="L-BFGS-B", bounds=bounds).x
-    weights = np.minimum(found[len(levels) : -1], 0.0)
-    return _rescaled(replace(scaling, weight=weights), features, severity < 1.0, cheap)
+    at_limit = float(found[int(np.argmax(levels == 1.0))])
+    return replace(scaling, intercept=at_limit, weight=np.minimum(found[len(levels) : -1], 0.0))
 
 
 def _scaling(
@@ -89,14 +114,11 @@ def _scaling(
     return QualityModel(0.0, mean, np.maximum(spread, LEAST_SPREAD), np.zeros(len(mean)), usual)
 
 
-def _rescaled(
-    model: QualityModel,
-    features: Float[np.ndarray, "run feature"],
-    kept: Bool[np.ndarray, " run"],
-    cheap: Bool[np.ndarray, " run"],
-) -> Fitted:
-    """The model whose log-odds, a linear function of these, fit best to what is kept."""
-    odds, sign = model.log_odds(features), np.where(kept, 1.0, -1.0)
+def _calibration(
+    odds: Float[np.ndarray, " run"], kept: Bool[np.ndarray, " run"], cheap: Bool[np.ndarray, " run"]
+) -> tuple[float, float, float]:
+    """The linear function of log-odds that fits best to what is kept, and a shift where cheap."""
+    sign = np.where(kept, 1.0, -1.0)
 
     def loss(values: Float[np.ndarray, "3"]) -> float:
         shift, scale, cheap_shift = values
@@ -106,8 +128,7 @@ def _rescaled(
 
     bounds = [(None, None), (0.05, None), (None, None)]
     shift, scale, cheap_shift = minimize(loss, np.array([0.0, 1.0, 0.0]), bounds=bounds).x
-    found = replace(model, intercept=float(shift), weight=scale * model.weight)
-    return Fitted(found, float(cheap_shift))
+    return float(shift), float(scale), float(cheap_shift)
 
 
 def held_out(
@@ -121,7 +142,7 @@ def held_out(
     groups, found = np.asarray(groups), np.full(len(severity), np.nan)
     for group in np.unique(groups):
         test = groups == group
-        fitted = fit(features[~test], severity[~test], cheap[~test], penalty)
+        fitted = fit(features[~test], severity[~test], cheap[~test], groups[~test], penalty)
         found[test] = fitted.probability(features[test], cheap[test])
     return found
 

@@ -25,7 +25,7 @@ def fit_and_publish(out: Path, full: Table | None = None) -> None:
         runs = joined(runs, full)
     data = (runs.features, runs.severity, runs.cheap)
     found = held_out(*data, runs.column("clip"))
-    fitted = fit(*data)
+    fitted = fit(*data, runs.column("clip"))
     write_model(fitted.model, f"{len(runs.kept)} pieces, commit {machine()['commit']}")
     groups: dict[str, dict[str, Figures]] = {
         "all": {
@@ -130,7 +130,7 @@ def _of_frames(runs: Table) -> Figures:
     clips, cheap = runs.column("clip"), runs.cheap
     for clip in np.unique(clips):
         other = clips != clip
-        fitted = fit(runs.features[other], runs.severity[other], cheap[other])
+        fitted = fit(runs.features[other], runs.severity[other], cheap[other], clips[other])
         for number in np.flatnonzero(~other):
             windows = around_frames(runs.frames[number], runs.fps[number])
             of_run = np.full(len(windows), cheap[number])

@@ -189,7 +189,7 @@ def test_a_stored_model_comes_back_as_it_was(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     features = rng.exponential(size=(60, len(FEATURES)))
     features[rng.random(features.shape) < 0.1] = np.nan
-    model = fit(features, features[:, 4] / 0.7, np.zeros(60, bool)).model
+    model = fit(features, features[:, 4] / 0.7, np.zeros(60, bool), ["a"] * 60).model
     write_model(model, "a test", tmp_path / "model.json")
     again = read_model(tmp_path / "model.json")
     np.testing.assert_allclose(again.log_odds(features), model.log_odds(features), atol=1e-3)
@@ -231,7 +231,7 @@ def test_fitting_finds_what_decides_and_is_calibrated() -> None:
     severity = np.exp(rng.logistic(size=1500) * 0.2) * (0.3 + np.log1p(3.0 * features[:, 4]))
     kept = severity < 1.0
     cheap = rng.random(1500) < 0.5
-    model = fit(features[:1000], severity[:1000], cheap[:1000]).model
+    model = fit(features[:1000], severity[:1000], cheap[:1000], ["a", "b"] * 500).model
     assert model.weight.argmin() == 4
     assert (model.weight <= 0).all()
     figures = Figures.of(probability(model.log_odds(features[1000:])), kept[1000:])
