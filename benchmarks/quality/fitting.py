@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from closefit.quality.model import QualityModel, bent, probability
 
-PENALTY = 40.0
+PENALTIES = (5.0, 20.0, 40.0, 80.0)
 """Of the squared weights, against the sum of the log losses."""
 
 LEVELS = ((0.7, 0.5), (0.85, 0.5), (1.0, 1.0), (1.2, 0.5), (1.5, 0.5), (2.0, 0.5))
@@ -30,10 +30,12 @@ class Fitted:
         model: For results of whole runs.
         cheap_shift: Added to the log-odds of runs with a short first fit, whose errors are larger
             than their features tell. It is not part of what ships.
+        penalty: The one of `PENALTIES` that was chosen.
     """
 
     model: QualityModel
     cheap_shift: float
+    penalty: float
 
     def probability(
         self, features: Float[np.ndarray, "run feature"], cheap: Bool[np.ndarray, " run"]
@@ -47,25 +49,47 @@ def fit(
     severity: Float[np.ndarray, " run"],
     cheap: Bool[np.ndarray, " run"],
     groups: Sequence[str] | np.ndarray,
-    penalty: float = PENALTY,
 ) -> Fitted:
     """Return the model with the least penalised log loss; its weights are not positive.
 
-    How steep it is, and where it crosses one half, is fitted to log-odds of runs whose group was
-    left out: those of a clip are alike, and a model is too sure of clips that it knows.
+    How steep it is, where it crosses one half, and how much weights are penalised is chosen on
+    log-odds of runs whose group was left out: those of a clip are alike, and a model is too sure of
+    clips that it knows. Only the given runs are used for it.
     """
-    groups, kept = np.asarray(groups), severity < 1.0
-    model = _weighted(features, severity, cheap, penalty)
-    odds = model.log_odds(features)
-    for group in np.unique(groups) if len(np.unique(groups)) > 1 else ():
-        test = groups == group
+    kept, groups = severity < 1.0, np.asarray(groups)
+
+    def calibration(penalty: float) -> Calibration:
+        odds = _left_out(features, severity, cheap, groups, penalty)
+        return _calibrated(odds, kept, cheap)
+
+    found = {penalty: calibration(penalty) for penalty in PENALTIES}
+    penalty = min(found, key=lambda tried: found[tried].loss)
+    model, best = _weighted(features, severity, cheap, penalty), found[penalty]
+    intercept = best.shift + best.scale * model.intercept
+    return Fitted(
+        replace(model, intercept=intercept, weight=best.scale * model.weight),
+        best.cheap_shift,
+        penalty,
+    )
+
+
+def _left_out(
+    features: Float[np.ndarray, "run feature"],
+    severity: Float[np.ndarray, " run"],
+    cheap: Bool[np.ndarray, " run"],
+    groups: np.ndarray,
+    penalty: float,
+) -> Float[np.ndarray, " run"]:
+    """Log-odds of each run from weights that saw nothing of its group, if there are several."""
+    names = np.unique(groups)
+    if len(names) == 1:
+        return _weighted(features, severity, cheap, penalty).log_odds(features)
+    odds = np.full(len(severity), np.nan)
+    for name in names:
+        test = groups == name
         other = _weighted(features[~test], severity[~test], cheap[~test], penalty)
         odds[test] = other.log_odds(features[test])
-    shift, scale, cheap_shift = _calibration(odds, kept, cheap)
-    return Fitted(
-        replace(model, intercept=shift + scale * model.intercept, weight=scale * model.weight),
-        cheap_shift,
-    )
+    return odds
 
 
 def _weighted(
@@ -114,10 +138,20 @@ def _scaling(
     return QualityModel(0.0, mean, np.maximum(spread, LEAST_SPREAD), np.zeros(len(mean)), usual)
 
 
-def _calibration(
+@dataclass(frozen=True)
+class Calibration:
+    """A linear function of log-odds, a shift where settings are cheap, and the loss it leaves."""
+
+    shift: float
+    scale: float
+    cheap_shift: float
+    loss: float
+
+
+def _calibrated(
     odds: Float[np.ndarray, " run"], kept: Bool[np.ndarray, " run"], cheap: Bool[np.ndarray, " run"]
-) -> tuple[float, float, float]:
-    """The linear function of log-odds that fits best to what is kept, and a shift where cheap."""
+) -> Calibration:
+    """What fits best to what is kept."""
     sign = np.where(kept, 1.0, -1.0)
 
     def loss(values: Float[np.ndarray, "3"]) -> float:
@@ -127,8 +161,8 @@ def _calibration(
         return float(np.logaddexp(0.0, -margin).sum() + shrinkage)
 
     bounds = [(None, None), (0.05, None), (None, None)]
-    shift, scale, cheap_shift = minimize(loss, np.array([0.0, 1.0, 0.0]), bounds=bounds).x
-    return float(shift), float(scale), float(cheap_shift)
+    found = minimize(loss, np.array([0.0, 1.0, 0.0]), bounds=bounds)
+    return Calibration(*map(float, found.x), loss=float(found.fun))
 
 
 def held_out(
@@ -136,13 +170,12 @@ def held_out(
     severity: Float[np.ndarray, " run"],
     cheap: Bool[np.ndarray, " run"],
     groups: Sequence[str] | np.ndarray,
-    penalty: float = PENALTY,
 ) -> Float[np.ndarray, " run"]:
     """Return each run's probability from a model that saw no run of its group."""
     groups, found = np.asarray(groups), np.full(len(severity), np.nan)
     for group in np.unique(groups):
         test = groups == group
-        fitted = fit(features[~test], severity[~test], cheap[~test], groups[~test], penalty)
+        fitted = fit(features[~test], severity[~test], cheap[~test], groups[~test])
         found[test] = fitted.probability(features[test], cheap[test])
     return found
 
