@@ -105,9 +105,10 @@ def _lead(runs: Table, failed: list[dict[str, Any]], fitted: Fitted) -> str:
     pieces = len(runs.records) - len(own)
     return (
         f"{len(own)} runs of pieces of {len(set(runs.column('clip')))} clips with exact truth, "
-        f"{np.mean(own):.0f} s each on a share of one core, and {pieces} pieces of results of whole "
-        f"clips (`whole clip`: the four dev clips, run with all of `draft` by an earlier version; "
-        "those with an assumed or found focal length are first motions, without `optimize`); "
+        f"{np.mean(own):.0f} s each on a share of one core, and {pieces} pieces of results of "
+        "whole clips (`whole clip`: the four dev clips, run with all of `draft` by an earlier "
+        "version; those with an assumed or found focal length are first motions, without "
+        "`optimize`); "
         f"{len(failed)} more ended with an error and have no result. "
         "A result is to be kept with an MPJPE under 80 mm, an interaction error under 100 mm and "
         "the right person in front in 95 % of the frames, over all frames. Each run is judged by a "
