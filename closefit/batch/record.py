@@ -61,10 +61,14 @@ class ClipRecord(_Subjects):
     inputs: list[list[int] | None]
 
 
-def figures(quality: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the figures of all stages of `run.json` by name; lists of frames become counts."""
-    found: dict[str, Any] = {}
-    for figures_of_stage in quality.values():
+def figures(quality: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the verdict and the figures of all stages of `run.json` by name.
+
+    Lists of frames become counts.
+    """
+    stages = [entry for entry in quality.values() if isinstance(entry, Mapping)]
+    found = {key: entry for key, entry in quality.items() if not isinstance(entry, Mapping)}
+    for figures_of_stage in stages:
         for key, value in figures_of_stage.items():
             if key == "people":
                 found[key] = len(value)

@@ -27,6 +27,18 @@ def score_of(quality: Mapping[str, Any]) -> Score | None:
     return Score(float(value), tuple(str(text) for text in texts))
 
 
+def good_frames_of(quality: Mapping[str, Any], frames: int) -> list[int] | None:
+    """Return first and last frame of the good part among the figures of an index line.
+
+    None where the run had no score, nothing is good, or all `frames` are.
+    """
+    good = quality.get("good_frames")
+    if not (isinstance(good, list) and len(good) == 2 and all(type(n) is int for n in good)):
+        return None
+    is_part = 0 <= good[0] <= good[1] < frames and good[1] - good[0] + 1 < frames
+    return good if is_part else None
+
+
 def result_of(record: ClipRecord) -> str:
     """Return what distinguishes this result of a clip from those of earlier runs."""
     return f"{record['fingerprint']} {record['finished']}"

@@ -64,6 +64,8 @@ class ExportedMotion:
         T_scene_camera: From the camera frame to that of `scene.glb`: y up, floor at height zero;
             one matrix per frame where the camera moves.
         stature_m: Standing height.
+        score: Probability that a careful person would keep the half second around this frame
+            (docs/quality.md).
     """
 
     fps: Float[np.ndarray, ""]
@@ -93,6 +95,7 @@ class ExportedMotion:
     focal_log_sigma: Float[np.ndarray, ""] | None = None
     T_scene_camera: Float[np.ndarray, "... 4 4"] | None = None
     stature_m: Float[np.ndarray, "2"] | None = None
+    score: Float[np.ndarray, " frame"] | None = None
 
 
 def write_motion(
@@ -194,6 +197,6 @@ def _check_values(motion: ExportedMotion) -> None:
         refuse("its frame rate or its picture size is not positive")
     if motion.time_s is not None and not (np.diff(motion.time_s) > 0).all():
         refuse("its times do not increase")
-    for share in (motion.confidence, motion.identity_confidence):
+    for share in (motion.confidence, motion.identity_confidence, motion.score):
         if share is not None and not ((share >= 0) & (share <= 1)).all():
-            refuse("a confidence is not from 0 to 1")
+            refuse("a confidence or a score is not from 0 to 1")

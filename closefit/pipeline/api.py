@@ -54,9 +54,9 @@ class Result:
         return content
 
     @property
-    def quality(self) -> dict[str, dict[str, Any]]:
-        """Quality figures of each stage, by its name."""
-        quality: dict[str, dict[str, Any]] = self.run.get("quality", {})
+    def quality(self) -> dict[str, Any]:
+        """Score of the result with its reasons, and figures of each stage, by its name."""
+        quality: dict[str, Any] = self.run.get("quality", {})
         return quality
 
     @property

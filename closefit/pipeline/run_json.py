@@ -61,7 +61,9 @@ def record_stage(job: Job, seconds: float, diverged: FitDivergedError | None) ->
     stages = {**facts.get("stages", {}), stage: entry}
     total = sum(known["seconds"] for known in stages.values())
     shares = {name: round(known["seconds"] / max(total, 1e-9), 4) for name, known in stages.items()}
-    quality = {**facts.get("quality", {}), stage: job.quality}
+    # A verdict on the result that was there before says nothing of this one.
+    known = {name: f for name, f in facts.get("quality", {}).items() if isinstance(f, Mapping)}
+    quality = {**job.verdict, **known, stage: job.quality}
     job.workspace.update_run(
         {
             "stages": stages,

@@ -4,18 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from closefit.body.model import Body
-from closefit.exporters import contacts
 from closefit.exporters.appearance import rest_gaussians, vertex_colours
 from closefit.exporters.contact_file import write_contacts
-from closefit.exporters.contacts import (
-    Contacts,
-    Touch,
-    find_contacts,
-    touches,
-    write_contact_table,
-)
+from closefit.exporters.contacts import Contacts, Touch, touches, write_contact_table
 from closefit.exporters.filming import seen_by
 from closefit.exporters.meshes import remove_meshes, write_meshes
 from closefit.exporters.motion_files import Footage, posed_chunks, write_motion_files
@@ -29,10 +23,12 @@ from closefit.exporters.scene import scene_from_camera
 from closefit.exporters.timeline import write_timeline
 from closefit.exporters.unseen import fade_unseen, trust_in_skin
 from closefit.geometry.camera_path import CameraPath
+from closefit.quality.measuring import measure
+from closefit.quality.score import good_frames, judge
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.stages.inputs import clip_pictures, load_body, read_camera
 from closefit.storage.job import Job
-from closefit.storage.run_record import ExportFigures
+from closefit.storage.run_record import ExportFigures, Verdict
 from closefit.storage.workspace import NUM_PEOPLE
 from closefit.tracking.steadying import camera_path
 from closefit.video import write
@@ -46,9 +42,10 @@ def run(job: Job) -> None:
     track, motion = job.load(Track), job.load(OptimizedMotion)
     body = load_body(job)
     camera = camera_path(track, motion.K)
-    measured = _measure_contacts(job, body, motion)
-    found = touches(measured)
-    _write_motion_files(job, body, track, motion, camera, found)
+    result = measure(body, track, motion, camera, job.progress("contacts"))
+    measured, found = result.contacts, touches(result.contacts)
+    quality = judge(result, body, diverged=str(motion.status) == "diverged")
+    _write_motion_files(job, body, track, motion, camera, found, quality.frames)
     _write_contacts(job, measured, found, track, motion)
     for path in (job.workspace.overlay, job.workspace.film, job.workspace.preview_gif):
         path.unlink(missing_ok=True)
@@ -68,11 +65,18 @@ def run(job: Job) -> None:
             confidence=[round(float(mean), 3) for mean in motion.confidence.mean(axis=0)],
         )
     )
+    job.judge(
+        Verdict(
+            score=round(quality.score, 4),
+            reasons=list(quality.reasons),
+            good_frames=good_frames(quality.frames, float(track.fps)),
+        )
+    )
     if camera.moves:
         job.report({"camera_turn_deg": round(float(camera.turned_deg.max()), 2)})
     run = job.workspace.read_run()
-    quality = run.get("quality", {}) | {"export": job.quality}
-    write_report(job.workspace, run | {"quality": quality})
+    figures = run.get("quality", {}) | job.verdict | {"export": job.quality}
+    write_report(job.workspace, run | {"quality": figures})
 
 
 def _write_motion_files(
@@ -82,6 +86,7 @@ def _write_motion_files(
     motion: OptimizedMotion,
     camera: CameraPath,
     found: list[Touch],
+    score: Float[np.ndarray, " frame"],
 ) -> None:
     """Write everything that holds motion or appearance but needs no posed mesh."""
     rest = body.rest(torch.from_numpy(motion.betas).to(body.v_template)).vertices.cpu().numpy()
@@ -101,6 +106,7 @@ def _write_motion_files(
         "filled": track.filled,
         "guessed": ~(track.seen | track.filled),
         "identity_confidence": track.identity_confidence,
+        "score": score,
     }
     if job.config.camera.file is not None:
         arrays |= {"K": camera.K, **read_camera(job.config.camera, job.video, len(motion.K)).pose}
@@ -120,15 +126,6 @@ def _write_motion_files(
         markers=found,
         usd=job.config.export.usd,
     )
-
-
-def _measure_contacts(job: Job, body: Body, motion: Motion) -> Contacts:
-    parts, on_chunk = body.vertex_parts(), job.progress("contacts")
-    measured = []
-    for chunk, vertices in posed_chunks(body, motion):
-        measured.append(find_contacts(vertices, body.faces, parts))
-        on_chunk(min(chunk.stop, len(motion.transl)), len(motion.transl))
-    return contacts.join(measured)
 
 
 def _write_contacts(

@@ -25,6 +25,7 @@ class Job:
         emit: Listener for progress.
         provenance: What `save` writes beside the arrays.
         quality: Figures that the stage reports for `run.json`.
+        verdict: What it says of the whole result, for `run.json`.
         profile: Where the stage's time went, for `run.json`.
     """
 
@@ -35,6 +36,7 @@ class Job:
     emit: Emit
     provenance: Provenance
     quality: dict[str, Any] = field(default_factory=dict)
+    verdict: dict[str, Any] = field(default_factory=dict)
     profile: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -59,6 +61,10 @@ class Job:
     def report(self, figures: Mapping[str, Any]) -> None:
         """Add quality figures (JSON values) of this stage to `run.json`."""
         self.quality.update(figures)
+
+    def judge(self, verdict: Mapping[str, Any]) -> None:
+        """Say of the whole result in `run.json` how good it is (JSON values)."""
+        self.verdict.update(verdict)
 
     def progress(self, task: str) -> Callable[[int, int], None]:
         """Return a function `(done, total)` that reports the progress of `task`."""

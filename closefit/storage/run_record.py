@@ -255,10 +255,29 @@ class ExportFigures(TypedDict, total=False):
     camera_turn_deg: Annotated[float, Meta(ge=0.0, le=180.0)]
 
 
-class Figures(TypedDict, total=False):
-    """Figures of each stage that has run.
+class Verdict(TypedDict, total=False):
+    """How good the exported result is (docs/quality.md).
 
     Attributes:
+        score: Probability that a careful person would keep it.
+        reasons: What costs most of it, the worst first.
+        good_frames: First and last frame of the longest stretch that would be kept; null where
+            there is none.
+    """
+
+    score: Share
+    reasons: list[str]
+    good_frames: FrameRange | None
+
+
+class Figures(Verdict, total=False):
+    """The verdict on the result, and figures of each stage that has run.
+
+    Attributes:
+        score: Probability that a careful person would keep the result, 0 to 1.
+        reasons: What costs most of it, the worst first.
+        good_frames: First and last frame of the longest stretch that would be kept; null where
+            there is none.
         track: Detections and identities.
         init: The first motion.
         optimize: The joint optimisation.
@@ -285,7 +304,7 @@ class RunRecord(TypedDict, total=False):
         error: Message of the error that ended the last run.
         stages: When, where and how long each stage ran last, by stage.
         timing: Time of all stages.
-        quality: Figures of each stage.
+        quality: The score of the result, and figures of each stage.
     """
 
     closefit: str

@@ -14,7 +14,7 @@ from closefit.batch.folder import REVIEWS, BatchFolder
 from closefit.batch.record import ClipRecord
 from closefit.boundary.files import typed
 from closefit.boundary.refusals import refuse, word
-from closefit.datasets.ranking import doubt_order, result_of, score_of
+from closefit.datasets.ranking import doubt_order, good_frames_of, result_of, score_of
 from closefit.datasets.reviews import Review, Reviews
 from closefit.errors import ArtifactMissingError, ClosefitError
 from closefit.exporters.report.film import stride_of
@@ -222,6 +222,7 @@ class Desk:
             "licence": record["licence"],
             "score": None if score is None else score.value,
             "reasons": [] if score is None else list(score.reasons),
+            "good": good_frames_of(record["quality"], frames),
             "doubts": record["warnings"],
             "figures": list(_figures(record["quality"])),
             "reviewed_by": len(reviews.get(name, {})),

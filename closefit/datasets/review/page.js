@@ -62,7 +62,8 @@ function describe() {
   $("name").textContent = clip.name;
   $("name").title = origin;
   $("verdict").textContent = clip.mine ? `your verdict: ${clip.mine.verdict}` : "";
-  $("score").textContent = clip.score === null ? "no quality score" : `score ${clip.score.toFixed(2)}`;
+  $("score").textContent = clip.score === null ? "no quality score" : `score ${clip.score.toFixed(2)}` +
+    (clip.good ? ` · good: frames ${clip.good[0]} to ${clip.good[1]}` : "");
   $("doubts").replaceChildren(...[...clip.reasons, ...clip.doubts].map((text) => make("li", text)));
   const rows = [["source", origin], ...clip.figures].map(([label, value]) => {
     const row = make("div");
@@ -191,6 +192,7 @@ const keys = {
   n: () => $("note").focus(),
   o: openReport,
   c: () => trim(null, null),
+  g: () => { if (clip.good) trim(...clip.good); },
   "[": () => trim(frame(), last !== null && last < frame() ? null : last),
   "]": () => trim(first !== null && first > frame() ? null : first, frame()),
   " ": () => { if (film?.paused) film.play().catch(() => {}); else film?.pause(); },

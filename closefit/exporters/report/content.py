@@ -197,6 +197,13 @@ def _rows(motion: ExportedMotion, stride: int) -> Iterator[Content]:
             for run in ranges_of(nearer == person)
         ],
     }
+    if motion.score is not None:
+        yield {
+            "label": "score",
+            "kind": "curve",
+            "className": "neutral",
+            "values": np.round(motion.score[kept].astype(float), 3).tolist(),
+        }
     for person in range(NUM_PEOPLE):
         yield {
             "label": f"confidence of person {person}",
@@ -235,6 +242,7 @@ def _figures(
     frames = len(motion.valid)
     size = f"{int(motion.width)} x {int(motion.height)} px"
     yield figure("video", f"{float(motion.fps):.3g} fps, {size}", f"{frames} frames")
+    yield from (figure("score", *facts) for facts in _score(run))
     count = sum(last - first + 1 for first, last in touching[0])
     yield figure("contact", f"{count / frames:.0%} of the frames", f"{len(touching[1])} pairs")
     deepest = touching[2].get("max_penetration_mm", [0.0])
@@ -259,6 +267,14 @@ def _figures(
     fitted = run.get("quality", {}).get("optimize", {}).get("optimize_status")
     if fitted:
         yield figure("optimisation", str(fitted))
+
+
+def _score(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """How good the result is, and why it is no better; older results have no score."""
+    quality = run.get("quality", {})
+    if "score" in quality:
+        reasons = "; ".join(quality.get("reasons", ())) or "nothing speaks against it"
+        yield f"{quality['score']:.2f} of 1", f"probability that it would be kept: {reasons}"
 
 
 def _camera(motion: ExportedMotion, run: Mapping[str, Any]) -> tuple[str, str]:

@@ -1,0 +1,1 @@
+"""How likely a careful person would keep a result: features, a calibrated model, reasons."""
