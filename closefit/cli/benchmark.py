@@ -33,7 +33,10 @@ def benchmark(
     view: Annotated[
         str | None, typer.Option("--view", help="Camera (docs/benchmarks.md); all: each of them.")
     ] = None,
-    more_rows: Annotated[list[str] | None, typer.Argument(metavar="ROW", hidden=True)] = None,
+    more_rows: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ROW", hidden=True, help="Further words of --rows."),
+    ] = None,
     rows: Annotated[
         str, typer.Option("--rows", metavar="ROW...", help=f"Of {', '.join(ROWS)}.")
     ] = "initial,full",
