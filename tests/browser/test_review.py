@@ -22,7 +22,9 @@ SHOWN = "document.documentElement.dataset.clip"
 def batch(tmp_path_factory: pytest.TempPathFactory) -> BatchFolder:
     place = tmp_path_factory.mktemp("review")
     results = make_results(place / "results", place / "clip.mp4").root
-    return make_batch(place / "batch", results, CLIPS)
+    scored = {"frames": FRAMES, "score": 0.6, "reasons": ["a floor"], "good_frames": [5, 20]}
+    words = {name: {"quality": scored} for name in CLIPS}
+    return make_batch(place / "batch", results, CLIPS, words)
 
 
 @pytest.fixture
@@ -121,6 +123,9 @@ def test_trim_flag_note_report_and_back(open_page, batch: BatchFolder) -> None:
     page.keyboard.type("a r [ ] i: only text here")
     press(page, "Enter")
     assert "keeps frames 3 to 14 · mixed up" in page.inner_text("#verdict")
+    assert page.inner_text("#score") == "score 0.60 · good: frames 5 to 20"
+    press(page, "g")
+    assert "keeps frames 5 to 20" in page.inner_text("#verdict")
     press(page, "o")
     report = page.frame_locator("#report")
     report.locator("#play").wait_for()
@@ -136,7 +141,7 @@ def test_trim_flag_note_report_and_back(open_page, batch: BatchFolder) -> None:
     page.evaluate("window.focus()")
     decide(page, "a")
     found = latest(batch)["carl", clip]
-    assert (found.first, found.last, found.identity) == (3, 14, True)
+    assert (found.first, found.last, found.identity) == (5, 20, True)
     assert found.note == "a r [ ] i: only text here"
     decide(page, "b")
     assert page.evaluate(SHOWN) == clip
