@@ -90,8 +90,8 @@ def read_results(folder: Path, weights_dir: str | None = None) -> Results:
                 f"`{workspace.motion}` {len(result.valid)}: they are of different runs",
                 hint,
             )
-    if init is not None and track is not None:
-        init = seen_by(init, camera_path(track, init.K))
+    if init is not None:
+        init = _before_its_camera(init, track, exported, old)
     if appearance is not None and appearance.gaussian_face.shape[1] == 0:
         appearance = None
     choice = BODIES[str(result.body_name)]
@@ -117,6 +117,20 @@ def _kept(workspace: Workspace, kind: type[artifacts.R], old: dict[str, str]) ->
     except ArtifactVersionError as error:
         old[kind.KIND] = f"{error.message}, and leaves it out; {error.hint}"
         return None
+
+
+def _before_its_camera(
+    init: Motion, track: Track | None, exported: ExportedMotion, old: dict[str, str]
+) -> Motion | None:
+    """The first motion as each frame's camera sees it; None where nothing tells how that moves."""
+    if track is not None:
+        return seen_by(init, camera_path(track, init.K))
+    if exported.T_scene_camera is None or exported.T_scene_camera.ndim == 2:
+        return init
+    old[Motion.KIND] = (
+        "the camera moves, and only artifacts/track.npz tells how: the first motion is left out"
+    )
+    return None
 
 
 def _length(record: Motion | Track) -> int:

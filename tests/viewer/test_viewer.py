@@ -198,6 +198,23 @@ def test_what_another_version_wrote_is_left_out(results, tmp_path, monkeypatch) 
     assert "closefit stage track" in notice
 
 
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_first_motion_is_not_shown_before_a_camera_that_nothing_knows(
+    results, tmp_path: Path, moves: bool
+) -> None:
+    """Without `track.npz` only a still camera is known."""
+    shutil.copytree(results.root, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "artifacts" / "track.npz").unlink()
+    with np.load(tmp_path / "motion.npz") as file:
+        arrays = dict(file)
+    if moves:
+        arrays["T_scene_camera"] = np.tile(arrays["T_scene_camera"], (FRAMES, 1, 1))
+    np.savez(tmp_path / "motion.npz", **arrays)
+    read = read_results(tmp_path)
+    assert ("init" in read.motions) is not moves
+    assert any("the camera moves" in notice for notice in read.notices) is moves
+
+
 def refused(*arguments: object) -> tuple[int, str]:
     command = [*PROGRAM, "view", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
