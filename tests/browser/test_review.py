@@ -134,8 +134,10 @@ def test_trim_flag_note_report_and_back(open_page, batch: BatchFolder) -> None:
     assert inside.evaluate("location.origin !== 'null' && self.origin") in (False, "null")
     blocked = inside.evaluate("fetch('/api/next', {method: 'POST'}).then(() => 'sent', () => 'no')")
     assert blocked == "no"
+    inside.wait_for_function("() => document.hasFocus()")  # the page gives it on load
     page.keyboard.press("End")  # its own keys work
-    assert inside.evaluate("document.documentElement.dataset.frame") == str(FRAMES - 1)
+    at_the_end = "(last) => document.documentElement.dataset.frame === last"
+    inside.wait_for_function(at_the_end, arg=str(FRAMES - 1))
     press(page, "Escape")
     page.wait_for_function("() => document.getElementById('report').hidden")
     page.evaluate("window.focus()")
