@@ -81,6 +81,8 @@ TABLE_COLUMNS = {
     "part of person 1": "name of the body part",
     "smallest distance mm": "smallest distance of vertices of the two parts, 0 if one is inside",
     "max penetration mm": "deepest penetration",
+    "mean probability": "mean over its frames of the probability that the parts truly touch",
+    "max probability": "the largest of them",
 }
 
 SPLAT_ATTRIBUTES = {
@@ -160,7 +162,9 @@ FILES = (
     File(
         "contacts.json",
         "Who touches whom. Parts touch in a frame where vertices of theirs are nearer than "
-        "`contact_distance_m`, or where one is inside the other person.",
+        "`contact_distance_m`, or where one is inside the other person, but not deeper than "
+        "`plausible_depth_mm`. How probable it is that they touch in truth stands with each "
+        "contact (docs/method.md).",
         ContactsContent,
     ),
     File(

@@ -29,6 +29,7 @@ from closefit.geometry.camera import project
 from closefit.geometry.contact import CONTACT_M
 from closefit.geometry.units import MM_PER_M
 from closefit.models import weights
+from closefit.quality.contact_probability import judged
 from closefit.records import Motion, OptimizedMotion
 from closefit.storage import artifacts
 
@@ -220,7 +221,9 @@ def evaluate_motion(
     people = list(assignment.people)
     valid = motion.valid[:, people]
     return Measures(
-        **_scores(scene.ordered(people), target, truth, valid, joints),
+        **_scores(
+            scene.ordered(people), target, truth, valid, motion.confidence[:, people], joints
+        ),
         image_error=metrics.image_error(pixels[:, people], true_pixels, valid),
         identity_swaps=int(assignment.swapped.sum()),
     )
@@ -284,6 +287,7 @@ def _scores(
     target: PosedPair,
     truth: Truth,
     valid: Bool[np.ndarray, "frame 2"],
+    confidence: Float[np.ndarray, "frame 2"],
     joint_set: JointSet,
 ) -> dict[str, Any]:
     """Return all measures but the identity swaps, by name."""
@@ -291,8 +295,9 @@ def _scores(
     both: Bool[np.ndarray, " frame"] = np.all(valid, axis=1)
     found = scene.contacts()
     contact = metrics.contact_score((found.gap_m < CONTACT_M)[both], truth.contact[both])
+    reported = judged(found, scene.joints, confidence)
     part_contact = metrics.part_contact_score(
-        np.isfinite(found.distance_m), np.isfinite(target.contacts().distance_m), both
+        np.isfinite(reported.distance_m), np.isfinite(target.contacts().distance_m), both
     )
     order = metrics.depth_order_error(
         scene.joints[:, :, 0], target.joints[:, :, 0], truth.order, valid

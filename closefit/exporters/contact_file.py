@@ -13,17 +13,16 @@ from msgspec import Meta
 
 from closefit.body.skeleton import PART_NAMES
 from closefit.boundary.files import read_json, typed
-from closefit.boundary.ranges import Seconds
+from closefit.boundary.ranges import Seconds, Share
 from closefit.boundary.refusals import refusals_as, refuse
 from closefit.errors import ArtifactDamagedError
-from closefit.exporters.contacts import Contacts, ranges_of
+from closefit.exporters.contacts import PLAUSIBLE_DEPTH_MM, Contacts, ranges_of
 from closefit.geometry.contact import CONTACT_M
 from closefit.geometry.units import MM_PER_M
 from closefit.storage.artifacts import atomic_write
-from closefit.storage.run_record import Amount, FrameRange
+from closefit.storage.run_record import Amount, FrameRange, ImplausibleContact, Name
 
 Measured = Annotated[float, Meta(ge=-1e7, le=1e7)]
-Name = Annotated[str, Meta(max_length=100)]
 
 
 class PartContact(TypedDict):
@@ -40,6 +39,7 @@ class PartContact(TypedDict):
         distance_mm: Smallest distance in each frame with contact, in order of frames.
         penetration_mm: Deepest penetration in each frame with contact.
         place_m: Middle of what touches, in the frame of `scene.glb`, in each frame with contact.
+        probability: That the parts truly touch, at most 2 frames away, in each frame with contact.
     """
 
     person_0: Name
@@ -52,6 +52,7 @@ class PartContact(TypedDict):
     distance_mm: list[Measured]
     penetration_mm: list[Measured]
     place_m: list[tuple[Measured, Measured, Measured]]
+    probability: list[Share]
 
 
 class FrameContact(TypedDict):
@@ -78,6 +79,8 @@ class ContactsContent(TypedDict):
         contact_distance_m: Vertices nearer to each other than this touch.
         frames_in_contact: First and last frame of each stretch in which the two touch.
         contacts: Each pair of parts that touch, the longest contact first.
+        plausible_depth_mm: Parts deeper inside each other than this do not count as contacts.
+        implausible: Each pair of parts that are so deep, the deepest first.
         per_frame: Both people as wholes, frame by frame.
     """
 
@@ -87,6 +90,8 @@ class ContactsContent(TypedDict):
     contact_distance_m: Measured
     frames_in_contact: list[FrameRange]
     contacts: list[PartContact]
+    plausible_depth_mm: Measured
+    implausible: list[ImplausibleContact]
     per_frame: FrameContact
 
 
@@ -114,6 +119,8 @@ def write_contacts(
         "contact_distance_m": CONTACT_M,
         "frames_in_contact": ranges_of(contacts.touching),
         "contacts": pairs,
+        "plausible_depth_mm": PLAUSIBLE_DEPTH_MM,
+        "implausible": implausible_contacts(contacts),
         "per_frame": {
             "gap_m": _rounded(contacts.gap_m, 5),
             "mean_penetration_mm": _rounded(contacts.mean_depth_mm, 5),
@@ -135,9 +142,11 @@ def read_contacts(path: Path, num_frames: int, hint: str) -> ContactsContent:
         _check_ranges(found["frames_in_contact"], num_frames)
         for pair in found["contacts"]:
             count = _check_ranges(pair["frames"], num_frames)
-            lists = (pair["distance_mm"], pair["penetration_mm"], pair["place_m"])
-            if {len(values) for values in lists} != {count} or count != pair["num_frames"]:
+            keys = ("distance_mm", "penetration_mm", "place_m", "probability")
+            if {len(pair[key]) for key in keys} != {count} or count != pair["num_frames"]:
                 refuse("a contact has not one entry for each of its frames")
+        for deep in found["implausible"]:
+            _check_ranges(deep["frames"], num_frames)
         if any(len(values) != num_frames for values in found["per_frame"].values()):  # type: ignore[arg-type]
             refuse(f"it is not about {num_frames} frames, as `motion.npz` is")
     return found
@@ -178,7 +187,23 @@ def _describe(
         "distance_mm": _rounded(MM_PER_M * distance[touching], 2),
         "penetration_mm": _rounded(depth[touching], 2),
         "place_m": [(x, y, z) for x, y, z in places.tolist()],
+        "probability": _rounded(contacts.probability[touching, first, second], 3),
     }
+
+
+def implausible_contacts(contacts: Contacts) -> list[ImplausibleContact]:
+    """Return the pairs of parts that are implausibly deep inside each other, the deepest first."""
+    deep = contacts.implausible
+    found: list[ImplausibleContact] = [
+        {
+            "person_0": PART_NAMES[first],
+            "person_1": PART_NAMES[second],
+            "frames": ranges_of(deep[:, first, second]),
+            "max_penetration_mm": round(float(contacts.depth_mm[:, first, second].max()), 3),
+        }
+        for first, second in np.argwhere(deep.any(axis=0)).tolist()
+    ]
+    return sorted(found, key=lambda pair: -pair["max_penetration_mm"])
 
 
 def _readable_json(content: ContactsContent) -> str:

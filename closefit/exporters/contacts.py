@@ -1,7 +1,8 @@
 """Which parts of two people touch, when, how near, how deep; and `contacts.csv`.
 
 Two parts touch in a frame where a vertex of one is within `CONTACT_M` of a vertex of the other, or
-inside the other person nearest to that part. Frames count from 0 and seconds from frame 0.
+inside the other person nearest to that part. Which of these are reported, and how probable they
+are, is up to `quality.contact_probability`. Frames count from 0 and seconds from frame 0.
 """
 
 import csv
@@ -22,9 +23,18 @@ from closefit.storage.artifacts import atomic_write
 
 NUM_PARTS = len(PART_NAMES)
 
+NEAR_M = 0.08
+"""Parts farther apart than this are not looked at."""
+
+PLAUSIBLE_DEPTH_MM = 40.0
+"""Deeper inside each other than this, parts do not count as touching: the poses are wrong.
+
+Of pairs that deep, few touch in the truth (docs/experiments.md).
+"""
+
 TABLE_HEADER = (
     "start s", "end s", "first frame", "last frame", "part of person 0", "part of person 1",
-    "smallest distance mm", "max penetration mm",
+    "smallest distance mm", "max penetration mm", "mean probability", "max probability",
 )  # fmt: skip
 
 
@@ -37,6 +47,9 @@ class Contacts:
         mean_depth_mm: Mean penetration over all vertices of both (A-PD).
         max_depth_mm: Deepest penetration.
         distance_m: Smallest distance of touching parts; infinite where they do not touch.
+        near_m: Smallest distance of parts within `NEAR_M`, 0 where one is inside; infinite beyond.
+        probability: That the parts truly touch (`contact_probability`). Geometry alone, as of the
+            truth, says 1 where they touch and 0 elsewhere.
         depth_mm: Deepest penetration between two parts.
         place_m: Middle of what touches, in the frame of the vertices; NaN where nothing does.
     """
@@ -45,14 +58,21 @@ class Contacts:
     mean_depth_mm: Float[np.ndarray, " frame"]
     max_depth_mm: Float[np.ndarray, " frame"]
     distance_m: Float[np.ndarray, "frame part part"]
+    near_m: Float[np.ndarray, "frame part part"]
     depth_mm: Float[np.ndarray, "frame part part"]
     place_m: Float[np.ndarray, "frame part part 3"]
+    probability: Float[np.ndarray, "frame part part"]
 
     @property
     def touching(self) -> Bool[np.ndarray, " frame"]:
         """Frames with contact."""
         touching: Bool[np.ndarray, " frame"] = np.isfinite(self.distance_m).any(axis=(1, 2))
         return touching
+
+    @property
+    def implausible(self) -> Bool[np.ndarray, "frame part part"]:
+        """Where parts are deeper inside each other than bodies can be."""
+        return np.asarray(self.depth_mm > PLAUSIBLE_DEPTH_MM)
 
 
 @dataclass(frozen=True)
@@ -65,6 +85,8 @@ class Touch:
     part_1: str
     distance_mm: float
     penetration_mm: float
+    mean_probability: float = 1.0
+    max_probability: float = 1.0
 
 
 def find_contacts(
@@ -78,29 +100,33 @@ def find_contacts(
     """
     frames = len(vertices)
     parts = vertex_parts.cpu().numpy()
-    distance = np.full((frames, NUM_PARTS, NUM_PARTS), np.inf)
+    near_m = np.full((frames, NUM_PARTS, NUM_PARTS), np.inf)
     depth_mm = np.zeros((frames, NUM_PARTS, NUM_PARTS))
     places = _Places(frames)
     gap_m = surface_gap(vertices).cpu().numpy().astype(np.float64)
     depths = [
-        _add_depths(vertices, faces, parts, person, depth_mm, distance, places)
-        for person in range(2)
+        _add_depths(vertices, faces, parts, person, depth_mm, near_m, places) for person in range(2)
     ]
-    for frame in np.flatnonzero(gap_m < CONTACT_M):
+    for frame in np.flatnonzero(gap_m < NEAR_M):
         first, second = vertices[frame].cpu().numpy()
         for person, (own, other) in enumerate(((first, second), (second, first))):
             near = _near_pairs(own, other, parts)
             pair = (near.own, near.other) if person == 0 else (near.other, near.own)
-            np.minimum.at(distance[frame], pair, near.distance_m)
-            places.add((np.full(len(near.own), frame), *pair), own[near.vertex])
+            np.minimum.at(near_m[frame], pair, near.distance_m)
+            touch = near.distance_m < CONTACT_M
+            pair = pair[0][touch], pair[1][touch]
+            places.add((np.full(len(pair[0]), frame), *pair), own[near.vertex[touch]])
     both = np.concatenate(depths, axis=1)
+    touching = near_m < CONTACT_M
     return Contacts(
         gap_m=gap_m,
         mean_depth_mm=both.mean(axis=1),
         max_depth_mm=both.max(axis=1),
-        distance_m=distance,
+        distance_m=np.where(touching, near_m, np.inf),
+        near_m=near_m,
         depth_mm=depth_mm,
         place_m=places.means(),
+        probability=touching.astype(np.float64),
     )
 
 
@@ -127,6 +153,7 @@ def touches(contacts: Contacts) -> list[Touch]:
         distance = contacts.distance_m[:, first, second]
         for start, end in ranges_of(np.isfinite(distance)):
             frames = slice(start, end + 1)
+            probability = contacts.probability[frames, first, second]
             found.append(
                 Touch(
                     start,
@@ -135,6 +162,8 @@ def touches(contacts: Contacts) -> list[Touch]:
                     PART_NAMES[second],
                     round(MM_PER_M * float(distance[frames].min()), 2),
                     round(float(contacts.depth_mm[frames, first, second].max()), 2),
+                    round(float(probability.mean()), 3),
+                    round(float(probability.max()), 3),
                 )
             )
     return sorted(found, key=lambda touch: (touch.first_frame, touch.last_frame))
@@ -152,7 +181,9 @@ def write_contact_table(
         ends = (touch.first_frame, touch.last_frame)
         seconds = (f"{since[frame]:.3f}" for frame in ends)
         parts = (touch.part_0, touch.part_1)
-        rows.writerow([*seconds, *ends, *parts, touch.distance_mm, touch.penetration_mm])
+        probabilities = (touch.mean_probability, touch.max_probability)
+        figures = (touch.distance_mm, touch.penetration_mm, *probabilities)
+        rows.writerow([*seconds, *ends, *parts, *figures])
     with atomic_write(path) as file:
         file.write(table.getvalue().encode())
 
@@ -212,10 +243,10 @@ def _near_pairs(
     others: Float[np.ndarray, "vertex 3"],
     parts: Int[np.ndarray, " vertex"],
 ) -> _Near:
-    """Each point within `CONTACT_M` of the others, and the nearest of these."""
-    low, high = others.min(0) - CONTACT_M, others.max(0) + CONTACT_M
+    """Each point within `NEAR_M` of the others, and the nearest of these."""
+    low, high = others.min(0) - NEAR_M, others.max(0) + NEAR_M
     candidates = np.flatnonzero(((points > low) & (points < high)).all(axis=1))
-    distance, nearest = cKDTree(others).query(points[candidates], distance_upper_bound=CONTACT_M)
+    distance, nearest = cKDTree(others).query(points[candidates], distance_upper_bound=NEAR_M)
     near = np.isfinite(distance)
     vertex = candidates[near]
     return _Near(vertex, parts[vertex], parts[nearest[near]], distance[near])

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 GUESSED_SHARE, LOW_CONFIDENCE, DEEP_MM = 0.1, 0.4, 30.0
 """Worth a warning: more frames without a person; less trust; deeper penetration."""
 
+MOST_IMPLAUSIBLE = 3
+"""So many pairs of parts that are too deep inside each other are named."""
+
 
 class Doubt(NamedTuple):
     """What is doubtful, and what to do."""
@@ -87,12 +90,23 @@ def _of_export(quality: Mapping[str, Any]) -> Iterator[Doubt]:
                 f"which stands for a joint error of about {130 - 100 * mean:.0f} mm",
                 "trust the rows of confidence; film larger, sharper or with less occlusion",
             )
+    yield from map(_implausible, figures.get("implausible", ())[:MOST_IMPLAUSIBLE])
     deepest = figures.get("penetration_max_mm", 0.0)
     if deepest > DEEP_MM:
         yield Doubt(
             f"the bodies are up to {deepest:.0f} mm inside each other",
             "run again with `--physics 1`, which weighs penetration more",
         )
+
+
+def _implausible(pair: Mapping[str, Any]) -> Doubt:
+    ranges = ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in pair["frames"])
+    return Doubt(
+        f"{pair['person_0']} of person 0 and {pair['person_1']} of person 1 are up to "
+        f"{pair['max_penetration_mm']:.0f} mm inside each other in frames {ranges}, deeper than "
+        "bodies can be: an error of the poses, which does not count as a contact",
+        "look there in the viewer; correct who is who, or give the focal length if it is known",
+    )
 
 
 def _of_camera(camera: Mapping[str, Any], init: Mapping[str, Any]) -> Iterator[Doubt]:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from closefit.body.model import Body
 from closefit.exporters.appearance import rest_gaussians, vertex_colours
-from closefit.exporters.contact_file import write_contacts
+from closefit.exporters.contact_file import implausible_contacts, write_contacts
 from closefit.exporters.contacts import Contacts, Touch, touches, write_contact_table
 from closefit.exporters.filming import seen_by
 from closefit.exporters.meshes import remove_meshes, write_meshes
@@ -23,6 +23,7 @@ from closefit.exporters.scene import scene_from_camera
 from closefit.exporters.timeline import write_timeline
 from closefit.exporters.unseen import fade_unseen, trust_in_skin
 from closefit.geometry.camera_path import CameraPath
+from closefit.quality.contact_probability import judged
 from closefit.quality.measuring import measure
 from closefit.quality.score import good_frames, judge
 from closefit.records import Motion, OptimizedMotion, Track
@@ -43,7 +44,8 @@ def run(job: Job) -> None:
     body = load_body(job)
     camera = camera_path(track, motion.K)
     result = measure(body, track, motion, camera, job.progress("contacts"))
-    measured, found = result.contacts, touches(result.contacts)
+    measured = judged(result.contacts, motion.joints, motion.confidence)
+    found = touches(measured)
     quality = judge(result, body, diverged=str(motion.status) == "diverged")
     _write_motion_files(job, body, track, motion, camera, found, quality.frames)
     _write_contacts(job, measured, found, track, motion)
@@ -61,6 +63,7 @@ def run(job: Job) -> None:
             contact_frames=int(measured.touching.sum()),
             valid_share=round(float(motion.valid.mean()), 4),
             reprojection_error_px=_reprojection_error_px(body, track, seen_by(motion, camera)),
+            implausible=implausible_contacts(measured),
             contact_s=round(int(measured.touching.sum()) / float(track.fps), 3),
             confidence=[round(float(mean), 3) for mean in motion.confidence.mean(axis=0)],
         )

@@ -20,6 +20,8 @@ Amount = Annotated[int, Meta(ge=0, le=10**9)]
 FrameRange = tuple[Amount, Amount]
 """First and last frame; both belong to it."""
 
+Name = Annotated[str, Meta(max_length=100)]
+
 Millimetres = Annotated[float, Meta(ge=0.0, le=1e6)]
 
 _Simple = bool | int | float | str | None
@@ -230,6 +232,22 @@ class OptimizeFigures(TypedDict, total=False):
     lpips: str
 
 
+class ImplausibleContact(TypedDict):
+    """Body parts that are deeper inside each other than bodies can be: an error of the poses.
+
+    Attributes:
+        person_0: Part of person 0.
+        person_1: Part of person 1.
+        frames: First and last frame of each stretch; both belong to it.
+        max_penetration_mm: Deepest penetration.
+    """
+
+    person_0: Name
+    person_1: Name
+    frames: list[FrameRange]
+    max_penetration_mm: Millimetres
+
+
 class ExportFigures(TypedDict, total=False):
     """Figures of `export`.
 
@@ -238,6 +256,8 @@ class ExportFigures(TypedDict, total=False):
         penetration_max_mm: The deepest penetration.
         contact_frames: Frames in which the two touch.
         contact_s: The same in seconds.
+        implausible: Parts that are deeper inside each other than bodies can be, which is an error
+            and no contact.
         valid_share: Share of person-frames whose pose rests on observations near in time.
         confidence: Mean confidence of each person.
         reprojection_error_px: Mean distance in source pixels from the surely detected keypoints
@@ -249,6 +269,7 @@ class ExportFigures(TypedDict, total=False):
     penetration_max_mm: Millimetres
     contact_frames: Amount
     contact_s: Seconds
+    implausible: list[ImplausibleContact]
     valid_share: Share
     confidence: list[Share]
     reprojection_error_px: float | None

@@ -309,6 +309,7 @@ def test_twenty_minutes_are_thinned_out_and_the_page_says_so(
     lasting |= {"frames": [[0, frames - 1]], "num_frames": frames}
     lasting["distance_mm"] = (np.arange(frames) / 1000).tolist()
     lasting["penetration_mm"] = np.zeros(frames).tolist()
+    lasting["probability"] = np.full(frames, 0.6).tolist()
     lasting["place_m"] = np.resize(lasting["place_m"], (frames, 3)).tolist()
     long.contacts.write_text(json.dumps(contacts))
     long.glb.write_bytes(looped(folder.glb, frames))
@@ -322,7 +323,7 @@ def test_twenty_minutes_are_thinned_out_and_the_page_says_so(
     page.locator("body").press("End")
     assert page.evaluate(SHOWN) == frames // 17 * 17
     assert page.locator("#clock").inner_text().startswith(f"{frames // 17 * 17 / FPS:.2f} s")
-    page.wait_for_function("() => $('now').textContent.includes('(30.0 mm apart)')")
+    page.wait_for_function("() => $('now').textContent.includes('(30.0 mm apart, 60 % probable)')")
     assert page.evaluate("data.contacts[0].place_m.length") == frames // 17 + 1
     assert np.ptp(scene_of(page, 3)) > 0
     page.close()

@@ -173,6 +173,7 @@ def _shown(contact: PartContact, stride: int) -> Content:
         "distance_mm": [contact["distance_mm"][entry] for entry in kept],
         "penetration_mm": [contact["penetration_mm"][entry] for entry in kept],
         "place_m": [contact["place_m"][entry] for entry in kept],
+        "probability": [round(contact["probability"][entry], 2) for entry in kept],
     }
 
 

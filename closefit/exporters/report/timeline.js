@@ -13,11 +13,13 @@ function touching(source) {
     return {
       name: `${contact.person_0} / ${contact.person_1}`, distance: contact.distance_mm[entry],
       depth: contact.penetration_mm[entry], place: contact.place_m[entry],
+      probability: contact.probability[entry],
     };
   }).sort((a, b) => b.depth - a.depth);
 }
 
-const howNear = ({ distance, depth }) => depth > 0 ? `${depth.toFixed(1)} mm inside` : `${distance.toFixed(1)} mm apart`;
+const howNear = ({ distance, depth, probability }) =>
+  `${depth > 0 ? `${depth.toFixed(1)} mm inside` : `${distance.toFixed(1)} mm apart`}, ${Math.round(100 * probability)} % probable`;
 
 function showTouches(source) {
   const found = touching(source);
