@@ -71,7 +71,12 @@ CONTACTS: dict[str, Any] = {
             "seconds": [[0.033, 0.067]],
             "smallest_distance_m": 0.0, "max_penetration_mm": 1.0, "distance_mm": [0.0, 1.0],
             "penetration_mm": [0.0, 1.0], "place_m": [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]],
+            "probability": [0.5, 0.6],
         }
+    ],
+    "plausible_depth_mm": 40.0,
+    "implausible": [
+        {"person_0": "torso", "person_1": "head", "frames": [[3, 3]], "max_penetration_mm": 77.0},
     ],
     "per_frame": {
         "gap_m": [0.1, 0.0, 0.0, 0.1], "mean_penetration_mm": [0.0, 0.0, 0.1, 0.0],
@@ -89,6 +94,8 @@ CONTACTS: dict[str, Any] = {
         lambda c: c["per_frame"].update(gap_m=[0.1]),
         lambda c: c["contacts"][0].update(num_frames=3),
         lambda c: c["contacts"][0].update(place_m=[]),
+        lambda c: c["contacts"][0].update(probability=[0.5, 1.1]),
+        lambda c: c["implausible"][0].update(frames=[[3, 4]]),
         lambda c: c["contacts"][0].update(distance_mm=[1e300, 0.0]),
         lambda c: c["contacts"][0].update(person_0="x" * 5000),
     ],

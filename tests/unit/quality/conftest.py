@@ -106,7 +106,7 @@ def with_people_exchanged(result: Result) -> Result:
     track, motion, contacts = result.track, result.motion, result.contacts
     per_person = ("boxes_xyxy", "keypoints", "seen", "filled", "identity_confidence")
     of_motion = ("rotations", "transl", "joints", "valid", "confidence")
-    of_parts = ("distance_m", "depth_mm", "place_m")
+    of_parts = ("distance_m", "near_m", "depth_mm", "place_m", "probability")
     return replace(
         result,
         track=replace(track, **{name: getattr(track, name)[:, ::-1] for name in per_person}),
