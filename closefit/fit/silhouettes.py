@@ -1,8 +1,8 @@
 """Terms that hold each body in the mask of its person: what a picture shows between the keypoints.
 
 A mask states three things. Its pixels show its own person, so that person's body is there
-(`cover`). The person is nowhere else, unless hidden behind the other (`inside`). And where both
-bodies are at one of its pixels, its own person is in front (`front`).
+(`cover`). The person is nowhere else in the picture, unless hidden behind the other (`inside`). And
+where both bodies are at one of its pixels, its own person is in front (`front`).
 
 Bodies are represented by vertices that are spread evenly over the surface. The size of a mask acts
 neither on depth nor on stature: it depends on clothes, which the body does not have.
@@ -61,9 +61,9 @@ class Silhouettes:
         known: Masks that exist.
         share: Share of the pixels of both masks that are the person's.
         distance: Distance from the centre of each cell of a grid to the nearest pixel at which the
-            person may be, over `height_px`.
+            person may be, over `height_px`; 0 outside of what the frame shows.
         corners_px: Left, top, right, bottom of the grid.
-        picture_px: Width and height of the picture, beyond which anything may be.
+        picture_px: Width and height of the picture, outside of which anything may be.
         height_px: Person's size in the image.
     """
 
@@ -84,7 +84,10 @@ class Silhouettes:
 
 
 def silhouettes_from_track(
-    track: Track, height_px: Float[np.ndarray, "frame person"], device: str
+    track: Track,
+    height_px: Float[np.ndarray, "frame person"],
+    device: str,
+    shown_px: Float[np.ndarray, "frame 4 2"] | None = None,
 ) -> Silhouettes | None:
     """Silhouettes of a tracked clip, or None where it has no mask of a person.
 
@@ -92,16 +95,21 @@ def silhouettes_from_track(
         track: The clip.
         height_px: Person's size in the image, in pixels of the video.
         device: Where to put them.
+        shown_px: Corners of what each frame shows of the picture; None where that is all of it.
     """
     masks = track.person_masks
     if not masks.shown.any():
         return None
     scale = track.size_wh / track.mask_size_wh
     rng = np.random.default_rng(0)
-    columns = zip(*(_of_frame(masks[f], rng) for f in range(len(masks))), strict=True)
+    width, height = track.size_wh
+    whole = np.array([[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]])
+    shown = np.tile(whole, (len(masks), 1, 1)) if shown_px is None else shown_px
+    of_frames = (_of_frame(masks[f], shown[f] / scale, rng) for f in range(len(masks)))
+    columns = zip(*of_frames, strict=True)
     points, beside, known, share, distance, corners = (np.stack(c) for c in columns)
-    height = height_px.astype(np.float32)
-    heights_per_px = np.float32(scale.mean()) / height[..., None]
+    tall_px = height_px.astype(np.float32)
+    heights_per_px = np.float32(scale.mean()) / tall_px[..., None]
 
     def tensor(array: np.ndarray) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), device=device)
@@ -114,14 +122,19 @@ def silhouettes_from_track(
         distance=tensor((distance * heights_per_px[..., None]).astype(np.float16)),
         corners_px=tensor((corners * np.tile(scale, 2)).astype(np.float32)),
         picture_px=tensor(track.size_wh.astype(np.float32)),
-        height_px=tensor(height),
+        height_px=tensor(tall_px),
     )
 
 
 def _of_frame(
-    pair: Bool[np.ndarray, "2 height width"], rng: np.random.Generator
+    pair: Bool[np.ndarray, "2 height width"],
+    shown: Float[np.ndarray, "4 2"],
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, ...]:
-    """Values of one frame, in pixels of the masks, in the order of `Silhouettes`."""
+    """Values of one frame, which shows a quadrilateral, in the order of `Silhouettes`.
+
+    They are in pixels of the masks.
+    """
     area = pair.sum(axis=(1, 2))
     known = area >= LEAST_PIXELS
     corners = _region(np.asarray(pair.any(axis=0)))
@@ -129,7 +142,8 @@ def _of_frame(
     distance = np.zeros((2, CELLS, CELLS), np.float32)
     if known.any():
         left, top, right, bottom = corners
-        part = pair[:, top:bottom, left:right]
+        part, unseen = pair[:, top:bottom, left:right], np.ones((bottom - top, right - left), "u1")
+        cv2.fillConvexPoly(unseen, np.round(shown - 0.5 - [left, top]).astype(np.int32), 0)
         for person in np.flatnonzero(known):
             other = part[1 - person] & known[1 - person]
             rows, columns = np.nonzero(part[person])
@@ -137,7 +151,7 @@ def _of_frame(
             rows, columns = rows[drawn], columns[drawn]
             points[person] = np.stack([columns + left, rows + top], axis=-1) + 0.5
             beside[person] = _distance_to(other)[rows, columns]
-            free = _distance_to(part[person] | other)
+            free = _distance_to(part[person] | other | (unseen > 0))
             distance[person] = cv2.resize(free, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
     share = area / max(area.sum(), 1)
     return points, beside, known, share, distance, np.array(corners)
@@ -267,15 +281,15 @@ def _outside(
 ) -> Float[Tensor, "frame 2"]:
     """Mean squared distance of vertices from where their person may be, in heights."""
     frames, people, count, _ = pixels.shape
-    inside = torch.minimum(pixels.clamp_min(0.0), seen.picture_px)
+    in_picture = ((pixels > 0.0) & (pixels < seen.picture_px)).all(-1)
     low, high = seen.corners_px[:, None, None, :2], seen.corners_px[:, None, None, 2:]
-    place = 2.0 * (inside - low) / (high - low) - 1.0
+    place = 2.0 * (pixels - low) / (high - low) - 1.0
     grid = place.clamp(-1.0, 1.0).reshape(frames * people, 1, count, 2)
     maps = seen.distance.to(pixels.dtype).reshape(frames * people, 1, CELLS, CELLS)
     sampled = torch.nn.functional.grid_sample(
         maps, grid, align_corners=False, padding_mode="border"
     ).reshape(frames, people, count)
-    beyond = inside - torch.minimum(torch.maximum(inside, low), high)
+    beyond = pixels - torch.minimum(torch.maximum(pixels, low), high)
     beyond = beyond.square().sum(-1).add(1e-12).sqrt() / seen.height_px[..., None]
     off = ((sampled + beyond) / MASK_SIGMA).square()
-    return 0.5 * robust_square(off, MASK_OUTLIER_SIGMAS).mean(-1)
+    return 0.5 * (in_picture * robust_square(off, MASK_OUTLIER_SIGMAS)).mean(-1)
