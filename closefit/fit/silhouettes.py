@@ -61,9 +61,9 @@ class Silhouettes:
         known: Masks that exist.
         share: Share of the pixels of both masks that are the person's.
         distance: Distance from the centre of each cell of a grid to the nearest pixel at which the
-            person may be, over `height_px`; 0 outside of what the frame shows.
+            person may be, over `height_px`.
         corners_px: Left, top, right, bottom of the grid.
-        picture_px: Width and height of the picture, outside of which anything may be.
+        shown_px: Corners, in a round, of what the frame shows; outside of it anything may be.
         height_px: Person's size in the image.
     """
 
@@ -73,14 +73,13 @@ class Silhouettes:
     share: Float[Tensor, "frame person"]
     distance: Float[Tensor, "frame person cell cell"]
     corners_px: Float[Tensor, "frame 4"]
-    picture_px: Float[Tensor, "2"]
+    shown_px: Float[Tensor, "frame 4 2"]
     height_px: Float[Tensor, "frame person"]
 
     def cut(self, frames: slice | Tensor) -> "Silhouettes":
         """The same, some frames only."""
-        per_frame = ("points_px", "clear", "known", "share", "distance", "corners_px", "height_px")
-        cut = {name: getattr(self, name)[frames] for name in per_frame}
-        return dataclasses.replace(self, **cut)
+        every = (field.name for field in dataclasses.fields(self))
+        return Silhouettes(**{name: getattr(self, name)[frames] for name in every})
 
 
 def silhouettes_from_track(
@@ -102,14 +101,14 @@ def silhouettes_from_track(
         return None
     scale = track.size_wh / track.mask_size_wh
     rng = np.random.default_rng(0)
-    width, height = track.size_wh
-    whole = np.array([[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]])
-    shown = np.tile(whole, (len(masks), 1, 1)) if shown_px is None else shown_px
-    of_frames = (_of_frame(masks[f], shown[f] / scale, rng) for f in range(len(masks)))
-    columns = zip(*of_frames, strict=True)
+    columns = zip(*(_of_frame(masks[f], rng) for f in range(len(masks))), strict=True)
     points, beside, known, share, distance, corners = (np.stack(c) for c in columns)
-    tall_px = height_px.astype(np.float32)
-    heights_per_px = np.float32(scale.mean()) / tall_px[..., None]
+    height = height_px.astype(np.float32)
+    heights_per_px = np.float32(scale.mean()) / height[..., None]
+    if shown_px is None:
+        right, bottom = track.size_wh
+        whole = np.array([[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]])
+        shown_px = np.tile(whole, (len(masks), 1, 1))
 
     def tensor(array: np.ndarray) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), device=device)
@@ -121,20 +120,15 @@ def silhouettes_from_track(
         share=tensor(share.astype(np.float32)),
         distance=tensor((distance * heights_per_px[..., None]).astype(np.float16)),
         corners_px=tensor((corners * np.tile(scale, 2)).astype(np.float32)),
-        picture_px=tensor(track.size_wh.astype(np.float32)),
-        height_px=tensor(tall_px),
+        shown_px=tensor(shown_px.astype(np.float32)),
+        height_px=tensor(height),
     )
 
 
 def _of_frame(
-    pair: Bool[np.ndarray, "2 height width"],
-    shown: Float[np.ndarray, "4 2"],
-    rng: np.random.Generator,
+    pair: Bool[np.ndarray, "2 height width"], rng: np.random.Generator
 ) -> tuple[np.ndarray, ...]:
-    """Values of one frame, which shows a quadrilateral, in the order of `Silhouettes`.
-
-    They are in pixels of the masks.
-    """
+    """Values of one frame, in pixels of the masks, in the order of `Silhouettes`."""
     area = pair.sum(axis=(1, 2))
     known = area >= LEAST_PIXELS
     corners = _region(np.asarray(pair.any(axis=0)))
@@ -142,8 +136,7 @@ def _of_frame(
     distance = np.zeros((2, CELLS, CELLS), np.float32)
     if known.any():
         left, top, right, bottom = corners
-        part, unseen = pair[:, top:bottom, left:right], np.ones((bottom - top, right - left), "u1")
-        cv2.fillConvexPoly(unseen, np.round(shown - 0.5 - [left, top]).astype(np.int32), 0)
+        part = pair[:, top:bottom, left:right]
         for person in np.flatnonzero(known):
             other = part[1 - person] & known[1 - person]
             rows, columns = np.nonzero(part[person])
@@ -151,7 +144,7 @@ def _of_frame(
             rows, columns = rows[drawn], columns[drawn]
             points[person] = np.stack([columns + left, rows + top], axis=-1) + 0.5
             beside[person] = _distance_to(other)[rows, columns]
-            free = _distance_to(part[person] | other | (unseen > 0))
+            free = _distance_to(part[person] | other)
             distance[person] = cv2.resize(free, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
     share = area / max(area.sum(), 1)
     return points, beside, known, share, distance, np.array(corners)
@@ -281,7 +274,6 @@ def _outside(
 ) -> Float[Tensor, "frame 2"]:
     """Mean squared distance of vertices from where their person may be, in heights."""
     frames, people, count, _ = pixels.shape
-    in_picture = ((pixels > 0.0) & (pixels < seen.picture_px)).all(-1)
     low, high = seen.corners_px[:, None, None, :2], seen.corners_px[:, None, None, 2:]
     place = 2.0 * (pixels - low) / (high - low) - 1.0
     grid = place.clamp(-1.0, 1.0).reshape(frames * people, 1, count, 2)
@@ -292,4 +284,15 @@ def _outside(
     beyond = pixels - torch.minimum(torch.maximum(pixels, low), high)
     beyond = beyond.square().sum(-1).add(1e-12).sqrt() / seen.height_px[..., None]
     off = ((sampled + beyond) / MASK_SIGMA).square()
-    return 0.5 * (in_picture * robust_square(off, MASK_OUTLIER_SIGMAS)).mean(-1)
+    return 0.5 * (_shown(pixels, seen) * robust_square(off, MASK_OUTLIER_SIGMAS)).mean(-1)
+
+
+@torch.no_grad()
+def _shown(
+    pixels: Float[Tensor, "frame 2 vertex 2"], seen: Silhouettes
+) -> Bool[Tensor, "frame 2 vertex"]:
+    """Which vertices the frame shows: those on the inner side of all edges."""
+    edges = seen.shown_px.roll(-1, dims=1) - seen.shown_px
+    off = pixels[:, :, :, None] - seen.shown_px[:, None, None]
+    edges = edges[:, None, None]
+    return (edges[..., 0] * off[..., 1] > edges[..., 1] * off[..., 0]).all(-1)
