@@ -36,6 +36,13 @@ Measured on the rendered clips: where the order of `init` was wrong, the other o
 1.5 % or more in 38 of 41 segments; where it was right, worse by 4 % or more in all 28.
 """
 
+CLEAR_M = 0.3
+"""Metres. Two orders are compared at least this far apart. Swapping nearly equal depths changes
+nothing that a picture could show: measured with a real detector, the image then preferred the wrong
+order by up to 2.5 % in 3 of 3 such segments, and in none at this distance."""
+
+LEAST_DEPTH_M = 0.3
+
 SEGMENTS_AT_ONCE = 4
 """Segments compared between two progress reports."""
 
@@ -60,10 +67,16 @@ def overlapping_segments(overlap: Float[np.ndarray, " frame"]) -> list[Segment]:
 
 
 def swapped(motion: MotionVariables, segment: Segment) -> MotionVariables:
-    """The motion with the two people's depths swapped; their positions in the image stay."""
-    depth = motion.log_depth.clone()
-    depth[slice(*segment)] = depth[slice(*segment)].flip(-1)
-    return MotionVariables(motion.pose_6d, motion.pelvis_ray, depth, motion.betas)
+    """The motion with the two people's depths swapped; their positions in the image stay.
+
+    Where they are nearly equal, they become `CLEAR_M` different on average.
+    """
+    depth = motion.log_depth[slice(*segment)].exp().flip(-1)
+    gap = (depth[:, 0] - depth[:, 1]).mean()
+    more = (CLEAR_M - gap.abs()).clamp_min(0.0) * torch.where(gap < 0, -0.5, 0.5)
+    log_depth = motion.log_depth.clone()
+    log_depth[slice(*segment)] = (depth + torch.stack([more, -more])).clamp_min(LEAST_DEPTH_M).log()
+    return MotionVariables(motion.pose_6d, motion.pelvis_ray, log_depth, motion.betas)
 
 
 @dataclass
