@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, no_type_check
 
 import numpy as np
@@ -135,8 +136,10 @@ class PenetrationProxy:
             num_vertices: Size of the copy.
             vertex_parts: Limb segment of each vertex: the joint that moves it most.
         """
-        kept, proxy_faces = closed_proxy(
-            vertices.detach().cpu().numpy(), faces.cpu().numpy(), num_vertices
+        rest, triangles = vertices.detach().cpu().numpy(), faces.cpu().numpy()
+        kept, proxy_faces = _coarsened(
+            *(rest.tobytes(), str(rest.dtype), triangles.tobytes(), str(triangles.dtype)),
+            num_vertices,
         )
         part = np.zeros(len(kept), np.int64)
         if vertex_parts is not None:
@@ -162,6 +165,15 @@ class PenetrationProxy:
         )
         out = hits.closest(bodies, self.faces) - points[hits.body, hits.point]
         return (out.square().sum(-1) * hits.weight).sum() / max(vertices.shape[0], 1)
+
+
+@lru_cache(maxsize=4)
+def _coarsened(
+    vertices: bytes, vertex_type: str, faces: bytes, face_type: str, target: int
+) -> tuple[Int[np.ndarray, " proxy_vertex"], Int[np.ndarray, "proxy_face 3"]]:
+    """`closed_proxy`, which takes seconds, once per body: a batch has one body for all clips."""
+    rest = np.frombuffer(vertices, vertex_type).reshape(-1, 3)
+    return closed_proxy(rest, np.frombuffer(faces, face_type).reshape(-1, 3), target)
 
 
 @dataclass(frozen=True, eq=False)
