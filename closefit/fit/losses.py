@@ -24,7 +24,6 @@ from closefit.fit.weights import (
 from closefit.geometry.robust import robust_square
 
 PELVIS, NECK = JOINT_INDEX["pelvis"], JOINT_INDEX["neck"]
-ANKLES = (JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"])
 
 
 def reprojection_loss(
@@ -88,15 +87,11 @@ def scale_loss(stature_m: Float[Tensor, " person"]) -> Float[Tensor, ""]:
 def upright_loss(
     joints: Float[Tensor, "frame person joint 3"], up: Float[Tensor, "3"]
 ) -> Float[Tensor, ""]:
-    """Over a clip, people stand over their feet, and trunks point up, on average.
+    """Over a clip, trunks point up on average.
 
-    Lean towards the camera or away from it hardly changes keypoints and needs this term; of legs
-    outside the picture nothing else is known.
+    Lean towards the camera or away from it hardly changes keypoints and needs this term.
     """
-    feet = joints[:, :, ANKLES].mean(-2)
-    lines = torch.stack(
-        [joints[:, :, NECK] - joints[:, :, PELVIS], joints[:, :, PELVIS] - feet], dim=-2
-    )
-    mean = torch.nn.functional.normalize(lines, dim=-1).mean(0)
+    trunk = joints[:, :, NECK] - joints[:, :, PELVIS]
+    mean = torch.nn.functional.normalize(trunk, dim=-1).mean(0)
     lean = (torch.nn.functional.normalize(mean, dim=-1) - up).square().sum(-1)
     return 0.5 * robust_square(lean / UPRIGHT_SIGMA_RAD**2, UPRIGHT_OUTLIER_SIGMAS).sum()
