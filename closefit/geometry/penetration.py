@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, no_type_check
 
 import numpy as np
@@ -24,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from closefit.geometry.meshes import closed_proxy
+from closefit.geometry.meshes import kept_proxy
 from closefit.geometry.units import MM_PER_M
 
 REACH_M = 0.25
@@ -136,17 +135,15 @@ class PenetrationProxy:
             num_vertices: Size of the copy.
             vertex_parts: Limb segment of each vertex: the joint that moves it most.
         """
-        rest, triangles = vertices.detach().cpu().numpy(), faces.cpu().numpy()
-        kept, proxy_faces = _coarsened(
-            *(rest.tobytes(), str(rest.dtype), triangles.tobytes(), str(triangles.dtype)),
-            num_vertices,
+        kept, proxy_faces = kept_proxy(
+            vertices.detach().cpu().numpy(), faces.cpu().numpy(), num_vertices
         )
         part = np.zeros(len(kept), np.int64)
         if vertex_parts is not None:
             part = vertex_parts.cpu().numpy()[kept]
         return cls(
-            vertex_indices=torch.as_tensor(kept, device=faces.device),
-            faces=torch.as_tensor(proxy_faces, device=faces.device),
+            vertex_indices=torch.tensor(kept, device=faces.device),
+            faces=torch.tensor(proxy_faces, device=faces.device),
             parts=torch.as_tensor(_vertices_of_parts(proxy_faces, part), device=faces.device),
         )
 
@@ -165,15 +162,6 @@ class PenetrationProxy:
         )
         out = hits.closest(bodies, self.faces) - points[hits.body, hits.point]
         return (out.square().sum(-1) * hits.weight).sum() / max(vertices.shape[0], 1)
-
-
-@lru_cache(maxsize=4)
-def _coarsened(
-    vertices: bytes, vertex_type: str, faces: bytes, face_type: str, target: int
-) -> tuple[Int[np.ndarray, " proxy_vertex"], Int[np.ndarray, "proxy_face 3"]]:
-    """`closed_proxy`, which takes seconds, once per body: a batch has one body for all clips."""
-    rest = np.frombuffer(vertices, vertex_type).reshape(-1, 3)
-    return closed_proxy(rest, np.frombuffer(faces, face_type).reshape(-1, 3), target)
 
 
 @dataclass(frozen=True, eq=False)

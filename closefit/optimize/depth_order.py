@@ -38,10 +38,10 @@ Measured on the rendered clips: where the order of `init` was wrong, the other o
 
 CLEAR_M = 0.3
 """Metres. Two orders are compared at least this far apart. Swapping nearly equal depths changes
-nothing that a picture could show: measured with a real detector, the image then preferred the wrong
-order by up to 2.5 % in 3 of 3 such segments, and in none at this distance."""
+nothing that a picture could show: docs/experiments.md has the image losses of both."""
 
 LEAST_DEPTH_M = 0.3
+"""Nobody is moved nearer to the camera than this."""
 
 SEGMENTS_AT_ONCE = 4
 """Segments compared between two progress reports."""
@@ -71,11 +71,13 @@ def swapped(motion: MotionVariables, segment: Segment) -> MotionVariables:
 
     Where they are nearly equal, they become `CLEAR_M` different on average.
     """
-    depth = motion.log_depth[slice(*segment)].exp().flip(-1)
+    flipped = motion.log_depth[slice(*segment)].flip(-1)
+    depth = flipped.exp()
     gap = (depth[:, 0] - depth[:, 1]).mean()
-    more = (CLEAR_M - gap.abs()).clamp_min(0.0) * torch.where(gap < 0, -0.5, 0.5)
+    more = 0.5 * (CLEAR_M - gap.abs()) * torch.where(gap < 0, -1.0, 1.0)
+    apart = (depth + torch.stack([more, -more])).clamp_min(LEAST_DEPTH_M).log()
     log_depth = motion.log_depth.clone()
-    log_depth[slice(*segment)] = (depth + torch.stack([more, -more])).clamp_min(LEAST_DEPTH_M).log()
+    log_depth[slice(*segment)] = torch.where(gap.abs() < CLEAR_M, apart, flipped)
     return MotionVariables(motion.pose_6d, motion.pelvis_ray, log_depth, motion.betas)
 
 
