@@ -98,7 +98,7 @@ def _image_distance(config: Config, device: str) -> tuple[str, ...]:
 TRACK = Stage(
     name="track",
     function=_track,
-    revision=8,
+    revision=9,
     record=Track,
     reads_video=True,
     settings=("track", "camera.motion", "camera.file"),
