@@ -5,9 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image as Pillow
 
 from closefit.errors import FileMissingError
 from closefit.events import Step
+from closefit.perception.detectors.blazepose import BlazePoseResult
+from closefit.perception.detectors.regions import Region
 from closefit.pipeline.declarations import STAGES
 from closefit.records import Motion, Track, VideoInfo
 from closefit.storage.hashing import sha256_of
@@ -52,6 +55,22 @@ def _optimize(job: Job) -> None:
 def _export(job: Job) -> None:
     job.workspace.motion.write_bytes(job.workspace.artifact("optimize").read_bytes())
     job.workspace.contacts.write_text("{}")
+
+
+class BlindBlazePose:
+    """Stands in for BlazePose and is sure of nothing, so the first look stands."""
+
+    def estimate_in_box(
+        self, _picture: Pillow.Image, box_xyxy: np.ndarray, _upright_rad: float
+    ) -> BlazePoseResult:
+        return BlazePoseResult(
+            keypoints=np.zeros((17, 3)),
+            landmarks_m=np.zeros((17, 4)),
+            presence=0.0,
+            upright_rad=0.0,
+            segmentation=np.zeros((256, 256)),
+            region=Region.around(box_xyxy, 1.0),
+        )
 
 
 @dataclass

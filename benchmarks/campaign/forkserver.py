@@ -5,13 +5,11 @@ isolated: its disk is read-only but for its own folder, it has no network but it
 memory and time.
 """
 
-import copy
 import ctypes
 import fcntl
 import gc
 import importlib
 import os
-import pickle
 import pkgutil
 import resource
 import signal
@@ -26,7 +24,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from benchmarks.campaign.page import click_instead_of_waiting
 
@@ -81,23 +78,7 @@ def import_everything() -> None:
         with suppress(ImportError):
             importlib.import_module(optional)
     sys.modules["ray"] = None  # type: ignore[assignment]  # it would start a cluster for each case
-    _remember_proxies()
     gc.freeze()  # a collection in a fork would copy all that was imported
-
-
-def _remember_proxies() -> None:
-    """Simplify each body once for all forks: that takes most of the time of a short run."""
-    from closefit.geometry import penetration
-
-    real, known = penetration.closed_proxy, {}
-
-    def remembered(*given: Any, **named: Any) -> Any:
-        key = pickle.dumps((given, named))
-        if key not in known:
-            known[key] = real(*given, **named)
-        return copy.deepcopy(known[key])
-
-    penetration.closed_proxy = remembered
 
 
 def can_isolate() -> bool:

@@ -1,8 +1,8 @@
 """Terms that hold each body in the mask of its person: what a picture shows between the keypoints.
 
 A mask states three things. Its pixels show its own person, so that person's body is there
-(`cover`). The person is nowhere else, unless hidden behind the other (`inside`). And where both
-bodies are at one of its pixels, its own person is in front (`front`).
+(`cover`). The person is nowhere else in the picture, unless hidden behind the other (`inside`). And
+where both bodies are at one of its pixels, its own person is in front (`front`).
 
 Bodies are represented by vertices that are spread evenly over the surface. The size of a mask acts
 neither on depth nor on stature: it depends on clothes, which the body does not have.
@@ -63,7 +63,7 @@ class Silhouettes:
         distance: Distance from the centre of each cell of a grid to the nearest pixel at which the
             person may be, over `height_px`.
         corners_px: Left, top, right, bottom of the grid.
-        picture_px: Width and height of the picture, beyond which anything may be.
+        shown_px: Corners, in a round, of what the frame shows; outside of it anything may be.
         height_px: Person's size in the image.
     """
 
@@ -73,18 +73,20 @@ class Silhouettes:
     share: Float[Tensor, "frame person"]
     distance: Float[Tensor, "frame person cell cell"]
     corners_px: Float[Tensor, "frame 4"]
-    picture_px: Float[Tensor, "2"]
+    shown_px: Float[Tensor, "frame 4 2"]
     height_px: Float[Tensor, "frame person"]
 
     def cut(self, frames: slice | Tensor) -> "Silhouettes":
         """The same, some frames only."""
-        per_frame = ("points_px", "clear", "known", "share", "distance", "corners_px", "height_px")
-        cut = {name: getattr(self, name)[frames] for name in per_frame}
-        return dataclasses.replace(self, **cut)
+        every = (field.name for field in dataclasses.fields(self))
+        return Silhouettes(**{name: getattr(self, name)[frames] for name in every})
 
 
 def silhouettes_from_track(
-    track: Track, height_px: Float[np.ndarray, "frame person"], device: str
+    track: Track,
+    height_px: Float[np.ndarray, "frame person"],
+    device: str,
+    shown_px: Float[np.ndarray, "frame 4 2"] | None = None,
 ) -> Silhouettes | None:
     """Silhouettes of a tracked clip, or None where it has no mask of a person.
 
@@ -92,6 +94,7 @@ def silhouettes_from_track(
         track: The clip.
         height_px: Person's size in the image, in pixels of the video.
         device: Where to put them.
+        shown_px: Corners of what each frame shows of the picture; None where that is all of it.
     """
     masks = track.person_masks
     if not masks.shown.any():
@@ -102,6 +105,10 @@ def silhouettes_from_track(
     points, beside, known, share, distance, corners = (np.stack(c) for c in columns)
     height = height_px.astype(np.float32)
     heights_per_px = np.float32(scale.mean()) / height[..., None]
+    if shown_px is None:
+        right, bottom = track.size_wh
+        whole = np.array([[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]])
+        shown_px = np.tile(whole, (len(masks), 1, 1))
 
     def tensor(array: np.ndarray) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), device=device)
@@ -113,7 +120,7 @@ def silhouettes_from_track(
         share=tensor(share.astype(np.float32)),
         distance=tensor((distance * heights_per_px[..., None]).astype(np.float16)),
         corners_px=tensor((corners * np.tile(scale, 2)).astype(np.float32)),
-        picture_px=tensor(track.size_wh.astype(np.float32)),
+        shown_px=tensor(shown_px.astype(np.float32)),
         height_px=tensor(height),
     )
 
@@ -267,15 +274,25 @@ def _outside(
 ) -> Float[Tensor, "frame 2"]:
     """Mean squared distance of vertices from where their person may be, in heights."""
     frames, people, count, _ = pixels.shape
-    inside = torch.minimum(pixels.clamp_min(0.0), seen.picture_px)
     low, high = seen.corners_px[:, None, None, :2], seen.corners_px[:, None, None, 2:]
-    place = 2.0 * (inside - low) / (high - low) - 1.0
+    place = 2.0 * (pixels - low) / (high - low) - 1.0
     grid = place.clamp(-1.0, 1.0).reshape(frames * people, 1, count, 2)
     maps = seen.distance.to(pixels.dtype).reshape(frames * people, 1, CELLS, CELLS)
     sampled = torch.nn.functional.grid_sample(
         maps, grid, align_corners=False, padding_mode="border"
     ).reshape(frames, people, count)
-    beyond = inside - torch.minimum(torch.maximum(inside, low), high)
+    beyond = pixels - torch.minimum(torch.maximum(pixels, low), high)
     beyond = beyond.square().sum(-1).add(1e-12).sqrt() / seen.height_px[..., None]
     off = ((sampled + beyond) / MASK_SIGMA).square()
-    return 0.5 * robust_square(off, MASK_OUTLIER_SIGMAS).mean(-1)
+    return 0.5 * (_shown(pixels, seen) * robust_square(off, MASK_OUTLIER_SIGMAS)).mean(-1)
+
+
+@torch.no_grad()
+def _shown(
+    pixels: Float[Tensor, "frame 2 vertex 2"], seen: Silhouettes
+) -> Bool[Tensor, "frame 2 vertex"]:
+    """Which vertices the frame shows: those on the inner side of all edges."""
+    edges = seen.shown_px.roll(-1, dims=1) - seen.shown_px
+    off = pixels[:, :, :, None] - seen.shown_px[:, None, None]
+    edges = edges[:, None, None]
+    return (edges[..., 0] * off[..., 1] > edges[..., 1] * off[..., 0]).all(-1)

@@ -62,11 +62,13 @@ def targets_from_track(
     K: Float[np.ndarray, "frame 3 3"],
     min_confidence: float,
     device: str,
+    shown_px: Float[np.ndarray, "frame 4 2"] | None = None,
 ) -> KeypointTargets:
     """Observations of a tracked clip.
 
     Keypoints below `min_confidence` are dropped. The weight of the others is their confidence
-    times the confidence in the person's identity.
+    times the confidence in the person's identity. `shown_px` are the corners of what each frame
+    shows of the picture, where that is a part.
     """
     points = track.keypoints[..., :2]
     confidence = np.where(np.isfinite(track.keypoints).all(-1), track.keypoints[..., 2], 0.0)
@@ -88,7 +90,7 @@ def targets_from_track(
         K=tensor(K),
         fps=float(track.fps),
         set_name=str(track.keypoint_set),
-        silhouettes=silhouettes_from_track(track, height, device),
+        silhouettes=silhouettes_from_track(track, height, device, shown_px),
     )
 
 

@@ -1,5 +1,7 @@
 """Triangle meshes as index arrays: connected parts, and coarse closed copies of a mesh."""
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_matrix, csr_matrix
@@ -64,6 +66,25 @@ def closed_proxy(
         coarse = coarse[distinct]
     kept, proxy_faces = np.unique(coarse, return_inverse=True)
     return kept, proxy_faces.reshape(-1, 3)
+
+
+def kept_proxy(
+    vertices: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"], target: int
+) -> tuple[Int[np.ndarray, " proxy_vertex"], Int[np.ndarray, "proxy_face 3"]]:
+    """`closed_proxy`, which takes seconds, once per body: all clips of a batch have the same.
+
+    The arrays are shared; copy what is to be changed.
+    """
+    key = vertices.tobytes(), str(vertices.dtype), faces.tobytes(), str(faces.dtype)
+    return _proxy_of(*key, target)
+
+
+@lru_cache(maxsize=4)
+def _proxy_of(
+    vertices: bytes, vertex_type: str, faces: bytes, face_type: str, target: int
+) -> tuple[Int[np.ndarray, " proxy_vertex"], Int[np.ndarray, "proxy_face 3"]]:
+    positions = np.frombuffer(vertices, vertex_type).reshape(-1, 3)
+    return closed_proxy(positions, np.frombuffer(faces, face_type).reshape(-1, 3), target)
 
 
 def _adjacency(faces: Int[np.ndarray, "face 3"], num_vertices: int) -> csr_matrix:

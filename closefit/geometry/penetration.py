@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from closefit.geometry.meshes import closed_proxy
+from closefit.geometry.meshes import kept_proxy
 from closefit.geometry.units import MM_PER_M
 
 REACH_M = 0.25
@@ -135,15 +135,15 @@ class PenetrationProxy:
             num_vertices: Size of the copy.
             vertex_parts: Limb segment of each vertex: the joint that moves it most.
         """
-        kept, proxy_faces = closed_proxy(
+        kept, proxy_faces = kept_proxy(
             vertices.detach().cpu().numpy(), faces.cpu().numpy(), num_vertices
         )
         part = np.zeros(len(kept), np.int64)
         if vertex_parts is not None:
             part = vertex_parts.cpu().numpy()[kept]
         return cls(
-            vertex_indices=torch.as_tensor(kept, device=faces.device),
-            faces=torch.as_tensor(proxy_faces, device=faces.device),
+            vertex_indices=torch.tensor(kept, device=faces.device),
+            faces=torch.tensor(proxy_faces, device=faces.device),
             parts=torch.as_tensor(_vertices_of_parts(proxy_faces, part), device=faces.device),
         )
 

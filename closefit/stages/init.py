@@ -30,7 +30,7 @@ from closefit.records import Motion, PersonEstimates, Track
 from closefit.stages.inputs import focal_length, load_body, load_network, read_camera
 from closefit.storage.job import Job
 from closefit.storage.run_record import EstimateFigures, FitFigures, FocalFigures
-from closefit.tracking.steadying import camera_path, steadied, still_intrinsics
+from closefit.tracking.steadying import camera_path, shown_corners, steadied, still_intrinsics
 from closefit.video import frame_times
 
 VALID_WITHIN_S = 0.5
@@ -48,7 +48,8 @@ def run(job: Job) -> None:
     body = load_body(job)
     K = still_intrinsics(filmed, read_camera(job.config.camera, job.video, len(filmed.time_s)).K)
     track = steadied(filmed, K)
-    targets = targets_from_track(track, K, job.config.init.keypoint_confidence, job.device)
+    confidence = job.config.init.keypoint_confidence
+    targets = targets_from_track(track, K, confidence, job.device, shown_corners(filmed))
     limits = JointLimits.create(job.device, torch.float32)
     settings = job.config.init
     prior = _prior_settings(job.config, job.device)

@@ -44,7 +44,7 @@ from closefit.storage import checkpoints
 from closefit.storage.job import Job
 from closefit.storage.run_record import OptimizeFigures
 from closefit.tracking.detections import box_iou
-from closefit.tracking.steadying import steadied
+from closefit.tracking.steadying import shown_corners, steadied
 
 CHECKPOINT_EVERY_S = 45.0
 CHECKPOINT_FORMAT = 4
@@ -64,7 +64,8 @@ def run(job: Job) -> None:
     filmed, start = job.load(Track), job.load(Motion)
     track = steadied(filmed, start.K)
     body = load_body(job)
-    targets = targets_from_track(track, start.K, job.config.init.keypoint_confidence, job.device)
+    confidence = job.config.init.keypoint_confidence
+    targets = targets_from_track(track, start.K, confidence, job.device, shown_corners(filmed))
     config = job.config.optimize
     if set(SILHOUETTE_WEIGHTS) <= set(config.without):
         targets = dataclasses.replace(targets, silhouettes=None)

@@ -81,6 +81,19 @@ def steadied(track: Track, K_still: Float[np.ndarray, "frame 3 3"]) -> Track:
     )
 
 
+def shown_corners(track: Track) -> Float[np.ndarray, "frame 4 2"] | None:
+    """Corners of what each frame of the video shows, in pixels of the still picture, in a round.
+
+    None where each frame shows all of it.
+    """
+    if not track.camera_moves:
+        return None
+    width, height = track.size_wh
+    corners = np.array([[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]])
+    from_frames = _to_still(track) @ np.linalg.inv(track.homographies)
+    return moved(from_frames, np.tile(corners, (len(from_frames), 1, 1)))
+
+
 def still_part(
     picture: Shaped[np.ndarray, "height width *channel"],
     homography: Float[np.ndarray, "3 3"],

@@ -151,7 +151,7 @@ def test_damaged_weights(refused, video: Path, tmp_path: Path, observe) -> None:
     ("perception", "names"),
     [
         ("lite", ("rtmdet_nano_person_320.onnx", "pose_landmark_full.tflite")),
-        ("yolo", ("yolo11n-pose.pt", "yolo11n-seg.pt")),
+        ("yolo", ("yolo11n-pose.pt", "yolo11n-seg.pt", "pose_landmark_full.tflite")),
     ],
 )
 def test_a_damaged_network(refused, video: Path, tmp_path: Path, perception: str, names) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from closefit.perception import yolo
+from closefit.perception import second_look, yolo
 from closefit.records import Track
 from closefit.storage import artifacts
 from closefit.storage.workspace import Workspace
 from closefit.tracking.detections import Detections
 from tests.clips import make_video, number_in
+from tests.stubs import BlindBlazePose
 from tests.unit.imports.detections import writers
 from tests.unit.imports.detections.writers import People
 from tests.unit.tracking.scenes import walk
@@ -94,12 +95,13 @@ def with_yolo(
         return stub
 
     monkeypatch.setattr(yolo, "YoloDetector", make)
+    monkeypatch.setattr(second_look, "BlazePose", lambda _: BlindBlazePose())
     monkeypatch.setattr(
         "closefit.models.weights.file_problem", lambda *_: None
     )  # the stub reads none
     weights = tmp_path / "weights"
     weights.mkdir()
-    for name in ("yolo11n-pose.pt", "yolo11n-seg.pt"):
+    for name in ("yolo11n-pose.pt", "yolo11n-seg.pt", "pose_landmark_full.tflite"):
         (weights / name).write_bytes(b"a network")
     return stub, ("--perception", "yolo", "--device", "cpu", "--weights", weights)
 

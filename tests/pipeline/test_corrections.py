@@ -15,7 +15,7 @@ from closefit.cli.app import app
 from closefit.config import Config, TrackConfig
 from closefit.errors import CorrectionsError, FileMissingError
 from closefit.events import Event, StageStarted
-from closefit.perception import people, separation, yolo
+from closefit.perception import people, second_look, separation, yolo
 from closefit.pipeline import runner
 from closefit.pipeline.runner import Selection
 from closefit.records import Track
@@ -23,6 +23,7 @@ from closefit.storage import artifacts
 from closefit.storage.workspace import Workspace
 from tests.clips import make_video
 from tests.pipeline.test_track import FRAMES, SIZE_WH, StubDetector, make_observations
+from tests.stubs import BlindBlazePose
 
 
 @pytest.fixture
@@ -61,8 +62,9 @@ class TestDetections:
     def detector(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Counted:
         stub = Counted(np.zeros((FRAMES, 2), dtype=bool))
         monkeypatch.setattr(yolo, "YoloDetector", lambda *_: stub)
+        monkeypatch.setattr(second_look, "BlazePose", lambda _: BlindBlazePose())
         monkeypatch.setattr("closefit.models.weights.file_problem", lambda *_: None)
-        for name in ("yolo11n-pose.pt", "yolo11n-seg.pt"):
+        for name in ("yolo11n-pose.pt", "yolo11n-seg.pt", "pose_landmark_full.tflite"):
             (tmp_path / name).write_bytes(b"a network")
         return stub
 

@@ -26,6 +26,12 @@ COCO_LANDMARKS = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 
 HIP_CENTRE, CIRCLE = 33, 34
 
+REGION_MARGIN = 1.15
+"""Side of the region around a person's box, in longer sides of the box."""
+
+WINDOW_MARGIN = 0.04
+"""Visible margin around the box, in longer sides of the box."""
+
 OUTPUTS = {
     "landmarks": (1, 195),  # 39 x (x, y, z in crop pixels, visibility, presence)
     "presence": (1, 1),
@@ -101,6 +107,16 @@ class BlazePose:
             )
         self._outputs = {name: shapes[shape] for name, shape in OUTPUTS.items()}
 
+    def estimate_in_box(
+        self, image: Pillow.Image, box_xyxy: Float[np.ndarray, "4"], upright_rad: float
+    ) -> BlazePoseResult:
+        """Estimate the person in a box of an RGB picture, who was last upright at that angle.
+
+        Only the inside of the box is shown: the network describes the nearest person.
+        """
+        region = Region.around(box_xyxy, REGION_MARGIN, upright_rad)
+        return self.estimate(image, region, _window(box_xyxy, image.size))
+
     def estimate(
         self, image: Pillow.Image, region: Region, window_xyxy: tuple[int, int, int, int]
     ) -> BlazePoseResult:
@@ -126,6 +142,16 @@ class BlazePose:
             segmentation=raw["segmentation"][..., 0],
             region=region,
         )
+
+
+def _window(
+    box_xyxy: Float[np.ndarray, "4"], size_wh: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """The visible part of the picture for a box: left, top, right, bottom."""
+    margin = WINDOW_MARGIN * float(max(box_xyxy[2:] - box_xyxy[:2]))
+    low = np.floor(box_xyxy[:2] - margin).clip(0, np.array(size_wh) - 1)
+    high = np.ceil(box_xyxy[2:] + margin).clip(low + 1, np.array(size_wh))
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
 def _to_heat(

@@ -16,15 +16,8 @@ from PIL import Image as Pillow
 from scipy.optimize import linear_sum_assignment
 
 from closefit.perception.detectors.blazepose import BlazePose, BlazePoseResult
-from closefit.perception.detectors.regions import Region
 from closefit.perception.detectors.rtmdet import RtmdetDetector
 from closefit.tracking.detections import Detections, box_iou
-
-REGION_MARGIN = 1.15
-"""Side of the region that BlazePose gets, in longer sides of the box."""
-
-WINDOW_MARGIN = 0.04
-"""Visible margin around the box, in longer sides of the box."""
 
 SAME_PERSON = 0.5
 """A box belongs to the person whose last box it overlaps at least this much."""
@@ -109,8 +102,7 @@ class LiteDetector:
     ) -> _Candidate:
         """Estimate the pose in a box, rotated so that the person was last upright."""
         turned = 0.0 if last is None else last.pose.upright_rad
-        region = Region.around(box, REGION_MARGIN, turned)
-        pose = self._pose.estimate(picture, region, _window(box, picture.size))
+        pose = self._pose.estimate_in_box(picture, box, turned)
         strangeness = NEW_STRANGENESS if last is None else _distance(pose, last)
         return _Candidate(pose, box, score, strangeness)
 
@@ -126,14 +118,6 @@ def _owners(
             if overlap[person, box] >= SAME_PERSON:
                 owner[box] = person
     return owner
-
-
-def _window(box: Float[np.ndarray, "4"], size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The visible part of the picture for a box: left, top, right, bottom."""
-    margin = WINDOW_MARGIN * float(max(box[2] - box[0], box[3] - box[1]))
-    low = np.floor(box[:2] - margin).clip(0, np.array(size_wh) - 1)
-    high = np.ceil(box[2:] + margin).clip(low + 1, np.array(size_wh))
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
 def _distinct(candidates: Sequence[_Candidate]) -> list[_Candidate]:

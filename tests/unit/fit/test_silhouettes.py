@@ -66,16 +66,17 @@ def seen(known: KnownMotion) -> Silhouettes:
     return silhouettes(painted(known))
 
 
-def silhouettes(masks: np.ndarray) -> Silhouettes:
-    stack = MaskStack.of((deflate(mask) for pair in masks for mask in pair), SIZE_WH, (-1, 2))
+def silhouettes(masks: np.ndarray, shown_px: np.ndarray | None = None) -> Silhouettes:
+    size_wh = masks.shape[:1:-1]
+    stack = MaskStack.of((deflate(mask) for pair in masks for mask in pair), size_wh, (-1, 2))
     track = dataclasses.replace(
         make_track(),
-        size_wh=np.array(SIZE_WH),
-        mask_size_wh=np.array(SIZE_WH),
+        size_wh=np.array(size_wh),
+        mask_size_wh=np.array(size_wh),
         person_mask_bytes=stack.joined,
         person_mask_ends=stack.ends,
     )
-    found = silhouettes_from_track(track, np.full((FRAMES, 2), HEIGHT_PX), "cpu")
+    found = silhouettes_from_track(track, np.full((FRAMES, 2), HEIGHT_PX), "cpu", shown_px)
     assert found is not None
     return found
 
@@ -174,6 +175,29 @@ def test_without_a_mask_nothing_is_stated(known) -> None:
     stack = MaskStack.of([b""] * (2 * FRAMES), SIZE_WH, (-1, 2))
     empty = dataclasses.replace(empty, person_mask_bytes=stack.joined, person_mask_ends=stack.ends)
     assert silhouettes_from_track(empty, np.full((FRAMES, 2), HEIGHT_PX), "cpu") is None
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.1], ids=["level", "rolled"])
+def test_bodies_may_be_anywhere_outside_of_what_a_frame_shows(known, turn) -> None:
+    width, height = SIZE_WH
+    knees = 0.65 * height
+    shown = np.array([[-99, -99], [width + 99, -99], [width + 99, knees], [-99, knees]])
+    shown = shown + turn * np.array([[0, 0], [0, 0], [0, 99], [0, -99]])
+    seen_part = np.zeros((height, width), np.uint8)
+    cv2.fillConvexPoly(seen_part, np.round(shown).astype(np.int32), 1)
+    masks = painted(known) & (seen_part > 0)
+    told = silhouettes(masks, np.tile(shown, (FRAMES, 1, 1)))
+    assert losses(known, told, known.variables).max() < 0.05
+    assert losses(known, silhouettes(masks), known.variables)[1].mean() > 0.5
+
+
+def test_nothing_is_stated_beyond_the_edge_of_the_picture(known) -> None:
+    masks = painted(known)[:, :, : SIZE_WH[1] // 2]
+    seen = silhouettes(masks)
+    assert losses(known, seen, known.variables).max() < 0.05
+    pose = known.variables.pose_6d.clone()
+    pose[:, :, 1:3] = pose[:, :, 1:3].flip(2)  # other legs, all below the edge
+    assert losses(known, seen, dataclasses.replace(known.variables, pose_6d=pose)).max() < 0.05
 
 
 def test_frames_are_independent(known, seen) -> None:

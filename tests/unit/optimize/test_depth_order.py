@@ -18,6 +18,7 @@ from closefit.fit.weights import MotionWeights
 from closefit.geometry.camera import crop_intrinsics
 from closefit.geometry.penetration import PenetrationProxy
 from closefit.optimize.depth_order import (
+    CLEAR_M,
     SEGMENT,
     DepthOrderPhase,
     overlapping_segments,
@@ -46,7 +47,7 @@ class _RedAndGreen(Avatars):
 def truth(known: KnownMotion) -> MotionVariables:
     """The known people, 0.3 m apart in the image plane: the nearer one hides much of the other."""
     v = known.variables
-    pelvis = torch.tensor([[-0.12, 0.1, 3.1], [0.18, 0.1, 3.4]]).expand(FRAMES, 2, 3)
+    pelvis = torch.tensor([[-0.12, 0.1, 3.1], [0.18, 0.1, 3.45]]).expand(FRAMES, 2, 3)
     return MotionVariables(
         v.pose_6d, pelvis[..., :2] / pelvis[..., 2:], pelvis[..., 2].log(), v.betas
     )
@@ -120,6 +121,17 @@ def test_swapping_keeps_places_in_the_image_and_undoes_itself(truth: MotionVaria
     torch.testing.assert_close(pelvis[..., :2] / pelvis[..., 2:], was[..., :2] / was[..., 2:])
     assert torch.equal(other.log_depth[3:7], truth.log_depth[3:7].flip(-1))
     assert torch.equal(swapped(other, (3, 7)).log_depth, truth.log_depth)
+
+
+def test_people_at_one_depth_are_swapped_to_clearly_different_ones(truth: MotionVariables) -> None:
+    gap = torch.tensor([[0.01, -0.01]])
+    near = truth.log_depth.mean(-1, keepdim=True) + gap
+    motion = dataclasses.replace(truth, log_depth=near)
+    depth = swapped(motion, (3, 7)).log_depth.exp()
+    apart = (depth[:, 1] - depth[:, 0])[3:7]
+    assert (apart > 0.9 * CLEAR_M).all()
+    torch.testing.assert_close(depth.mean(-1), near.exp().mean(-1))
+    torch.testing.assert_close(depth[7:], near.exp()[7:])
 
 
 def test_segments_are_short_and_only_where_people_overlap() -> None:

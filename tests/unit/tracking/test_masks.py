@@ -113,3 +113,18 @@ def test_masks_are_compared_with_sure_boxes_only() -> None:
     confidence = np.array([[1.0, 0.99], [0.99, 0.99], [0.6, 0.99], [1.0, 0.5]])
     known = np.isfinite(sure_boxes(boxes, seen, confidence)).all(axis=-1)
     assert known.tolist() == [[True, True], [False, True], [False, True], [False, False]]
+
+
+def test_masks_that_the_keypoints_of_all_contradict_are_unknown() -> None:
+    in_left, in_right = (np.tile([x, 10.0, 0.9], (6, 1)) for x in (10.0, 25.0))
+    unseen = np.zeros((6, 3))
+    pair = [np.stack([LEFT, RIGHT])]
+    for points in ([in_right, in_left], [in_right, unseen], [unseen, in_left]):
+        union, people, kept = stack_pairs(pair, SIZE_WH, BOXES, np.array([points]))
+        assert not people.shown.any()
+        np.testing.assert_array_equal(union[0], LEFT | RIGHT)
+        np.testing.assert_array_equal(kept, [points])  # such masks doubt nothing
+    for points in ([in_left, in_right], [in_left, in_left], [in_right, in_right], [unseen] * 2):
+        np.testing.assert_array_equal(
+            stack_pairs(pair, SIZE_WH, BOXES, np.array([points]))[1][0], pair[0]
+        )

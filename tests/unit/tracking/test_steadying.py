@@ -13,6 +13,7 @@ from closefit.records import Track
 from closefit.tracking.steadying import (
     camera_path,
     reference_frame,
+    shown_corners,
     steadied,
     still_intrinsics,
     still_rectangle,
@@ -88,6 +89,14 @@ def test_the_still_picture_holds_all_frames(track) -> None:
     assert (there >= low - 1e-4).all()
     assert (there <= high + 1e-4).all()
     assert (high - low > SIZE_WH).all()
+
+
+def test_corners_of_the_still_picture_are_those_of_each_frame(track) -> None:
+    corners = shown_corners(track)
+    back = moved(track.homographies, corners + track.still_xyxy[:2])
+    whole = np.array([[0, 0], [WIDTH, 0], [WIDTH, HEIGHT], [0, HEIGHT]])
+    np.testing.assert_allclose(back, np.tile(whole, (FRAMES, 1, 1)), atol=1e-3)
+    assert shown_corners(make_track()) is None
 
 
 def test_masks_and_boxes_move_with_their_person(track, camera) -> None:

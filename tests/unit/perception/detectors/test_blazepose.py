@@ -85,6 +85,20 @@ def test_a_larger_picture_gives_the_same_pose(network, scene) -> None:
     np.testing.assert_allclose(large.landmarks_m[:, :3], small.landmarks_m[:, :3], atol=0.06)
 
 
+def test_only_the_box_is_shown(network: BlazePose, scene) -> None:
+    image, truth = scene
+    box = truth["boxes"][0].astype(np.float64)
+    others = np.full_like(image, 255)
+    margin = 0.05 * (box[2:] - box[:2]).max()
+    low, high = (box[:2] - margin).astype(int), (box[2:] + margin).astype(int)
+    inside = np.s_[low[1] : high[1], low[0] : high[0]]
+    others[inside] = image[inside]
+    plain, among_white = (
+        network.estimate_in_box(Pillow.fromarray(picture), box, 0.0) for picture in (image, others)
+    )
+    np.testing.assert_array_equal(plain.keypoints, among_white.keypoints)
+
+
 class TestHeat:
     """The centre of the heat, to a fraction of a cell of four pixels."""
 
