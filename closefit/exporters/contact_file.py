@@ -142,8 +142,10 @@ def read_contacts(path: Path, num_frames: int, hint: str) -> ContactsContent:
         _check_ranges(found["frames_in_contact"], num_frames)
         for pair in found["contacts"]:
             count = _check_ranges(pair["frames"], num_frames)
-            keys = ("distance_mm", "penetration_mm", "place_m", "probability")
-            if {len(pair[key]) for key in keys} != {count} or count != pair["num_frames"]:
+            lists = (
+                pair["distance_mm"], pair["penetration_mm"], pair["place_m"], pair["probability"],
+            )  # fmt: skip
+            if {len(values) for values in lists} != {count} or count != pair["num_frames"]:
                 refuse("a contact has not one entry for each of its frames")
         for deep in found["implausible"]:
             _check_ranges(deep["frames"], num_frames)

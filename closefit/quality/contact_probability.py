@@ -29,7 +29,7 @@ AROUND_FRAMES = 3
 STILL_M = 0.006
 """Steps per frame far below it are no motion that could agree."""
 
-LEAST_PROBABILITY = 0.1
+LEAST_PROBABILITY = 0.05
 """Touching parts that truly touch less often are not reported.
 
 More likely than not would leave out most true contacts (docs/experiments.md).
@@ -55,14 +55,14 @@ class Weights:
 
 
 WEIGHTS = Weights(
-    distance=-1.01,
-    depth=-0.31,
-    error=-2.6,
-    agreement=1.64,
-    hands=0.88,
-    intercept=0.33,
+    distance=-0.724,
+    depth=-0.343,
+    error=-1.30,
+    agreement=0.272,
+    hands=1.35,
+    intercept=-1.36,
 )
-"""Fitted by `benchmarks/contact_probability.py`, each clip and kind of detector counting alike."""
+"""Fitted by `benchmarks/contact_probability.py` to what real detectors found."""
 
 
 def evidence(
