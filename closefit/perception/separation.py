@@ -1,8 +1,9 @@
 """Masks of two people who touch: a detector's, corrected by how each of the two looks.
 
 Detectors merge people who embrace, or give the limbs of one to the other. What each of them looks
-like is learned from frames of the same clip in which they are apart (`pixel_classes`), and passed
-on to the frames around along the optical flow, forwards and backwards (`mask_flow`).
+like is learned from frames of the same clip in which they are apart (`pixel_classes`); pixels near
+the limbs of one are more likely theirs (`limb_cue`). Both are passed on to the frames around along
+the optical flow, forwards and backwards (`mask_flow`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,15 +11,17 @@ from itertools import islice
 
 import cv2
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from closefit.perception.clip import Image
 from closefit.tracking.detections import box_iou
+from closefit.tracking.limb_cue import limb_odds
 from closefit.tracking.mask_flow import Grey, passed_on
 from closefit.tracking.masks import PairMask, detected_masks
 from closefit.tracking.pair_view import PairView
 from closefit.tracking.pixel_classes import (
     CLASSES,
+    NOBODY,
     Drawn,
     Look,
     PixelClasses,
@@ -174,8 +177,9 @@ class _Separation:
         for frame, (image, pair) in enumerate(zip(images, self._detected(), strict=True)):
             picture = self._view.picture(image)
             looked = classes(self._looks(frame, picture)) ** LOOK_WEIGHT
-            shares = normalised(looked * self._mask_shares(frame, self._view.masks(pair)))
-            yield shares, np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
+            shares = looked * self._mask_shares(frame, self._view.masks(pair))
+            shares[..., :NOBODY] *= self._limb_odds(frame)
+            yield normalised(shares), np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
 
     def _detected(self) -> Iterator[PairMask]:
         return detected_masks(self._found.detected, self._size_wh)
@@ -184,6 +188,12 @@ class _Separation:
         top = self._found.boxes_xyxy[frame, :, 1]
         top_px = float(np.nanmin(top)) if np.isfinite(top).any() else float(self._view.corners[1])
         return looks(picture, self._view.row(top_px), self._view.height_px)
+
+    def _limb_odds(self, frame: int) -> Float[np.ndarray, "y x 2"]:
+        keypoints = self._found.keypoints[frame].copy()
+        keypoints[..., :2] = self._view.places(keypoints[..., :2])
+        seen, view = self._found.seen[frame], self._view
+        return limb_odds(keypoints, seen, view.size_wh, view.height_px)
 
     def _mask_shares(self, frame: int, masks: PairMask) -> Shares:
         """Probability of each class by the detector's masks alone."""

@@ -59,6 +59,10 @@ class PairView:
         """Row of the shrunk part at which a row of the pictures is."""
         return self.scale * (y - self.corners[1])
 
+    def places(self, xy: Float[np.ndarray, "*place 2"]) -> Float[np.ndarray, "*place 2"]:
+        """Places of the shrunk part at which places of the pictures are."""
+        return np.asarray(self.scale * (xy - self.corners[:2]))
+
     def picture(self, image: UInt8[np.ndarray, "rows columns 3"]) -> UInt8[np.ndarray, "y x 3"]:
         """Cut out and shrink."""
         left, top, right, bottom = self.corners

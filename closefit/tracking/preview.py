@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from closefit import palette
 from closefit.records import DetectedPeople, Track
 from closefit.tracking.crowd import letter
+from closefit.tracking.limb_cue import BONES
 from closefit.tracking.repair import DOUBTFUL, doubtful_frames
 
 Picture = UInt8[np.ndarray, "height width 3"]
@@ -22,14 +23,10 @@ MASK_OPACITY = 0.3
 SHOWN_CONFIDENCE = 0.2
 """Keypoints below it are not drawn."""
 
+FACE_BONES = ((0, 1), (0, 2), (1, 3), (2, 4))
+
 TEXT_SHARE = 0.04
 """Height of the text over that of the picture."""
-
-BONES = (
-    *((5, 7), (7, 9), (6, 8), (8, 10), (5, 6), (5, 11), (6, 12), (11, 12)),
-    *((11, 13), (13, 15), (12, 14), (14, 16), (0, 1), (0, 2), (1, 3), (2, 4)),
-)
-"""Pairs of COCO-17 keypoints."""
 
 
 def draw(
@@ -100,7 +97,7 @@ def _draw_person(
     points = track.keypoints[frame, person, :, :2] * scale
     confidence = track.keypoints[frame, person, :, 2]
     shown = confidence >= SHOWN_CONFIDENCE
-    for start, end in BONES:
+    for start, end in (*BONES, *FACE_BONES):
         if shown[start] and shown[end]:
             line = [tuple(map(float, points[start])), tuple(map(float, points[end]))]
             canvas.line(line, fill="white", width=4)
