@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image as Pillow
 
+from closefit.imports.detections.pictures import resized
 from closefit.perception.clip import Clip, Image
 from closefit.perception.detectors.blazepose import BlazePose
 from closefit.records import Track
@@ -56,7 +57,8 @@ def looked_again(clip: Clip, track: Track, weights: Path) -> Track:
     boxes = track.boxes_xyxy / np.tile(clip.scale, 2)
     second = np.zeros(track.keypoints.shape)
     for frame, image in enumerate(clip.images("second look")):
-        alone = each_alone(image, track.person_masks[frame])
+        masks = [resized(mask, clip.size_wh) for mask in track.person_masks[frame]]
+        alone = each_alone(image, np.stack(masks))
         for person in np.flatnonzero(np.isfinite(boxes[frame]).all(axis=-1)):
             picture = Pillow.fromarray(alone[person])
             pose = network.estimate_in_box(picture, boxes[frame, person], upright_rad[person])

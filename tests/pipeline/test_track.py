@@ -238,6 +238,19 @@ class TestYolo:
         expected[5:, 0] = second_look.WEIGHT * 6.0
         np.testing.assert_allclose(moved, np.broadcast_to(expected, moved.shape), atol=0.01)
 
+    def test_silhouettes_of_another_size_where_nobody_has_a_mask(
+        self, tracked: Run, detector: StubDetector, tmp_path: Path
+    ) -> None:
+        """Nothing is painted over in the second look; the silhouettes keep their size."""
+        found = detector._detect
+        detector._detect = lambda image: replace(found(image), masks=found(image).masks & False)
+        path = tmp_path / "silhouettes.npz"
+        np.savez(path, masks=np.ones((FRAMES, 90, 160), dtype=bool))
+        written, _ = tracked(perception="yolo", observations=(str(path),))
+        assert written.mask_size_wh.tolist() == [160, 90]
+        assert written.union_masks.shown.all()
+        assert not written.person_masks.shown.any()
+
     def test_only_the_chosen_part(self, tracked: Run, detector: StubDetector) -> None:
         written, _ = tracked(perception="yolo", start_s=0.4, end_s=1.0)
         np.testing.assert_allclose(written.time_s, np.arange(12, 30) / 30.0, atol=1e-6)
