@@ -77,7 +77,8 @@ class ContactsContent(TypedDict):
         num_frames: Number of frames.
         start_s: Time of frame 0 in the source video.
         contact_distance_m: Vertices nearer to each other than this touch.
-        frames_in_contact: First and last frame of each stretch in which the two touch.
+        frames_in_contact: First and last frame of each stretch in which the two touch, whichever
+            parts are reported.
         contacts: Each pair of parts that touch, the longest contact first.
         plausible_depth_mm: Parts deeper inside each other than this do not count as contacts.
         implausible: Each pair of parts that are so deep, the deepest first.

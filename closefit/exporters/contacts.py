@@ -65,9 +65,8 @@ class Contacts:
 
     @property
     def touching(self) -> Bool[np.ndarray, " frame"]:
-        """Frames with contact."""
-        touching: Bool[np.ndarray, " frame"] = np.isfinite(self.distance_m).any(axis=(1, 2))
-        return touching
+        """Frames in which the surfaces touch, whichever pairs of parts are reported."""
+        return np.asarray((self.gap_m < CONTACT_M) | (self.max_depth_mm > 0.0))
 
     @property
     def implausible(self) -> Bool[np.ndarray, "frame part part"]:
@@ -85,8 +84,8 @@ class Touch:
     part_1: str
     distance_mm: float
     penetration_mm: float
-    mean_probability: float = 1.0
-    max_probability: float = 1.0
+    mean_probability: float
+    max_probability: float
 
 
 def find_contacts(

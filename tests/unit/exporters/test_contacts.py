@@ -127,7 +127,7 @@ def test_the_timeline_draws_each_contact_at_its_time_in_the_colour_of_its_depth(
     tmp_path: Path,
 ) -> None:
     depths = (0.0, 20.0, 40.0)
-    found = [Touch(20 * k, 20 * k + 9, "head", "torso", 0.0, depths[k]) for k in range(3)]
+    found = [Touch(20 * k, 20 * k + 9, "head", "torso", 0.0, depths[k], 0.5, 0.6) for k in range(3)]
     times, sure = np.arange(60) / 30.0, np.full((60, 2), 0.7)
     write_timeline(tmp_path / "t.png", found, times, sure, np.ones((60, 2), bool))
     picture = np.asarray(Image.open(tmp_path / "t.png").convert("RGB")).astype(int)

@@ -153,7 +153,7 @@ def test_joints_are_named_as_in_another_skeleton(style, expected, motion, body, 
     assert len(set(joint_names(style))) == len(JOINT_NAMES)
     workspace = Workspace(tmp_path)
     footage = Footage(np.arange(6) / 25.0, 25.0, (320, 240))
-    touch = Touch(1, 3, "head", "torso", 2.5, 0.0)
+    touch = Touch(1, 3, "head", "torso", 2.5, 0.0, 0.5, 0.6)
     write_motion_files(workspace, body, motion, footage, style=style, markers=[touch])
     gltf = pygltflib.GLTF2().load(str(workspace.glb))
     for skin in gltf.skins:

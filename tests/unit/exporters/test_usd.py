@@ -25,7 +25,7 @@ def stage(motion, body, tmp_path_factory):
 
     workspace = Workspace(tmp_path_factory.mktemp("usd"))
     footage = Footage(np.arange(6) / FPS, FPS, SIZE_WH)
-    touch = Touch(1, 3, "head", "torso", 2.5, 0.0)
+    touch = Touch(1, 3, "head", "torso", 2.5, 0.0, 0.5, 0.6)
     write_motion_files(workspace, body, motion, footage, markers=[touch], usd=True)
     return Usd.Stage.Open(str(workspace.usd))
 

@@ -74,7 +74,7 @@ def test_poses_that_are_known_less_make_a_contact_less_probable() -> None:
 
 def test_depth_beyond_what_bodies_can_have_is_named_and_no_contact() -> None:
     deep = told(near(0.0, 77.0), moving())
-    assert not deep.touching.any()
+    assert not np.isfinite(deep.distance_m).any()
     assert (deep.probability[:, HAND, TORSO] == 0.0).all()
     (pair,) = implausible_contacts(deep)
     assert (pair["person_0"], pair["person_1"]) == ("left hand", "torso")
@@ -85,8 +85,16 @@ def test_depth_beyond_what_bodies_can_have_is_named_and_no_contact() -> None:
     assert "77 mm" in doubt.text
     assert "0-11" in doubt.text
     shallow = told(near(0.0, PLAUSIBLE_DEPTH_MM - 1.0), moving())
-    assert shallow.touching.all()
+    assert np.isfinite(shallow.distance_m[:, HAND, TORSO]).all()
     assert implausible_contacts(shallow) == []
+
+
+@pytest.mark.parametrize("depth_mm", [0.0, 10.0, 77.0])
+def test_two_people_touch_whichever_parts_are_reported(depth_mm: float) -> None:
+    found = near(0.0, depth_mm)
+    np.testing.assert_array_equal(told(found, moving()).touching, found.touching)
+    assert found.touching.all()
+    assert not near(0.03).touching.any()
 
 
 def test_the_other_person_first_is_the_same_transposed() -> None:
