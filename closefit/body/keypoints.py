@@ -90,6 +90,9 @@ COCO17 = KeypointSet(
     ),
     limb_names=_FACE + _TRUNK + _ARMS_AND_LEGS,
 )  # fmt: skip
+COCO17_FACE = slice(0, 5)
+COCO17_TORSO = (5, 6, 11, 12)
+"""Shoulders and hips."""
 
 _MIDDLE = {
     "neck": ("left_shoulder", "right_shoulder"),

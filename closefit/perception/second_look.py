@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image as Pillow
 
+from closefit.body.keypoints import COCO17_FACE, COCO17_TORSO
 from closefit.imports.detections.pictures import resized
 from closefit.perception.clip import Clip, Image
 from closefit.perception.detectors.blazepose import BlazePose
@@ -29,12 +30,6 @@ LEAST_CONFIDENCE = 0.1
 
 SURE_PRESENCE = 0.5
 """Presence from which the next frame's region is rotated as the person stands in this one."""
-
-FACE = slice(0, 5)
-"""Keypoints that YOLO places better: 1.5 % of a person's height from the truth, the mean 1.8 %."""
-
-TORSO = (5, 6, 11, 12)
-"""Shoulders and hips. Where they disagree in the mean, the second network saw something else."""
 
 PAINT = 128
 """Grey level of the other person's pixels."""
@@ -93,8 +88,10 @@ def averaged(first: Keypoints, second: Keypoints, side: Float[np.ndarray, "*batc
     offset = second[..., :2] - first[..., :2]
     apart = np.linalg.norm(offset, axis=-1) / side[..., None]
     agree = (apart < NEAR) & (second[..., 2] >= LEAST_CONFIDENCE)
-    agree &= apart[..., TORSO].mean(axis=-1, keepdims=True) < NEAR
-    agree[..., FACE] = False
+    # Where shoulders and hips disagree in the mean, the second network saw something else.
+    agree &= apart[..., COCO17_TORSO].mean(axis=-1, keepdims=True) < NEAR
+    # YOLO places faces better: 1.5 % of a person's height from the truth, the mean 1.8 %.
+    agree[..., COCO17_FACE] = False
     moved = first.copy()
     moved[..., :2] += np.where(agree[..., None], WEIGHT * offset, 0.0)
     return moved

@@ -8,14 +8,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-BONES = (
-    *((5, 7), (7, 9), (6, 8), (8, 10), (5, 6), (5, 11), (6, 12), (11, 12)),
-    *((11, 13), (13, 15), (12, 14), (14, 16)),
-)
-"""Pairs of COCO-17 keypoints below the face."""
+from closefit.body.keypoints import COCO17, COCO17_FACE, COCO17_TORSO
 
-TORSO = (5, 6, 12, 11)
-FACE, BODY = slice(0, 5), slice(5, None)
+FACE, BODY, TORSO = COCO17_FACE, slice(COCO17_FACE.stop, None), list(COCO17_TORSO)
+LIMBS = [list(limb) for limb in COCO17.limbs if min(limb) >= FACE.stop]
 LEAST_OF_FACE = 2
 """Keypoints of a face that are needed to draw the head."""
 
@@ -65,12 +61,12 @@ def _distance(
     free = np.ones((size_wh[1], size_wh[0]), np.uint8)
     beyond = 10 * max(size_wh)  # a line that leaves the picture by more is cut off
     places = np.nan_to_num(points).clip(-beyond, beyond).round().astype(np.int32)
-    for bone in BONES:
-        if known[list(bone)].all():
-            start, end = places[list(bone)].tolist()
+    for limb in LIMBS:
+        if known[limb].all():
+            start, end = places[limb].tolist()
             cv2.line(free, start, end, 0, max(1, round(THICKNESS * height_px)))
-    if known[list(TORSO)].all():
-        cv2.fillConvexPoly(free, cv2.convexHull(places[list(TORSO)]), 0)
+    if known[TORSO].all():
+        cv2.fillConvexPoly(free, cv2.convexHull(places[TORSO]), 0)
     if known[FACE].sum() >= LEAST_OF_FACE:
         middle = places[FACE][known[FACE]].mean(axis=0).round().astype(int).tolist()
         cv2.circle(free, middle, max(1, round(HEAD * height_px)), 0, cv2.FILLED)

@@ -7,9 +7,9 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from closefit import palette
+from closefit.body.keypoints import COCO17
 from closefit.records import DetectedPeople, Track
 from closefit.tracking.crowd import letter
-from closefit.tracking.limb_cue import BONES
 from closefit.tracking.repair import DOUBTFUL, doubtful_frames
 
 Picture = UInt8[np.ndarray, "height width 3"]
@@ -22,8 +22,6 @@ WARNING_COLOUR = palette.rgb8(palette.WARNING_COLOUR)
 MASK_OPACITY = 0.3
 SHOWN_CONFIDENCE = 0.2
 """Keypoints below it are not drawn."""
-
-FACE_BONES = ((0, 1), (0, 2), (1, 3), (2, 4))
 
 TEXT_SHARE = 0.04
 """Height of the text over that of the picture."""
@@ -97,7 +95,7 @@ def _draw_person(
     points = track.keypoints[frame, person, :, :2] * scale
     confidence = track.keypoints[frame, person, :, 2]
     shown = confidence >= SHOWN_CONFIDENCE
-    for start, end in (*BONES, *FACE_BONES):
+    for start, end in COCO17.limbs:
         if shown[start] and shown[end]:
             line = [tuple(map(float, points[start])), tuple(map(float, points[end]))]
             canvas.line(line, fill="white", width=4)

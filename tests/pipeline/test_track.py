@@ -238,6 +238,14 @@ class TestYolo:
         expected[5:, 0] = second_look.WEIGHT * 6.0
         np.testing.assert_allclose(moved, np.broadcast_to(expected, moved.shape), atol=0.01)
 
+    def test_keypoints_of_an_import_are_not_looked_at_again(
+        self, tracked: Run, detector: StubDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(yolo, "looked_again")  # a NameError where it is called
+        path = make_observations(tmp_path / "given.npz", boxes=detector.people.boxes_xyxy)
+        written, _ = tracked(perception="yolo", observations=(str(path),))
+        assert written.seen.all()
+
     def test_silhouettes_of_another_size_where_nobody_has_a_mask(
         self, tracked: Run, detector: StubDetector, tmp_path: Path
     ) -> None:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from closefit.body.keypoints import COCO17_FACE
 from closefit.body.pose import PairPose
 from closefit.body.skeleton import JOINT_INDEX, PARENTS
 from closefit.boundary.ranges import Share
@@ -48,7 +49,6 @@ _COCO = (
     *(f"{side}_{part}" for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
       for side in ("left", "right")),
 )  # fmt: skip
-FACE = slice(0, 5)
 
 
 def _tables() -> tuple[Float[Tensor, " limb"], Bool[Tensor, "keypoint limb"]]:
@@ -152,7 +152,7 @@ def hidden_keypoints(
     own = _behind(geometry.keypoints, keypoint_depth, limbs) & ~OWN_LIMB
     other = _behind(geometry.keypoints, keypoint_depth, tuple(part.flip(2) for part in limbs))
     by_self = own.any(-1)
-    by_self[..., FACE] |= _looks_away(pose)[..., None]
+    by_self[..., COCO17_FACE] |= _looks_away(pose)[..., None]
     return other.any(-1), by_self
 
 

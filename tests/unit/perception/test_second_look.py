@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from closefit.perception.second_look import FACE, LEAST_CONFIDENCE, WEIGHT, averaged, each_alone
+from closefit.body.keypoints import COCO17_FACE
+from closefit.perception.second_look import LEAST_CONFIDENCE, WEIGHT, averaged, each_alone
 
 SIDE = np.array([[200.0, 300.0], [240.0, 280.0]])
-BODY = slice(FACE.stop, None)
+BODY = slice(COCO17_FACE.stop, None)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_places_that_agree_are_averaged(first: np.ndarray, second: np.ndarray) -
 
 def test_faces_and_confidences_stay(first: np.ndarray, second: np.ndarray) -> None:
     found = averaged(first, second, SIDE)
-    np.testing.assert_array_equal(found[..., FACE, :], first[..., FACE, :])
+    np.testing.assert_array_equal(found[..., COCO17_FACE, :], first[..., COCO17_FACE, :])
     np.testing.assert_array_equal(found[..., 2], first[..., 2])
 
 
