@@ -17,6 +17,7 @@ from closefit.exporters.preview_gif import GIF_FPS, best_stretch
 from closefit.geometry.camera import intrinsics, project
 from closefit.geometry.contact import CONTACT_M
 from closefit.geometry.penetration import surface_gap
+from closefit.quality.contact_probability import LEAST_PROBABILITY
 from closefit.records import OptimizedMotion, Track
 from closefit.stages import export
 from closefit.storage import artifacts
@@ -182,6 +183,14 @@ def test_the_figures_count_what_was_exported(finished: Job, body: Body) -> None:
     assert 0 < quality["contact_frames"] == in_contact < FRAMES
     assert 0 < quality["penetration_mean_mm"] < quality["penetration_max_mm"]
     assert content["fps"] == float(track.fps)
+
+
+def test_reported_contacts_are_plausible_and_never_certain(finished: Job) -> None:
+    content = json.loads(finished.workspace.contacts.read_text())
+    assert content["contacts"]
+    for contact in content["contacts"]:
+        assert max(contact["penetration_mm"]) <= content["plausible_depth_mm"]
+        assert all(LEAST_PROBABILITY <= value < 1.0 for value in contact["probability"])
 
 
 @pytest.mark.usefixtures("finished")
