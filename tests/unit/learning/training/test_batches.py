@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from closefit.body.keypoints import COCO17_FACE
 from closefit.body.model import Body
 from closefit.body.pose import PairPose
 from closefit.body.skeleton import JOINT_INDEX
@@ -132,12 +133,12 @@ def test_who_stands_behind_is_hidden_and_who_stands_before_is_not(body: Body, fr
 def test_the_back_of_the_head_hides_the_face(body: Body) -> None:
     pose, geometry = facing_pair(body, 0)
     _, by_self = detections.hidden_keypoints(pose, geometry)
-    assert not bool(by_self[..., detections.FACE].any())
+    assert not bool(by_self[..., COCO17_FACE].any())
     turned = pose.rotations.clone()
     turned[..., 0, :, :] = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))
     away = dataclasses.replace(pose, rotations=turned)
     _, by_self = detections.hidden_keypoints(away, GeometryOf(body)(away))
-    assert bool(by_self[..., detections.FACE].all())
+    assert bool(by_self[..., COCO17_FACE].all())
 
 
 def test_hidden_keypoints_are_worse_and_less_sure(body: Body) -> None:
