@@ -26,6 +26,7 @@ PerceptionBackend = Literal["full", "yolo", "lite", "import"]
 MeshFormat = Literal["obj", "ply"]
 JointNames = Literal["smpl", "mixamo", "unreal"]
 OverlayLayout = Literal["panels", "single"]
+MotionBranch = Literal["direct", "prior", "both", "answer"]
 Sam2 = Literal["tiny", "small", "base-plus", "large"]
 VitPose = Literal["base-simple", "plus-small", "plus-base"]
 BlazePoseSize = Literal["lite", "full", "heavy"]
@@ -191,7 +192,7 @@ class InitConfig:
 class OptimizeConfig:
     """The joint optimisation of motion and appearance (paper section 3.3, Eq. 10)."""
 
-    motion: Literal["direct", "prior", "both", "answer"] = "direct"
+    motion: Literal["auto", "direct", "prior", "both", "answer"] = "auto"
     appearance: bool = True
     check_depth_order: bool = True
     physics: Share = 0.5
@@ -263,6 +264,13 @@ class Config:
     init: InitConfig = InitConfig()
     optimize: OptimizeConfig = OptimizeConfig()
     export: ExportConfig = ExportConfig()
+
+    @property
+    def motion_branch(self) -> MotionBranch:
+        """What `optimize` moves: by default the prior's weights too, where `init` uses the prior."""
+        if self.optimize.motion != "auto":
+            return self.optimize.motion
+        return "both" if self.init.prior else "direct"
 
 
 PAPER: dict[str, dict[str, Any]] = {

@@ -6,6 +6,7 @@ QUICK = (
     "init.focal_search=false",
     "init.prior_steps=8",
     "init.prior_samples=1",
+    "optimize.motion=direct",  # steps and checkpoints are several times smaller
     "optimize.passes=2",
     "optimize.warmup_passes=1",
     "optimize.image_size_px=48",

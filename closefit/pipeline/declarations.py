@@ -129,7 +129,7 @@ OPTIMIZE = Stage(
         "body",
         "seed",
     ),
-    models=_body_and_prior(lambda config: config.optimize.motion != "direct"),
+    models=_body_and_prior(lambda config: config.motion_branch != "direct"),
     optional_models=_image_distance,
 )
 EXPORT = Stage(

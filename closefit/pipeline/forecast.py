@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from functools import cache
 
-from closefit.config import Config, OptimizeConfig, StageName
+from closefit.config import Config, StageName
 from closefit.records import VideoInfo
 from closefit.system import num_threads
 
@@ -25,6 +25,9 @@ PREPARING_S = 9.0
 """What `optimize` does before its first step and after its last."""
 DEPTH_ORDER_S = 0.1
 """Comparing depth orders, a frame."""
+FINETUNING_FRAME_S = 0.0023
+"""More of a step, a frame of its window, where the prior's weights move: a step of the preset
+`draft` takes 1.35 times as long (benchmarks/results/motion.md)."""
 EXPORT_S, EXPORT_FRAME_S = 9.0, 0.09
 COMPILING_S = 60.0
 """The rasteriser's first use on a machine."""
@@ -58,7 +61,7 @@ def seconds(
                 searched = math.ceil(frames / math.ceil(frames / FOCAL_FRAMES))
                 total += FOCAL_STEPS * (INIT_STEP_S + INIT_STEP_FRAME_S * searched)
         elif stage == "optimize":
-            total += _optimize_s(config.optimize, frames)
+            total += _optimize_s(config, frames)
         else:
             total += EXPORT_S + EXPORT_FRAME_S * frames
     return total * unit_s() / (UNIT_MS / 1000.0) if total else 0.0
@@ -71,12 +74,15 @@ def _focal_searched(config: Config, info: VideoInfo) -> bool:
     return init.prior and init.focal_search and all(value is None for value in known)
 
 
-def _optimize_s(config: OptimizeConfig, frames: int) -> float:
+def _optimize_s(whole: Config, frames: int) -> float:
+    config = whole.optimize
     passes = (config.passes or 0) + (config.warmup_passes or 0)
     steps = passes * math.ceil(frames / config.frames_per_step)
     window = min(frames, config.window_frames)
     rendered = min(frames, config.frames_per_step)
     step_s = 0.0005 * window
+    if whole.motion_branch != "direct":
+        step_s += FINETUNING_FRAME_S * window
     if config.appearance:
         megapixels = rendered * config.image_size_px**2 / 1e6
         step_s += 0.45 * megapixels + 1.9e-5 * config.map_size**2

@@ -194,11 +194,11 @@ def _objective(job: Job, body: Body, texels: SurfaceTexels, set_name: str) -> Jo
 
 def _motion_model(job: Job, start: MotionVariables, targets: KeypointTargets) -> MotionModel:
     """What moves the motion."""
-    config = job.config.optimize
-    if config.motion == "direct":
+    config, branch = job.config.optimize, job.config.motion_branch
+    if branch == "direct":
         return DirectMotion(start, config.lr_motion)
     rates = config.lr_prior, config.lr_motion
-    return PriorMotion(load_network(job), start, targets, *rates, job.config.seed, config.motion)
+    return PriorMotion(load_network(job), start, targets, *rates, job.config.seed, branch)
 
 
 def _lpips_network(job: Job) -> LpipsNetwork:

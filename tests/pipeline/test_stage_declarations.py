@@ -100,6 +100,27 @@ def test_the_manifest_lists_a_model_under_every_stage_that_needs_it(
             assert stage.name in weights.get(name).stages
 
 
+@pytest.mark.parametrize(
+    ("settings", "branch"),
+    [
+        ((), "both"),
+        (("preset=draft",), "both"),
+        (("init.prior=false",), "direct"),
+        (("optimize.motion=direct",), "direct"),
+        (("init.prior=false", "optimize.motion=prior"), "prior"),
+        (("preset=paper",), "answer"),
+        (("preset=paper-without-proxemics",), "direct"),
+    ],
+)
+def test_the_prior_moves_by_default_where_it_is_used(
+    settings: tuple[str, ...], branch: str
+) -> None:
+    config = build_config(assignments=list(settings))
+    assert config.motion_branch == branch
+    needed = STAGES["optimize"].models(config, "cpu")
+    assert (weights.PRIOR in needed) == (branch != "direct")
+
+
 def test_stages_read_only_earlier_ones() -> None:
     order = list(STAGES)
     for name, stage in STAGES.items():

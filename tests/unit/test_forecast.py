@@ -54,3 +54,12 @@ def test_the_search_for_the_focal_length_is_counted_where_it_happens() -> None:
     assert known is not None
     assert searched > known
     assert expected_s("init.focal_search=false", stages=("init",)) == pytest.approx(known)
+
+
+def test_moving_the_prior_takes_longer_and_happens_only_with_the_prior() -> None:
+    default = expected_s(stages=("optimize",))
+    direct = expected_s("optimize.motion=direct", stages=("optimize",))
+    without = expected_s("init.prior=false", stages=("optimize",))
+    assert default is not None
+    assert direct is not None
+    assert default > direct == pytest.approx(without)
