@@ -267,7 +267,7 @@ class Config:
 
     @property
     def motion_branch(self) -> MotionBranch:
-        """What `optimize` moves: by default the prior's weights too, where `init` uses the prior."""
+        """What `optimize` moves; by default the prior's weights too, where `init` uses it."""
         if self.optimize.motion != "auto":
             return self.optimize.motion
         return "both" if self.init.prior else "direct"
