@@ -227,7 +227,7 @@ def test_a_video_of_one_colour(clip: DemoClip, tmp_path: Path, sound: OptimizedM
 
 @pytest.mark.slow
 @pytest.mark.parametrize("frames", [1, 2])
-@pytest.mark.parametrize("motion", ["direct", "prior"])
+@pytest.mark.parametrize("motion", ["direct", "prior", "both"])
 def test_very_short_clips(tmp_path: Path, frames: int, motion: str) -> None:
     short = make_clip(tmp_path / "short", frames, size=SIZE)
     workspace = _run(
