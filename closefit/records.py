@@ -20,7 +20,7 @@ from closefit.boundary.checks import require, require_finite, require_rotations
 from closefit.mask_stack import MaskStack, check, join, split
 
 BODY_NAMES = ("closefit", "smpl")
-TRACKED_KEYPOINTS = ("coco17",)
+TRACKED_KEYPOINTS = ("coco17", "coco17_detected")
 MAX_SIDE_PX = 1 << 16
 FARTHEST_M = 10_000.0
 """No motion file has people farther from its origin."""
@@ -159,7 +159,7 @@ class Track:
         size_wh: Width and height of the source video in pixels, upright.
         boxes_xyxy: Left, top, right, bottom in source pixels; NaN where there is no box.
         keypoints: x, y in source pixels and confidence in [0, 1] (0 where unknown).
-        keypoint_set: Name of the set in `body.keypoints`, for example `coco17`.
+        keypoint_set: Name of the set in `body.keypoints`, `coco17` or `coco17_detected`.
         landmarks_3d_m: Metric 3D positions of the keypoints (same order) about the person's own hip
             midpoint, in camera axes, and confidence. Size 0 where a backend has none.
         union_mask_bytes: Pixels of both people, deflated (see `mask_stack`), one mask after the

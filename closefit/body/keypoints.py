@@ -2,10 +2,11 @@
 
 Every keypoint is the mean of named body points: joints (`skeleton.JOINT_NAMES`) and landmarks
 (surface vertices that each body file names). The sets are therefore defined once for all bodies.
+Pose networks see other points than a body's joints; `coco17_detected` has the difference.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -24,6 +25,9 @@ class KeypointSet:
     """Keypoint name -> the body points whose mean it is."""
     limb_names: tuple[tuple[str, str], ...]
     """Keypoints to connect when drawing."""
+    offsets_m: Mapping[str, tuple[str, tuple[float, float, float]]] = field(default_factory=dict)
+    """Keypoint name -> a joint, and how far the keypoint lies from its mean, in the joint's axes
+    (x to the person's left, y up and z to the front at rest). For the free body only."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,6 +98,29 @@ COCO17_FACE = slice(0, 5)
 COCO17_TORSO = (5, 6, 11, 12)
 """Shoulders and hips."""
 
+# Least squares over rendered people (benchmarks/keypoint_offsets.py), mean of two detectors.
+_DETECTED_LEFT_MM = {
+    "shoulder": ("spine3", (-19, 27, -3)),
+    "elbow": ("left_shoulder", (-24, 0, 5)),
+    "wrist": ("left_elbow", (6, -2, 7)),
+    "hip": ("pelvis", (-20, 3, 29)),
+    "knee": ("left_hip", (-5, -4, -14)),
+    "ankle": ("left_knee", (-2, 24, 7)),
+}
+
+
+def _detected_offsets_m() -> dict[str, tuple[str, tuple[float, float, float]]]:
+    """Both sides of `_DETECTED_LEFT_MM`."""
+    offsets = {}
+    for point, (joint, (x, y, z)) in _DETECTED_LEFT_MM.items():
+        offsets[f"left_{point}"] = (joint, (x / 1000, y / 1000, z / 1000))
+        offsets[f"right_{point}"] = (other_side(joint), (-x / 1000, y / 1000, z / 1000))
+    return offsets
+
+
+COCO17_DETECTED = replace(COCO17, offsets_m=_detected_offsets_m())
+"""COCO's keypoints where pose networks see them."""
+
 _MIDDLE = {
     "neck": ("left_shoulder", "right_shoulder"),
     "mid_hip": ("left_hip", "right_hip"),
@@ -146,6 +173,7 @@ LSP14 = KeypointSet(
 
 KEYPOINT_SETS = {
     "coco17": COCO17,
+    "coco17_detected": COCO17_DETECTED,
     "halpe26": HALPE26,
     "openpose25": OPENPOSE25,
     "lsp14": LSP14,
@@ -172,7 +200,8 @@ class KeypointRegressor:
         Raises:
             WeightsError: The body file does not name a landmark that the set needs.
         """
-        points = KEYPOINT_SETS[keypoint_set].points
+        chosen = KEYPOINT_SETS[keypoint_set]
+        points = chosen.points
         landmarks = [
             point for parts in points.values() for point in parts if point not in JOINT_INDEX
         ]
@@ -192,11 +221,21 @@ class KeypointRegressor:
             dtype=torch.int64,
             device=body.v_template.device,
         )
+        # SMPL's joints lie elsewhere than the free body's, for which the offsets are measured.
+        offsets = chosen.offsets_m if body.name == "closefit" else {}
+        rows = [chosen.names.index(name) for name in offsets]
+        self._moved = torch.tensor(rows, dtype=torch.int64, device=body.v_template.device)
+        joints = [JOINT_INDEX[joint] for joint, _ in offsets.values()]
+        self._axes = torch.tensor(joints, dtype=torch.int64, device=body.v_template.device)
+        shift = torch.tensor([shift for _, shift in offsets.values()]).reshape(-1, 3, 1)
+        self._shift_m = shift.to(body.v_template)
 
     def __call__(
         self, joints: Float[Tensor, "*batch 24 3"], vertices: Float[Tensor, "*batch landmark 3"]
     ) -> Float[Tensor, "*batch keypoint 3"]:
-        """Return the keypoints, in the frame and units of the inputs.
+        """Return the means of body points, in the frame and units of the inputs.
+
+        Offsets of the set are left out: they need the axes of the joints (`of`).
 
         Args:
             joints: All joints.
@@ -205,5 +244,9 @@ class KeypointRegressor:
         return self._weights @ torch.cat([joints, vertices], dim=-2)
 
     def of(self, posed: PosedBody) -> Float[Tensor, "*batch keypoint 3"]:
-        """Return the keypoints of `body.subset(vertex_indices)`, posed."""
-        return self(posed.joints, posed.vertices)
+        """Return the keypoints of `body.subset(vertex_indices)`, posed, in its frame and units."""
+        keypoints = self(posed.joints, posed.vertices)
+        if len(self._moved) == 0:
+            return keypoints
+        axes = posed.transforms[..., self._axes, :3, :3]
+        return keypoints.index_add(-2, self._moved, (axes @ self._shift_m)[..., 0])

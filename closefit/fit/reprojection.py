@@ -24,7 +24,7 @@ class KeypointProjector:
     ) -> tuple[Float[Tensor, "*batch 24 3"], Float[Tensor, "*batch keypoint 3"]]:
         """Return joints and keypoints in the camera frame, metres."""
         posed = self._points.pose(rotations, betas, transl)
-        return posed.joints, self._regressor(posed.joints, posed.vertices)
+        return posed.joints, self._regressor.of(posed)
 
     def __call__(
         self,

@@ -37,13 +37,14 @@ def to_track(
         union = clip.given.union_for(people)
     union, people = union.without(ignored), people.without(np.stack([ignored] * 2, axis=1))
     info = clip.job.video
+    given = clip.given is not None and clip.given.has_keypoints
     return Track(
         time_s=clip.time_s,
         fps=np.array(info.fps),
         size_wh=np.array([info.width, info.height]),
         boxes_xyxy=(found.boxes_xyxy * np.tile(clip.scale, 2)).astype(np.float32),
         keypoints=(keypoints * np.append(clip.scale, 1.0)).astype(np.float32),
-        keypoint_set=np.array("coco17"),
+        keypoint_set=np.array("coco17" if given else "coco17_detected"),
         landmarks_3d_m=_landmarks(found).astype(np.float32),
         union_mask_bytes=union.joined,
         union_mask_ends=union.ends,

@@ -56,7 +56,7 @@ class GeometryOf:
     def __call__(self, pose: PairPose) -> PairGeometry:
         """Pose the skeleton and the face points."""
         posed = self._points.pose(pose.rotations, pose.betas, pose.transl(self._points))
-        keypoints = self._regressor(posed.joints, posed.vertices)
+        keypoints = self._regressor.of(posed)
         return PairGeometry(posed.joints, keypoints[..., :2] / keypoints[..., 2:].clamp_min(0.1))
 
 
