@@ -466,6 +466,7 @@ class TestFull:
         written, _ = tracked(**settings)
         np.testing.assert_allclose(written.keypoints[..., :2], people.keypoints[..., :2], atol=0.01)
         np.testing.assert_array_equal(written.person_masks[:], masks)
+        assert str(written.keypoint_set) == "coco17"
 
 
 def test_yolo_on_a_rendered_clip(
@@ -476,6 +477,7 @@ def test_yolo_on_a_rendered_clip(
     info = video.probe(folder / "video.mp4")
     written, quality = run(tmp_path, info, events, shared / "weights", **settings)
     assert YoloDetector is yolo.YoloDetector
+    assert str(written.keypoint_set) == "coco17_detected"
     truth = np.load(folder / "truth.npz")
     assert quality["both_seen"] == 1.0
     frames = len(written.time_s)

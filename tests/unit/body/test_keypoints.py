@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import roma
@@ -8,12 +10,12 @@ from closefit.body.model import Body, PosedBody
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.errors import WeightsError
 
-SIZES = {"coco17": 17, "halpe26": 26, "openpose25": 25, "lsp14": 14}
+SIZES = {"coco17": 17, "coco17_detected": 17, "halpe26": 26, "openpose25": 25, "lsp14": 14}
 
 
 def keypoint_positions(body: Body, posed: PosedBody, name: str) -> torch.Tensor:
     regressor = KeypointRegressor(body, name)
-    return regressor(posed.joints, posed.vertices[..., regressor.vertex_indices, :])
+    return regressor.of(replace(posed, vertices=posed.vertices[..., regressor.vertex_indices, :]))
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -22,6 +24,7 @@ def test_sets_have_their_size_and_known_places(name: str) -> None:
     assert len(keypoints.names) == SIZES[name]
     known = {
         "coco17": {0: "nose", 5: "left_shoulder", 10: "right_wrist", 16: "right_ankle"},
+        "coco17_detected": {0: "nose", 6: "right_shoulder", 15: "left_ankle"},
         "halpe26": {
             17: "head_top",
             18: "neck",
@@ -91,6 +94,37 @@ def test_keypoints_of_the_rest_body_lie_where_anatomy_has_them(body: Body) -> No
     assert at["left_big_toe"][2] > at["left_ankle"][2] > at["left_heel"][2]
     torch.testing.assert_close(
         at["left_heel"] * torch.tensor([-1.0, 1.0, 1.0]), at["right_heel"], atol=1e-5, rtol=0
+    )
+
+
+def test_detected_points_are_fixed_to_their_bones(body: Body) -> None:
+    rotations, transl = roma.random_rotmat((8, 24)), torch.randn(8, 3)
+    posed = body.pose(rotations, torch.randn(10), transl)
+    moved = keypoint_positions(body, posed, "coco17_detected")
+    shift = moved - keypoint_positions(body, posed, "coco17")
+    for name, (joint, offset_m) in KEYPOINT_SETS["coco17_detected"].offsets_m.items():
+        column = KEYPOINT_SETS["coco17"].names.index(name)
+        axes = posed.transforms[:, JOINT_INDEX[joint], :3, :3]
+        in_axes = (axes.mT @ shift[:, column, :, None])[..., 0]
+        torch.testing.assert_close(in_axes, torch.tensor(offset_m).expand(8, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(shift[:, :5], torch.zeros(8, 5, 3))
+
+
+def test_detected_points_of_a_mirrored_person_are_mirrored(body: Body) -> None:
+    rest = body.pose(torch.eye(3).expand(24, 3, 3), torch.zeros(10), torch.zeros(3))
+    keypoints = keypoint_positions(body, rest, "coco17_detected")[5:]
+    swapped = [place - 5 for place in KEYPOINT_SETS["coco17_detected"].swap[5:]]
+    torch.testing.assert_close(
+        keypoints[swapped] * torch.tensor([-1.0, 1.0, 1.0]), keypoints, atol=1e-4, rtol=0
+    )
+
+
+def test_detected_points_are_known_of_the_free_body_only(body: Body) -> None:
+    other = replace(body, name="smpl")
+    posed = other.pose(roma.random_rotmat((24,)), torch.randn(10), torch.randn(3))
+    torch.testing.assert_close(
+        keypoint_positions(other, posed, "coco17_detected"),
+        keypoint_positions(other, posed, "coco17"),
     )
 
 

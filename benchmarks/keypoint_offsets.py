@@ -1,0 +1,142 @@
+"""Where pose networks see joints: offsets from the body's own points, constant in a bone's axes.
+
+    python benchmarks/keypoint_offsets.py RUNS CLIPS [CLIPS ...] [--detectors lite yolo]
+
+CLIPS are folders of rendered clips (`NAME/truth.npz`, `body.npz`); RUNS holds a results folder
+NAME-DETECTOR of each (`closefit run CLIPS/NAME/video.mp4 --out RUNS/NAME-DETECTOR --until track
+--perception DETECTOR`). Offsets are fitted by least squares to keypoints that neither person hides;
+each clip is then judged with the offsets of all others. `coco17_detected` of `body/keypoints.py`
+holds the mean of two detectors.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from measuring import publish, table
+
+from closefit.body.keypoints import COCO17, COCO17_DETECTED
+from closefit.body.model import Body
+from closefit.body.pose import PairPose
+from closefit.body.skeleton import JOINT_INDEX
+from closefit.learning.training.detections import STATURE_M, hidden_keypoints
+from closefit.prior.objective import GeometryOf
+from closefit.records import Track
+from closefit.storage import artifacts
+
+SURE = 0.2
+"""Keypoints of less confidence are left out."""
+WILD = 0.08
+"""Keypoints with a larger error, a share of the height, belong to something else."""
+MIRROR = np.array([-1.0, 1.0, 1.0])
+POINTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Visible keypoints of one clip; lengths in shares of a person's height in the image.
+
+    Attributes:
+        axes: R_cam_bone of each person and frame, for each keypoint with an offset.
+        error: Detected minus true place.
+        used: Keypoints that count.
+    """
+
+    axes: dict[str, Float[np.ndarray, "frame 2 3 3"]]
+    error: Float[np.ndarray, "frame 2 17 2"]
+    used: Bool[np.ndarray, "frame 2 17"]
+
+    def equations(self, point: str) -> tuple[np.ndarray, np.ndarray]:
+        """Matrices (n, 2, 3) and errors (n, 2) of both sides of a body point, as a left one."""
+        matrices, errors = [], []
+        for side, mirror in (("left", np.ones(3)), ("right", MIRROR)):
+            column = COCO17.names.index(f"{side}_{point}")
+            used = self.used[:, :, column]
+            matrices.append((self.axes[f"{side}_{point}"] * mirror)[used][:, :2])
+            errors.append(self.error[:, :, column][used])
+        return np.concatenate(matrices), np.concatenate(errors)
+
+
+def main() -> None:
+    """Fit, judge, publish."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path, help="results folders NAME-DETECTOR")
+    parser.add_argument("clips", type=Path, nargs="+", help="folders of clips")
+    parser.add_argument("--detectors", nargs="+", default=["lite", "yolo"])
+    options = parser.parse_args()
+    truths = sorted(path for folder in options.clips for path in folder.glob("*/truth.npz"))
+    data, rows = {}, []
+    for detector in options.detectors:
+        clips = [_seen(path, options.runs, detector) for path in truths]
+        for point in POINTS:
+            result = _fit([clip.equations(point) for clip in clips])
+            data[f"{detector} {point}"] = result
+            joint = COCO17_DETECTED.offsets_m[f"left_{point}"][0]
+            offset = ", ".join(f"{value:.0f}" for value in result["offset_mm"])
+            rows.append([detector, point, joint, offset, *list(result.values())[1:]])
+    header = ["detector", "left point", "axes of", "offset (mm)", "keypoints",
+              "median error (%)", "with the others' offset (%)"]  # fmt: skip
+    names = [path.parent.name for path in truths]
+    publish("keypoint_offsets", {"clips": names, "offsets": data}, [table(header, rows)])
+
+
+def _seen(truth_file: Path, runs: Path, detector: str) -> Seen:
+    """Compare a track with the truth; its people are those who are nearer."""
+    folder = runs / f"{truth_file.parent.name}-{detector}"
+    track = artifacts.read(folder / "artifacts" / "track.npz", Track)
+    truth = dict(np.load(truth_file))
+    body = Body.load(truth_file.parent.parent / "body.npz")
+    rotations, joints = torch.tensor(truth["rotations"]).float(), truth["joints3d"]
+    betas = torch.tensor(truth["betas"]).float().expand(len(rotations), 2, 10)
+    pelvis_m = torch.tensor(joints[:, :, 0]).float()
+    pose = PairPose(rotations[None], betas[None], pelvis_m[None])
+    by_other, by_self = (part[0].numpy() for part in hidden_keypoints(pose, GeometryOf(body)(pose)))
+    true_px = truth["keypoints2d"]
+    size = np.array([float(truth["width"]), float(truth["height"])])
+    inside = ((true_px >= 0) & (true_px < size)).all(-1)
+    found = track.keypoints
+    apart = [_typical(people - true_px) for people in (found[..., :2], found[:, ::-1, :, :2])]
+    found = found if apart[0] <= apart[1] else found[:, ::-1]
+    height_px = STATURE_M * truth["K"][0, 0] / joints[:, :, 0, 2]
+    error = (found[..., :2] - true_px) / height_px[..., None, None]
+    tame = np.linalg.norm(error, axis=-1) < WILD
+    used = (found[..., 2] > SURE) & ~by_other & ~by_self & inside & tame
+    posed = body.subset(torch.arange(1)).pose(rotations, betas, torch.zeros(len(rotations), 2, 3))
+    axes = {
+        name: posed.transforms[:, :, JOINT_INDEX[joint], :3, :3].numpy()
+        for name, (joint, _) in COCO17_DETECTED.offsets_m.items()
+    }
+    return Seen(axes, error, used)
+
+
+def _typical(offset_px: np.ndarray) -> float:
+    return float(np.nanmedian(np.linalg.norm(offset_px, axis=-1)))
+
+
+def _fit(clips: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, object]:
+    """Offset of all clips, and median errors without offset and with that of the others."""
+    left = [
+        error - matrix @ _offset(clips[:index] + clips[index + 1 :])
+        for index, (matrix, error) in enumerate(clips)
+    ]
+    before = np.linalg.norm(np.concatenate([error for _, error in clips]), axis=-1)
+    after = np.linalg.norm(np.concatenate(left), axis=-1)
+    return {
+        "offset_mm": [round(1e3 * STATURE_M * float(value), 1) for value in _offset(clips)],
+        "keypoints": len(before),
+        "median_before": round(100.0 * float(np.median(before)), 2),
+        "median_after": round(100.0 * float(np.median(after)), 2),
+    }
+
+
+def _offset(clips: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    matrix = np.concatenate([matrix.reshape(-1, 3) for matrix, _ in clips])
+    error = np.concatenate([error.reshape(-1) for _, error in clips])
+    return np.linalg.lstsq(matrix, error, rcond=None)[0]
+
+
+if __name__ == "__main__":
+    main()
