@@ -13,7 +13,9 @@ NUM_KEYPOINTS = len(COCO17.names)
 LONGER = {133: "coco17", 136: "halpe26"}
 """Whole-body sets begin with the points of a smaller set; hands and face are left out."""
 
-BY_COUNT = {len(known.names): name for name, known in KEYPOINT_SETS.items()} | LONGER
+BY_COUNT = {
+    len(known.names): name for name, known in KEYPOINT_SETS.items() if not known.offsets_m
+} | LONGER
 
 MIN_NAMED = 8
 """A set is recognised by its names if at least this many of them are COCO's."""
