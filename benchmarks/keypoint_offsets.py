@@ -1,12 +1,12 @@
 """Where pose networks see joints: offsets from the body's own points, constant in a bone's axes.
 
-    python benchmarks/keypoint_offsets.py RUNS CLIPS [CLIPS ...] [--detectors lite yolo]
+    python benchmarks/keypoint_offsets.py RUNS CLIPS [CLIPS ...] [--fit CLIPS ...]
 
 CLIPS are folders of rendered clips (`NAME/truth.npz`, `body.npz`); RUNS holds a results folder
 NAME-DETECTOR of each (`closefit run CLIPS/NAME/video.mp4 --out RUNS/NAME-DETECTOR --until track
 --perception DETECTOR`). Offsets are fitted by least squares to keypoints that neither person hides;
-each clip is then judged with the offsets of all others. `coco17_detected` of `body/keypoints.py`
-holds the mean of two detectors.
+each clip is then judged with the offsets of all others, or with those of the clips in --fit.
+`coco17_detected` of `body/keypoints.py` holds the mean of two detectors.
 """
 
 import argparse
@@ -18,10 +18,10 @@ import torch
 from jaxtyping import Bool, Float
 from measuring import publish, table
 
-from closefit.body.keypoints import COCO17, COCO17_DETECTED
+from closefit.body.keypoints import COCO17
 from closefit.body.model import Body
 from closefit.body.pose import PairPose
-from closefit.body.skeleton import JOINT_INDEX
+from closefit.body.skeleton import JOINT_INDEX, other_side
 from closefit.learning.training.detections import STATURE_M, hidden_keypoints
 from closefit.prior.objective import GeometryOf
 from closefit.records import Track
@@ -32,7 +32,18 @@ SURE = 0.2
 WILD = 0.08
 """Keypoints with a larger error, a share of the height, belong to something else."""
 MIRROR = np.array([-1.0, 1.0, 1.0])
-POINTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+AXES = {
+    "shoulder": "spine3",
+    "elbow": "left_shoulder",
+    "wrist": "left_elbow",
+    "hip": "pelvis",
+    "knee": "left_hip",
+    "ankle": "left_knee",
+}
+"""Joint in whose axes a left point's offset is constant."""
+
+Equations = tuple[np.ndarray, np.ndarray]
+"""Matrices (n, 2, 3) and errors (n, 2) of keypoints."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +51,7 @@ class Seen:
     """Visible keypoints of one clip; lengths in shares of a person's height in the image.
 
     Attributes:
-        axes: R_cam_bone of each person and frame, for each keypoint with an offset.
+        axes: R_cam_bone of each person and frame, by keypoint.
         error: Detected minus true place.
         used: Keypoints that count.
     """
@@ -49,8 +60,8 @@ class Seen:
     error: Float[np.ndarray, "frame 2 17 2"]
     used: Bool[np.ndarray, "frame 2 17"]
 
-    def equations(self, point: str) -> tuple[np.ndarray, np.ndarray]:
-        """Matrices (n, 2, 3) and errors (n, 2) of both sides of a body point, as a left one."""
+    def equations(self, point: str) -> Equations:
+        """Both sides of a body point, as a left one."""
         matrices, errors = [], []
         for side, mirror in (("left", np.ones(3)), ("right", MIRROR)):
             column = COCO17.names.index(f"{side}_{point}")
@@ -65,22 +76,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, help="results folders NAME-DETECTOR")
     parser.add_argument("clips", type=Path, nargs="+", help="folders of clips")
+    parser.add_argument("--fit", type=Path, nargs="+", default=[], help="folders of other clips")
     parser.add_argument("--detectors", nargs="+", default=["lite", "yolo"])
+    parser.add_argument("--name", default="keypoint_offsets", help="of the files in results/")
     options = parser.parse_args()
-    truths = sorted(path for folder in options.clips for path in folder.glob("*/truth.npz"))
+    judged, fitted = _truths(options.clips), _truths(options.fit)
     data, rows = {}, []
     for detector in options.detectors:
-        clips = [_seen(path, options.runs, detector) for path in truths]
-        for point in POINTS:
-            result = _fit([clip.equations(point) for clip in clips])
+        clips = [_seen(path, options.runs, detector) for path in judged]
+        others = [_seen(path, options.runs, detector) for path in fitted]
+        for point, joint in AXES.items():
+            of_point = [[clip.equations(point) for clip in part] for part in (clips, others)]
+            result = _result(*of_point)
             data[f"{detector} {point}"] = result
-            joint = COCO17_DETECTED.offsets_m[f"left_{point}"][0]
             offset = ", ".join(f"{value:.0f}" for value in result["offset_mm"])
             rows.append([detector, point, joint, offset, *list(result.values())[1:]])
     header = ["detector", "left point", "axes of", "offset (mm)", "keypoints",
               "median error (%)", "with the others' offset (%)"]  # fmt: skip
-    names = [path.parent.name for path in truths]
-    publish("keypoint_offsets", {"clips": names, "offsets": data}, [table(header, rows)])
+    names = {"clips": [path.parent.name for path in judged],
+             "fitted": [path.parent.name for path in fitted or judged]}  # fmt: skip
+    publish(options.name, names | {"offsets": data}, [table(header, rows)])
+
+
+def _truths(folders: list[Path]) -> list[Path]:
+    return sorted(path for folder in folders for path in folder.glob("*/truth.npz"))
 
 
 def _seen(truth_file: Path, runs: Path, detector: str) -> Seen:
@@ -105,9 +124,11 @@ def _seen(truth_file: Path, runs: Path, detector: str) -> Seen:
     tame = np.linalg.norm(error, axis=-1) < WILD
     used = (found[..., 2] > SURE) & ~by_other & ~by_self & inside & tame
     posed = body.subset(torch.arange(1)).pose(rotations, betas, torch.zeros(len(rotations), 2, 3))
+    joint_of = {f"left_{point}": joint for point, joint in AXES.items()}
+    joint_of |= {f"right_{point}": other_side(joint) for point, joint in AXES.items()}
     axes = {
         name: posed.transforms[:, :, JOINT_INDEX[joint], :3, :3].numpy()
-        for name, (joint, _) in COCO17_DETECTED.offsets_m.items()
+        for name, joint in joint_of.items()
     }
     return Seen(axes, error, used)
 
@@ -116,23 +137,25 @@ def _typical(offset_px: np.ndarray) -> float:
     return float(np.nanmedian(np.linalg.norm(offset_px, axis=-1)))
 
 
-def _fit(clips: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, object]:
-    """Offset of all clips, and median errors without offset and with that of the others."""
+def _result(clips: list[Equations], others: list[Equations]) -> dict[str, object]:
+    """The offset, and median errors without it and with that of other clips."""
     left = [
-        error - matrix @ _offset(clips[:index] + clips[index + 1 :])
+        error - matrix @ _offset(others or clips[:index] + clips[index + 1 :])
         for index, (matrix, error) in enumerate(clips)
     ]
     before = np.linalg.norm(np.concatenate([error for _, error in clips]), axis=-1)
     after = np.linalg.norm(np.concatenate(left), axis=-1)
     return {
-        "offset_mm": [round(1e3 * STATURE_M * float(value), 1) for value in _offset(clips)],
+        "offset_mm": [
+            round(1e3 * STATURE_M * float(value), 1) for value in _offset(others or clips)
+        ],
         "keypoints": len(before),
         "median_before": round(100.0 * float(np.median(before)), 2),
         "median_after": round(100.0 * float(np.median(after)), 2),
     }
 
 
-def _offset(clips: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def _offset(clips: list[Equations]) -> np.ndarray:
     matrix = np.concatenate([matrix.reshape(-1, 3) for matrix, _ in clips])
     error = np.concatenate([error.reshape(-1) for _, error in clips])
     return np.linalg.lstsq(matrix, error, rcond=None)[0]

@@ -179,7 +179,7 @@ class Track:
     """
 
     KIND: ClassVar[str] = "track"
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
 
     time_s: Float[np.ndarray, " frame"]
     fps: Float[np.ndarray, ""]

@@ -99,10 +99,10 @@ COCO17_TORSO = (5, 6, 11, 12)
 """Shoulders and hips."""
 
 # Least squares over rendered people (benchmarks/keypoint_offsets.py), mean of two detectors.
+# Offsets of wrists and of the face are not constant over clips or detectors.
 _DETECTED_LEFT_MM = {
     "shoulder": ("spine3", (-19, 27, -3)),
     "elbow": ("left_shoulder", (-24, 0, 5)),
-    "wrist": ("left_elbow", (6, -2, 7)),
     "hip": ("pelvis", (-20, 3, 29)),
     "knee": ("left_hip", (-5, -4, -14)),
     "ankle": ("left_knee", (-2, 24, 7)),

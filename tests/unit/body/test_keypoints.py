@@ -9,6 +9,7 @@ from closefit.body.keypoints import KEYPOINT_SETS, KeypointRegressor
 from closefit.body.model import Body, PosedBody
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.errors import WeightsError
+from closefit.fit.reprojection import KeypointProjector
 
 SIZES = {"coco17": 17, "coco17_detected": 17, "halpe26": 26, "openpose25": 25, "lsp14": 14}
 
@@ -73,6 +74,15 @@ def test_regressor_needs_only_its_vertices(body: Body, name: str) -> None:
     every = keypoint_positions(body, body.pose(rotations, betas, transl), name)
     assert few.shape == (3, SIZES[name], 3)
     torch.testing.assert_close(few, every)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_what_a_fit_projects_is_the_set(body: Body, name: str) -> None:
+    rotations, betas, transl = roma.random_rotmat((3, 24)), torch.randn(10), torch.randn(3, 3)
+    joints, keypoints = KeypointProjector(body, name).keypoints(rotations, betas, transl)
+    posed = body.pose(rotations, betas, transl)
+    torch.testing.assert_close(joints, posed.joints)
+    torch.testing.assert_close(keypoints, keypoint_positions(body, posed, name))
 
 
 def test_limb_keypoints_are_joints_and_middles_are_means(body: Body) -> None:
