@@ -22,7 +22,8 @@ from closefit.body.keypoints import COCO17
 from closefit.body.model import Body
 from closefit.body.pose import PairPose
 from closefit.body.skeleton import JOINT_INDEX, other_side
-from closefit.learning.training.detections import STATURE_M, hidden_keypoints
+from closefit.learning.training.detections import STATURE_M
+from closefit.learning.training.occlusion import hidden_keypoints
 from closefit.prior.objective import GeometryOf
 from closefit.records import Track
 from closefit.storage import artifacts

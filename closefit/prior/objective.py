@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from closefit.body.keypoints import KeypointRegressor
-from closefit.body.model import Body
+from closefit.body.model import Body, PosedBody
 from closefit.body.pose import PairPose
 from closefit.body.skeleton import EVALUATION_JOINTS, JOINT_INDEX
 from closefit.boundary.ranges import Weight
@@ -51,13 +51,24 @@ class GeometryOf:
     def __init__(self, body: Body) -> None:
         """Prepare on the device of `body`."""
         self._regressor = KeypointRegressor(body, KEYPOINT_SET)
+        self._detected = KeypointRegressor(body, f"{KEYPOINT_SET}_detected")
         self._points = body.subset(self._regressor.vertex_indices)
 
     def __call__(self, pose: PairPose) -> PairGeometry:
         """Pose the skeleton and the face points."""
-        posed = self._points.pose(pose.rotations, pose.betas, pose.transl(self._points))
-        keypoints = self._regressor.of(posed)
-        return PairGeometry(posed.joints, keypoints[..., :2] / keypoints[..., 2:].clamp_min(0.1))
+        posed = self._posed(pose)
+        return PairGeometry(posed.joints, _projected(self._regressor.of(posed)))
+
+    def detected(self, pose: PairPose) -> Float[Tensor, "*batch frame 2 17 2"]:
+        """Return keypoints on the plane z = 1 where pose networks see them."""
+        return _projected(self._detected.of(self._posed(pose)))
+
+    def _posed(self, pose: PairPose) -> PosedBody:
+        return self._points.pose(pose.rotations, pose.betas, pose.transl(self._points))
+
+
+def _projected(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 2"]:
+    return points[..., :2] / points[..., 2:].clamp_min(0.1)
 
 
 def prior_loss(

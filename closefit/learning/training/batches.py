@@ -83,7 +83,8 @@ def draw_windows(
     world = source.draw(count, ranges.augmentation, generator)
     pose, cameras = film(world, ranges.cameras, generator)
     geometry = geometry_of(pose)
-    keypoints = detect(pose, geometry, cameras, ranges.detector, generator)
+    detected = geometry_of.detected(pose)
+    keypoints = detect(pose, geometry, detected, cameras, ranges.detector, generator)
     return FilmedWindows(pose, geometry, keypoints)
 
 

@@ -49,9 +49,19 @@ class Cameras:
         self, keypoints: Float[Tensor, "batch frame person keypoint 2"]
     ) -> Bool[Tensor, "batch frame person keypoint"]:
         """Whether normalised keypoints lie in the image."""
-        pixels = keypoints * self.focal[:, None, None, None, None]
-        edge = torch.stack([0.5 * self.aspect, torch.full_like(self.aspect, 0.5)], dim=-1)
-        return (pixels.abs() < edge[:, None, None, None]).all(-1)
+        return (keypoints.abs() < self._edge).all(-1)
+
+    def clamped(
+        self, keypoints: Float[Tensor, "batch frame person keypoint 2"]
+    ) -> Float[Tensor, "batch frame person keypoint 2"]:
+        """Normalised keypoints, those outside the image moved to its edge."""
+        return torch.minimum(torch.maximum(keypoints, -self._edge), self._edge)
+
+    @property
+    def _edge(self) -> Float[Tensor, "batch 1 1 1 2"]:
+        """Half the size of the image on the plane z = 1."""
+        half = torch.stack([0.5 * self.aspect, torch.full_like(self.aspect, 0.5)], dim=-1)
+        return (half / self.focal[:, None])[:, None, None, None]
 
 
 def film(
