@@ -17,16 +17,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from measuring import publish, table
+from rendered import RenderedClip, rendered_clip, truth_files
 
 from closefit.body.keypoints import COCO17
-from closefit.body.model import Body
-from closefit.body.pose import PairPose
 from closefit.body.skeleton import JOINT_INDEX, other_side
 from closefit.learning.training.detections import STATURE_M
-from closefit.learning.training.occlusion import hidden_keypoints
-from closefit.prior.objective import GeometryOf
-from closefit.records import Track
-from closefit.storage import artifacts
 
 SURE = 0.2
 """Keypoints of less confidence are left out."""
@@ -81,11 +76,11 @@ def main() -> None:
     parser.add_argument("--detectors", nargs="+", default=["lite", "yolo"])
     parser.add_argument("--name", default="keypoint_offsets", help="of the files in results/")
     options = parser.parse_args()
-    judged, fitted = _truths(options.clips), _truths(options.fit)
+    judged, fitted = truth_files(options.clips), truth_files(options.fit)
     data, rows = {}, []
     for detector in options.detectors:
-        clips = [_seen(path, options.runs, detector) for path in judged]
-        others = [_seen(path, options.runs, detector) for path in fitted]
+        clips = [_seen(rendered_clip(path, options.runs, detector)) for path in judged]
+        others = [_seen(rendered_clip(path, options.runs, detector)) for path in fitted]
         for point, joint in AXES.items():
             of_point = [[clip.equations(point) for clip in part] for part in (clips, others)]
             result = _result(*of_point)
@@ -99,43 +94,22 @@ def main() -> None:
     publish(options.name, names | {"offsets": data}, [table(header, rows)])
 
 
-def _truths(folders: list[Path]) -> list[Path]:
-    return sorted(path for folder in folders for path in folder.glob("*/truth.npz"))
-
-
-def _seen(truth_file: Path, runs: Path, detector: str) -> Seen:
-    """Compare a track with the truth; its people are those who are nearer."""
-    folder = runs / f"{truth_file.parent.name}-{detector}"
-    track = artifacts.read(folder / "artifacts" / "track.npz", Track)
-    truth = dict(np.load(truth_file))
-    body = Body.load(truth_file.parent.parent / "body.npz")
-    rotations, joints = torch.tensor(truth["rotations"]).float(), truth["joints3d"]
-    betas = torch.tensor(truth["betas"]).float().expand(len(rotations), 2, 10)
-    pelvis_m = torch.tensor(joints[:, :, 0]).float()
-    pose = PairPose(rotations[None], betas[None], pelvis_m[None])
-    by_other, by_self = (part[0].numpy() for part in hidden_keypoints(pose, GeometryOf(body)(pose)))
-    true_px = truth["keypoints2d"]
-    size = np.array([float(truth["width"]), float(truth["height"])])
-    inside = ((true_px >= 0) & (true_px < size)).all(-1)
-    found = track.keypoints
-    apart = [_typical(people - true_px) for people in (found[..., :2], found[:, ::-1, :, :2])]
-    found = found if apart[0] <= apart[1] else found[:, ::-1]
-    height_px = STATURE_M * truth["K"][0, 0] / joints[:, :, 0, 2]
-    error = (found[..., :2] - true_px) / height_px[..., None, None]
+def _seen(clip: RenderedClip) -> Seen:
+    """Visible keypoints of a clip, and the axes of the bones that they belong to."""
+    error = clip.error
     tame = np.linalg.norm(error, axis=-1) < WILD
-    used = (found[..., 2] > SURE) & ~by_other & ~by_self & inside & tame
-    posed = body.subset(torch.arange(1)).pose(rotations, betas, torch.zeros(len(rotations), 2, 3))
+    shown = ~clip.by_other & ~clip.by_self & clip.inside
+    rotations, betas = clip.pose.rotations[0], clip.pose.betas[0]
+    posed = clip.body.subset(torch.arange(1)).pose(
+        rotations, betas, torch.zeros(len(rotations), 2, 3)
+    )
     joint_of = {f"left_{point}": joint for point, joint in AXES.items()}
     joint_of |= {f"right_{point}": other_side(joint) for point, joint in AXES.items()}
     axes = {
         name: posed.transforms[:, :, JOINT_INDEX[joint], :3, :3].numpy()
         for name, joint in joint_of.items()
     }
-    return Seen(axes, error, used)
-
-
-def _typical(offset_px: np.ndarray) -> float:
-    return float(np.nanmedian(np.linalg.norm(offset_px, axis=-1)))
+    return Seen(axes, error, (clip.found_px[..., 2] > SURE) & shown & tame)
 
 
 def _result(clips: list[Equations], others: list[Equations]) -> dict[str, object]:

@@ -129,8 +129,9 @@ def make_clip(
     betas = torch.as_tensor(np.asarray(shards.betas[clip])).expand(len(pelvis), 2, 10)
     world = PairPose(matrix_from_6d(columns)[None], betas[None], pelvis[None])
     pose, cameras = film(world, CameraRanges(stature_share=(0.45, 0.8)), generator)
-    keypoints = detect(pose, GeometryOf(body)(pose), cameras, DetectorRanges(clean_probability=0.0),
-                  generator)[0]  # fmt: skip
+    geometry_of, noise = GeometryOf(body), DetectorRanges(clean_probability=0.0)
+    seen = geometry_of.detected(pose)
+    keypoints = detect(pose, geometry_of(pose), seen, cameras, noise, generator)[0]
     masked = np.zeros(len(pelvis), bool)
     if case == "hidden":
         quarter = len(pelvis) // 4

@@ -7,11 +7,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from closefit.body.pose import PairPose
+from closefit.boundary.ranges import Share
 from closefit.learning.training.cameras import CameraRanges, film
 from closefit.learning.training.detections import DetectorRanges, detect
 from closefit.learning.training.windows import Augmentation, WindowSource
 from closefit.prior.conditions import NUM_KEYPOINTS, Conditions
-from closefit.prior.diffusion import NUM_TIMESTEPS
+from closefit.prior.diffusion import LOWEST_TIMESTEP, NUM_TIMESTEPS
 from closefit.prior.masking import MaskingConfig, hidden_frames, hidden_keypoints, hide
 from closefit.prior.network import WINDOW
 from closefit.prior.objective import GeometryOf, PairGeometry
@@ -70,6 +71,8 @@ class DataRanges:
     cameras: CameraRanges = CameraRanges()
     detector: DetectorRanges = DetectorRanges()
     masking: MaskingConfig = MaskingConfig()
+    lowest_share: Share = 0.1
+    """Windows at the timestep of x1, from which the optimisation starts."""
 
 
 def draw_windows(
@@ -113,8 +116,16 @@ def draw_minibatch(
         view=view,
         truth=filmed.pose,
         geometry=filmed.geometry,
-        # The larger of two draws: at high timesteps the network must rely on the conditions.
-        timestep=torch.randint(NUM_TIMESTEPS, (2, count), generator=generator).amax(0),
+        timestep=_timesteps(count, ranges.lowest_share, generator),
         noise=torch.randn(count, WINDOW, 2, STATE_SIZE, generator=generator),
         state_hidden=frames & also_state,
     )
+
+
+def _timesteps(
+    count: int, lowest_share: float, generator: torch.Generator
+) -> Int[Tensor, " batch"]:
+    # The larger of two draws: at high timesteps the network must rely on the conditions.
+    drawn = torch.randint(NUM_TIMESTEPS, (2, count), generator=generator).amax(0)
+    lowest = torch.rand(count, generator=generator) < lowest_share
+    return torch.where(lowest, LOWEST_TIMESTEP, drawn)
