@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchmetrics.functional.image.lpips import _LPIPS
 
 SLICE_OF_LAYER = {0: 1, 3: 2, 6: 3, 8: 4, 10: 5}
 """AlexNet's convolutions and the slice of torchmetrics' network that each belongs to."""
@@ -25,6 +24,9 @@ class PerceptualLoss(nn.Module):
 
     def __init__(self, alexnet_file: Path, device: str) -> None:
         """Load torchvision's AlexNet from a verified file; torchmetrics ships the linear heads."""
+        # Imported here: it brings all of torchmetrics along, seconds that few runs need.
+        from torchmetrics.functional.image.lpips import _LPIPS
+
         super().__init__()
         weights = torch.load(alexnet_file, weights_only=True, map_location="cpu")
         self._distance = _LPIPS(pretrained=True, net="alex", pnet_rand=True)

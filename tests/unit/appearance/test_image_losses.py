@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from closefit.appearance.image_losses import composite, rgb_loss, silhouette_loss, ssim_loss
 from closefit.appearance.perceptual import PerceptualLoss, SqueezeNetDistance
@@ -22,6 +23,16 @@ def test_equal_images_cost_nothing_others_something(loss) -> None:
     one, other = _images()
     assert float(loss(one, one)) == pytest.approx(0.0, abs=1e-5)
     assert float(loss(one, other)) > 0.05
+
+
+def test_ssim_is_that_of_torchmetrics() -> None:
+    images = [image.requires_grad_() for image in _images()]
+    halved = (torch.nn.functional.avg_pool2d(image.permute(0, 3, 1, 2), 2) for image in images)
+    expected = 1.0 - structural_similarity_index_measure(*halved, data_range=1.0)
+    found = ssim_loss(*images)
+    torch.testing.assert_close(found, expected)
+    gradients = (torch.autograd.grad(value, images) for value in (found, expected))
+    torch.testing.assert_close(*gradients)
 
 
 def test_composite_shows_people_only_inside_the_mask() -> None:
