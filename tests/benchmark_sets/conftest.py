@@ -8,12 +8,12 @@ import pytest
 
 from closefit import video
 from closefit.body.model import Body
-from closefit.demo import make_clip
 from closefit.imports.smpl import import_smpl
 from tests.batch_folder import WEIGHTS
 from tests.benchmark_sets.worlds import pixels
 from tests.cli.conftest import invoke as invoke
 from tests.clips import numbered_picture
+from tests.demo_clips import demo_clip
 from tests.smpl_files import random_smpl
 from tests.walking import walking_motion
 
@@ -61,7 +61,7 @@ def smpl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Footage:
     """A clip of the built-in renderer with its exact truth."""
-    clip = make_clip(tmp_path_factory.mktemp("rendered"), frames=FRAMES, size=SIZE_WH)
+    clip = demo_clip(tmp_path_factory.mktemp("rendered"), FRAMES, SIZE_WH)
     pictures = list(video.frames(video.probe(clip.video)))
     with np.load(clip.truth, allow_pickle=False) as file:
         truth = {name: file[name] for name in ("K", "joints3d", "joints2d")}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from closefit.demo import make_clip
 from closefit.interruption import InOrder, Interrupted
 from closefit.storage.workspace import Workspace
+from tests.demo_clips import demo_clip
 from tests.quick_run import QUICK
 
 PROGRAM = (sys.executable, "-c", "from closefit.cli.main import main; main()")
@@ -34,7 +34,7 @@ def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder that is done as far as `init`."""
     folder = tmp_path_factory.mktemp("begun")
-    clip = make_clip(folder / "clip", frames=8, size=(160, 120))
+    clip = demo_clip(folder / "clip", 8)
     settings = [part for setting in QUICK for part in ("--set", setting)]
     process = start(
         *("run", clip.video, "--out", folder / "out", "--observations", clip.observations),

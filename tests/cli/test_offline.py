@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from closefit.demo import make_clip
 from tests.clips import make_video
+from tests.demo_clips import demo_clip
 from tests.quick_run import QUICK
 
 GUARDED = """
@@ -59,7 +59,7 @@ def test_detectors_that_are_not_here(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_whole_run(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip", frames=8, seed=0)
+    clip = demo_clip(tmp_path / "clip", 8)
     options = [option for setting in QUICK for option in ("--set", setting)]
     done = guarded(
         *(PROGRAM, "run", clip.video, "--out", tmp_path / "out", "--offline"),

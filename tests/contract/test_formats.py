@@ -15,7 +15,6 @@ import pygltflib as gl
 import pytest
 from jaxtyping import AbstractArray
 
-from closefit.demo import make_clip
 from closefit.events import ignore
 from closefit.exporters.amass import AmassMotion
 from closefit.exporters.contact_file import ContactsContent
@@ -30,6 +29,7 @@ from closefit.storage.artifacts import META_KEY
 from closefit.storage.run_record import RunRecord
 from closefit.tracking import corrections
 from closefit.tracking.corrections import CorrectionsContent
+from tests.demo_clips import demo_clip
 from tests.quick_run import QUICK
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +74,7 @@ NOT_IN_THIS_RUN = {
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real run with every file that can be asked for, and a camera file."""
     folder = tmp_path_factory.mktemp("formats")
-    clip = make_clip(folder / "clip", frames=20, size=SIZE_WH)
+    clip = demo_clip(folder / "clip", 20, SIZE_WH)
     pose = {"R": np.eye(3), "t": np.zeros(3)}
     K = [[200.0, 0.0, 80.0], [0.0, 200.0, 60.0], [0.0, 0.0, 1.0]]
     np.savez(folder / "camera.npz", K=np.array(K), **pose)

@@ -10,13 +10,14 @@ import pytest
 
 from closefit import video
 from closefit.config import Config
-from closefit.demo import DemoClip, make_clip
+from closefit.demo import DemoClip
 from closefit.errors import ClosefitError, ObservationsError, PeopleError
 from closefit.pipeline import runner
 from closefit.records import Motion, OptimizedMotion, Track
 from closefit.settings import build_config
 from closefit.storage import artifacts
 from closefit.storage.workspace import Workspace
+from tests.demo_clips import demo_clip
 from tests.quick_run import QUICK
 
 FRAMES, SIZE = 10, (160, 120)
@@ -31,7 +32,7 @@ Spoil = Callable[[dict[str, np.ndarray]], None]
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> DemoClip:
-    return make_clip(tmp_path_factory.mktemp("clip"), FRAMES, size=SIZE)
+    return demo_clip(tmp_path_factory.mktemp("clip"), FRAMES, SIZE)
 
 
 def _config(observations: Path, *assignments: str) -> Config:
@@ -144,7 +145,7 @@ def test_frames_without_one_person_or_both(
 @pytest.mark.slow
 def test_a_person_who_leaves_for_long_is_marked_invalid(tmp_path: Path) -> None:
     """Seen in the first half second only, so the last frames rest on nothing."""
-    slow = make_clip(tmp_path / "slow", 40, size=SIZE)
+    slow = demo_clip(tmp_path / "slow", 40, SIZE)
 
     def spoil(arrays: dict[str, np.ndarray]) -> None:
         _show_the_truth(arrays, slow.truth)  # without identities that are swapped
@@ -229,7 +230,7 @@ def test_a_video_of_one_colour(clip: DemoClip, tmp_path: Path, sound: OptimizedM
 @pytest.mark.parametrize("frames", [1, 2])
 @pytest.mark.parametrize("motion", ["direct", "prior", "both"])
 def test_very_short_clips(tmp_path: Path, frames: int, motion: str) -> None:
-    short = make_clip(tmp_path / "short", frames, size=SIZE)
+    short = demo_clip(tmp_path / "short", frames, SIZE)
     workspace = _run(
         short,
         tmp_path / "out",

@@ -18,7 +18,8 @@ from closefit.batch.clips import find_clips
 from closefit.batch.record import ClipRecord
 from closefit.batch.run import Progress, Request, run_batch
 from closefit.batch.task import Task, perform
-from closefit.demo import DemoClip, make_clip
+from closefit.demo import DemoClip
+from tests.demo_clips import demo_clip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -42,7 +43,7 @@ sys.meta_path.insert(0, Without())
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> DemoClip:
-    return make_clip(tmp_path_factory.mktemp("clip"), frames=8, size=(160, 120))
+    return demo_clip(tmp_path_factory.mktemp("clip"), 8)
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import pytest
 from jaxtyping import Float
 
 from closefit.body.skeleton import JOINT_INDEX
-from closefit.demo import make_clip
 from closefit.exporters.doubts import doubts
 from closefit.exporters.motion import ExportedMotion, read_motion, to_scene
 from closefit.records import Motion, Track
 from closefit.storage import artifacts
 from closefit.storage.workspace import Workspace
 from closefit.tracking.steadying import camera_path, reference_frame, steadied
+from tests.demo_clips import demo_clip
 from tests.quick_run import QUICK
 from tests.shaken_clip import ShakenClip, hand_held, shaken
 
@@ -33,7 +33,7 @@ SETTINGS = (*QUICK, "optimize.appearance=false", "optimize.passes=1")
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ShakenClip]:
     folder = tmp_path_factory.mktemp("clips")
-    clip = make_clip(folder / "demo", FRAMES, size=WHOLE_WH)
+    clip = demo_clip(folder / "demo", FRAMES, WHOLE_WH)
     turns = {"still": np.tile(np.eye(3), (FRAMES, 1, 1)), "moving": hand_held(FRAMES)}
     return {name: shaken(folder / name, clip, turn, FILMED_WH) for name, turn in turns.items()}
 

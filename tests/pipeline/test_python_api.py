@@ -18,13 +18,13 @@ from typer.main import get_command
 import closefit
 from closefit.body.model import Body
 from closefit.cli.app import app
-from closefit.demo import make_clip
 from closefit.errors import ArtifactDamagedError, ArtifactMissingError, ConfigError
 from closefit.exporters.scene import scene_from_camera
 from closefit.models import weights
 from closefit.pipeline import runner
 from closefit.records import OptimizedMotion
 from closefit.storage import artifacts
+from tests.demo_clips import demo_clip
 from tests.quick_run import QUICK
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
@@ -39,7 +39,7 @@ OF_THE_TERMINAL_ALONE = {"out", "json", "verbose"}
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder that holds `video.mp4` and its detections."""
     folder = tmp_path_factory.mktemp("python")
-    make_clip(folder, frames=FRAMES, size=(160, 120))
+    demo_clip(folder, FRAMES)
     return folder
 
 

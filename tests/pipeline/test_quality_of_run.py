@@ -11,10 +11,10 @@ import pytest
 from closefit.batch.record import figures
 from closefit.cli.summary import summary
 from closefit.datasets.ranking import score_of
-from closefit.demo import make_clip
 from closefit.exporters.motion import read_motion
 from closefit.exporters.report.content import read_content
 from closefit.storage.workspace import Workspace
+from tests.demo_clips import demo_clip
 from tests.quick_run import QUICK
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ FRAMES = 8
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     place = tmp_path_factory.mktemp("quality")
-    clip = make_clip(place / "clip", frames=FRAMES, size=(160, 120))
+    clip = demo_clip(place / "clip", FRAMES)
     command = ["run", str(clip.video), "--out", str(place / "out"), "--observations"]
     command += [str(clip.observations), *(word for text in QUICK for word in ("--set", text))]
     subprocess.run([sys.executable, "-m", "closefit", *command], check=True, capture_output=True)

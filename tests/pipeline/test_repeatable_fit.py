@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closefit.demo import make_clip
 from closefit.errors import FitDivergedError
 from closefit.events import Event, Notice, Step, ignore
 from closefit.pipeline import recorded, runner
@@ -17,6 +16,7 @@ from closefit.settings import build_config
 from closefit.stages import optimize
 from closefit.storage import artifacts
 from closefit.storage.workspace import Workspace
+from tests.demo_clips import demo_clip
 from tests.quick_run import QUICK
 
 Fit = Callable[..., dict[str, np.ndarray]]
@@ -26,7 +26,7 @@ Fit = Callable[..., dict[str, np.ndarray]]
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder that is done as far as `init`."""
     folder = tmp_path_factory.mktemp("begun")
-    clip = make_clip(folder / "clip", frames=40, size=(160, 120))
+    clip = demo_clip(folder / "clip", 40)
     config = build_config(assignments=[*QUICK, f"track.observations={clip.observations}"])
     runner.run(clip.video, folder / "out", config, ignore, Selection(last="init"))
     return folder / "out"

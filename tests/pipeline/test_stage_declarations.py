@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from closefit.config import Config
-from closefit.demo import DemoClip, make_clip
+from closefit.demo import DemoClip
 from closefit.events import ignore
 from closefit.models import weights
 from closefit.pipeline import runner
 from closefit.pipeline.declarations import STAGES
 from closefit.settings import affecting, build_config, flatten
 from closefit.storage.job import Job
+from tests.demo_clips import demo_clip
 from tests.quick_run import QUICK
 
 EXTREMES = (
@@ -46,7 +47,7 @@ def recording(section: Any, reads: set[str], prefix: str = "") -> Any:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> DemoClip:
-    return make_clip(tmp_path_factory.mktemp("clip"), frames=8, size=(160, 120))
+    return demo_clip(tmp_path_factory.mktemp("clip"), 8)
 
 
 @pytest.mark.slow

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from closefit.demo import DemoClip, make_clip
+from closefit.demo import DemoClip
 from closefit.exporters.motion import read_motion
 from closefit.storage.workspace import Workspace
+from tests.demo_clips import demo_clip
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ PATIENCE_S = 200
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> DemoClip:
-    return make_clip(tmp_path_factory.mktemp("clip"), frames=8, size=(160, 120))
+    return demo_clip(tmp_path_factory.mktemp("clip"), 8)
 
 
 def start(clip: DemoClip, out: Path) -> subprocess.Popen[str]:
