@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from closefit.events import ignore
 from closefit.interruption import InOrder, Interrupted
+from closefit.pipeline import runner
+from closefit.pipeline.runner import Selection
+from closefit.settings import build_config
 from closefit.storage.workspace import Workspace
 from tests.demo_clips import demo_clip
 from tests.quick_run import QUICK
@@ -35,13 +39,9 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder that is done as far as `init`."""
     folder = tmp_path_factory.mktemp("begun")
     clip = demo_clip(folder / "clip", 8)
-    settings = [part for setting in QUICK for part in ("--set", setting)]
-    process = start(
-        *("run", clip.video, "--out", folder / "out", "--observations", clip.observations),
-        *(*settings, "--set", "optimize.passes=200", "--until", "init"),
-    )
-    assert process.communicate()[1] is not None
-    assert process.returncode == 0
+    given = (*QUICK, "optimize.passes=200", f"track.observations={clip.observations}")
+    config = build_config(assignments=given)
+    runner.run(clip.video, folder / "out", config, ignore, Selection(last="init"))
     return folder
 
 

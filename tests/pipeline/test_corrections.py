@@ -1,17 +1,13 @@
 """Corrections and choices: applied on the next `stage track`, without detecting again."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from closefit import video
-from closefit.cli.app import app
 from closefit.config import Config, TrackConfig
 from closefit.errors import CorrectionsError, FileMissingError
 from closefit.events import Event, StageStarted
@@ -21,6 +17,7 @@ from closefit.pipeline.runner import Selection
 from closefit.records import Track
 from closefit.storage import artifacts
 from closefit.storage.workspace import Workspace
+from tests.cli.conftest import invoke as invoke
 from tests.clips import make_video
 from tests.pipeline.test_track import FRAMES, SIZE_WH, StubDetector, make_observations
 from tests.stubs import BlindBlazePose
@@ -185,57 +182,50 @@ class TestDetections:
         assert np.delete(shown, ignored, axis=0).any(axis=1).all()
 
 
-def closefit(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Call the program as a user does."""
-    program = "from closefit.cli.main import main; main()"
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_from_the_command_line(tmp_path: Path, clip: Path, out: Path) -> None:
+def test_from_the_command_line(invoke, tmp_path: Path, clip: Path, out: Path) -> None:
     given = make_observations(tmp_path / "given.npz")
-    first = closefit("stage", "track", clip, "--out", out, "--observations", given)
-    assert first.returncode == 0, first.stderr
+    first = invoke("stage", "track", clip, "--out", out, "--observations", given)
+    assert first.exit_code == 0, first.stderr
     before = centres(out)
     quality = json.loads((out / "run.json").read_text())["quality"]["track"]
     assert [person["id"] for person in quality["people"]] == ["A", "B"]
     assert quality["doubtful_frames"] == []
 
     clip.with_name("clip.corrections.json").write_text('{"swap": [10]}')
-    corrected = closefit("stage", "track", out, "--people", "B,A", "--preview")
-    assert corrected.returncode == 0, corrected.stderr
+    corrected = invoke("stage", "track", out, "--people", "B,A", "--preview")
+    assert corrected.exit_code == 0, corrected.stderr
     assert "only who is who is decided again" in corrected.stderr
     np.testing.assert_allclose(centres(out)[:10], before[:10, ::-1])
     np.testing.assert_allclose(centres(out)[10:], before[10:])
     preview = video.probe(out / "preview.mp4")
     assert (preview.num_frames, preview.width, preview.height) == (FRAMES, *SIZE_WH)
 
-    unknown = closefit("stage", "track", out, "--people", "A,C")
-    assert unknown.returncode == 9
+    unknown = invoke("stage", "track", out, "--people", "A,C")
+    assert unknown.exit_code == 9
     assert "there is no person `C`" in unknown.stderr
     assert "there are A, B" in unknown.stderr
     assert "Traceback" not in unknown.stderr
     np.testing.assert_allclose(centres(out)[10:], before[10:])  # what was there stays
-    again = closefit("stage", "track", out)  # ... and so does the choice that worked
-    assert again.returncode == 0, again.stderr
+    again = invoke("stage", "track", out)  # ... and so does the choice that worked
+    assert again.exit_code == 0, again.stderr
     assert "up to date" in again.stderr
 
-    run = closefit("run", clip, "--out", out, "--observations", given, "--until", "track")
-    assert run.returncode == 0, run.stderr
+    run = invoke("run", clip, "--out", out, "--observations", given, "--until", "track")
+    assert run.exit_code == 0, run.stderr
     assert "settings of this folder: `track.people` B,A" in run.stderr
     np.testing.assert_allclose(centres(out)[10:], before[10:])  # `run` follows the same people
 
-    missing = closefit("stage", "track", out, "--corrections", tmp_path / "nothing.json")
-    assert missing.returncode == 3
+    missing = invoke("stage", "track", out, "--corrections", tmp_path / "nothing.json")
+    assert missing.exit_code == 3
     assert json.loads((out / "run.json").read_text())["settings"]["track.corrections"] is None
 
     clip.rename(clip.with_name("moved.mp4"))
-    gone = closefit("stage", "track", out)
-    assert gone.returncode == 3
+    gone = invoke("stage", "track", out)
+    assert gone.exit_code == 3
     assert f"`closefit stage NAME {out} VIDEO`" in gone.stderr
 
 
-def test_wrong_usage(tmp_path: Path, clip: Path, out: Path) -> None:
+def test_wrong_usage(invoke, tmp_path: Path, clip: Path, out: Path) -> None:
     given = make_observations(tmp_path / "given.npz")
     clip.with_name("clip.corrections.json").write_text('{"drop": [{"person": 0}]}')
     usual = ["stage", "track", clip, "--out", out, "--observations", given]
@@ -245,7 +235,7 @@ def test_wrong_usage(tmp_path: Path, clip: Path, out: Path) -> None:
         ([*usual, "--people", "B,b"], 4, "names the same person twice"),
         (["stage", "init", out, "--preview"], 4, "`stage init` has no `--preview`"),
     ]:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        result = invoke(*arguments)
         assert result.exit_code == exit_code, result.stderr
         assert message in result.stderr
     assert not Workspace(out).artifact("track").exists()

@@ -3,8 +3,6 @@
 Both are the demo's clip, filmed through one lens from one place (`tests/shaken_clip.py`).
 """
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +11,14 @@ import pytest
 from jaxtyping import Float
 
 from closefit.body.skeleton import JOINT_INDEX
+from closefit.config import StageName
+from closefit.events import ignore
 from closefit.exporters.doubts import doubts
 from closefit.exporters.motion import ExportedMotion, read_motion, to_scene
+from closefit.pipeline import runner
+from closefit.pipeline.runner import Selection
 from closefit.records import Motion, Track
+from closefit.settings import build_config
 from closefit.storage import artifacts
 from closefit.storage.workspace import Workspace
 from closefit.tracking.steadying import camera_path, reference_frame, steadied
@@ -38,19 +41,16 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ShakenClip]:
     return {name: shaken(folder / name, clip, turn, FILMED_WH) for name, turn in turns.items()}
 
 
-def run(clip: ShakenClip, out: Path, *more: str) -> Workspace:
-    """Run `closefit` in a process of its own."""
-    command = [sys.executable, "-m", "closefit", "run", clip.video, "--out", out]
-    command += ["--observations", clip.observations, "--focal", f"{clip.focal_px:.3f}", *more]
-    command += [argument for setting in SETTINGS for argument in ("--set", setting)]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def run(clip: ShakenClip, out: Path, last: StageName = "export") -> Workspace:
+    given = (f"track.observations={clip.observations}", f"camera.focal_px={clip.focal_px:.3f}")
+    config = build_config(assignments=[*SETTINGS, *given])
+    runner.run(clip.video, out, config, ignore, Selection(last=last))
     return Workspace(out)
 
 
 @pytest.fixture(scope="module")
 def still(clips: dict[str, ShakenClip], tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return run(clips["still"], tmp_path_factory.mktemp("runs") / "still", "--until", "init")
+    return run(clips["still"], tmp_path_factory.mktemp("runs") / "still", "init")
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
-"""A run on the command line says how good its result is, everywhere where quality is shown."""
+"""A run says how good its result is, everywhere where quality is shown."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,11 @@ import pytest
 from closefit.batch.record import figures
 from closefit.cli.summary import summary
 from closefit.datasets.ranking import score_of
+from closefit.events import ignore
 from closefit.exporters.motion import read_motion
 from closefit.exporters.report.content import read_content
+from closefit.pipeline import runner
+from closefit.settings import build_config
 from closefit.storage.workspace import Workspace
 from tests.demo_clips import demo_clip
 from tests.quick_run import QUICK
@@ -26,9 +27,8 @@ FRAMES = 8
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     place = tmp_path_factory.mktemp("quality")
     clip = demo_clip(place / "clip", FRAMES)
-    command = ["run", str(clip.video), "--out", str(place / "out"), "--observations"]
-    command += [str(clip.observations), *(word for text in QUICK for word in ("--set", text))]
-    subprocess.run([sys.executable, "-m", "closefit", *command], check=True, capture_output=True)
+    config = build_config(assignments=[*QUICK, f"track.observations={clip.observations}"])
+    runner.run(clip.video, place / "out", config, ignore)
     return Workspace(place / "out")
 
 
