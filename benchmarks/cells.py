@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from measuring import PROGRAM, machine, stage_seconds
 
+from closefit.body.model import Body
 from closefit.demo.detections import VisiblePeople, simulate_detections
 from closefit.storage.hashing import sha256_of
 
@@ -232,7 +233,8 @@ class Bench:
                 people = VisiblePeople.from_truth(dict(arrays))
             partial = folder / f".{cell.label}.{os.getpid()}.npz"
             seed = int(cell.source.removeprefix(HARD))
-            found = simulate_detections(people, seed)
+            body = Body.load(cell.clip.parent / "body.npz")
+            found = simulate_detections(people, body, seed)
             if cell.source.startswith(HARD):
                 hide(found, people.fps, seed)
             np.savez_compressed(partial, **found)

@@ -3,7 +3,7 @@
     python benchmarks/detector_noise.py RUNS CLIPS [CLIPS ...] [--detectors lite yolo]
 
 RUNS and CLIPS as for `keypoint_offsets.py`. The same people are detected by `detect` of
-`learning/training/detections.py` in windows of 16 frames, once for each seed. A table for each
+`simulation/detections.py` in windows of 16 frames, once for each seed. A table for each
 detector: what is missing, errors in shares of a person's height, confidences, and for both the
 Kolmogorov-Smirnov distance between detector and training (0: the same distribution, 1: nothing in
 common).
@@ -22,9 +22,9 @@ from scipy.stats import ks_2samp
 
 from closefit.body.keypoints import COCO17
 from closefit.body.pose import PairPose
-from closefit.learning.training.detections import DetectorRanges, detect
 from closefit.prior.network import WINDOW
 from closefit.prior.objective import GeometryOf
+from closefit.simulation.detections import DetectorRanges, detect
 
 PARTS = {"face": range(5)} | {
     part: range(first, first + 2)
@@ -120,12 +120,12 @@ def _drawn(clip: RenderedClip, network: tuple[float, float], seed: int) -> Noise
     geometry_of = GeometryOf(clip.body)
     camera = type(clip.camera)(*(value.expand(len(pose.pelvis_m)) for value in
                                  (clip.camera.focal, clip.camera.aspect)))  # fmt: skip
-    found = detect(
+    found, _ = detect(
         pose, geometry_of(pose), geometry_of.detected(pose), camera,
         DetectorRanges(clean_probability=0.0, network=network), torch.Generator().manual_seed(seed),
-    ).numpy()  # fmt: skip
-    places = found[..., :2] * clip.focal_px + clip.middle_px
-    return _noise(clip, places, found[..., 2])
+    )  # fmt: skip
+    places = found[..., :2].numpy() * clip.focal_px + clip.middle_px
+    return _noise(clip, places, found[..., 2].numpy())
 
 
 def _noise(clip: RenderedClip, places: np.ndarray, confidence: np.ndarray) -> Noise:

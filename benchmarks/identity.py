@@ -17,6 +17,7 @@ import numpy as np
 from measuring import publish, run_closefit, table
 
 from closefit import video
+from closefit.body.model import Body
 from closefit.demo.detections import VisiblePeople, simulate_detections
 from closefit.records import Track
 from closefit.storage import artifacts
@@ -137,9 +138,9 @@ def _simulations(clips: list[Path], seeds: list[int]) -> tuple[dict[str, float],
         images = list(video.frames(video.probe(clip / "video.mp4")))
         given = dict(np.load(clip / "observations.npz"))
         kinds["observations.npz"].append((_of_arrays(given, truth, images), FPS))
-        people = VisiblePeople.from_truth(truth)
+        people, body = VisiblePeople.from_truth(truth), Body.load(clip.parent / "body.npz")
         for seed in seeds:
-            simulated = _of_arrays(simulate_detections(people, seed), truth, images)
+            simulated = _of_arrays(simulate_detections(people, body, seed), truth, images)
             for name, stress in STRESSES.items():
                 harder = stress(simulated, people, np.random.default_rng(seed))
                 kinds.setdefault(name, []).append((harder, people.fps))

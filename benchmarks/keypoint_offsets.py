@@ -21,7 +21,7 @@ from rendered import RenderedClip, rendered_clip, truth_files
 
 from closefit.body.keypoints import COCO17
 from closefit.body.skeleton import JOINT_INDEX, other_side
-from closefit.learning.training.detections import STATURE_M
+from closefit.simulation.detections import STATURE_M
 
 SURE = 0.2
 """Keypoints of less confidence are left out."""

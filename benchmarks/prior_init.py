@@ -33,12 +33,12 @@ from closefit.init.clip_fit import ClipFit
 from closefit.init.from_prior import PriorFit, fit_from_prior
 from closefit.init.hypotheses import fit_best
 from closefit.learning.motions.shards import MotionShards
-from closefit.learning.training.cameras import CameraRanges, film
-from closefit.learning.training.detections import DetectorRanges, detect
 from closefit.models.weights import PRIOR, locate
 from closefit.prior.loading import load_prior
 from closefit.prior.network import Denoiser
 from closefit.prior.objective import GeometryOf
+from closefit.simulation.cameras import CameraRanges, film
+from closefit.simulation.detections import DetectorRanges, detect
 from closefit.storage.hashing import sha256_of
 
 CASES = ("seen", "hidden", "unseen")
@@ -131,7 +131,7 @@ def make_clip(
     pose, cameras = film(world, CameraRanges(stature_share=(0.45, 0.8)), generator)
     geometry_of, noise = GeometryOf(body), DetectorRanges(clean_probability=0.0)
     seen = geometry_of.detected(pose)
-    keypoints = detect(pose, geometry_of(pose), seen, cameras, noise, generator)[0]
+    keypoints = detect(pose, geometry_of(pose), seen, cameras, noise, generator)[0][0]
     masked = np.zeros(len(pelvis), bool)
     if case == "hidden":
         quarter = len(pelvis) // 4

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float
 
 from closefit.body.model import Body
 from closefit.body.pose import PairPose
-from closefit.learning.training.cameras import Cameras
-from closefit.learning.training.detections import STATURE_M
-from closefit.learning.training.occlusion import hidden_keypoints
 from closefit.prior.objective import GeometryOf
 from closefit.records import Track
+from closefit.simulation.cameras import Cameras
+from closefit.simulation.detections import STATURE_M
+from closefit.simulation.occlusion import hidden_keypoints
 from closefit.storage import artifacts
 
 

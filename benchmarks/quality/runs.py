@@ -208,7 +208,7 @@ class Runner:
             if spec.detector == "simulated":
                 with np.load(source.truth) as truth:
                     people = VisiblePeople.from_truth(dict(truth))
-                seen = simulate_detections(people, seed=7)
+                seen = simulate_detections(people, Body.load(source.body), seed=7)
                 np.savez_compressed(workspace.root / "seen.npz", **seen)
                 values = {"track.observations": [str(workspace.root / "seen.npz")]}
             config = build_config(values={"preset": "draft", "device": "cpu", **values})

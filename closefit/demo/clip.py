@@ -83,7 +83,7 @@ def film_clip(
         truth = _truth(body, dance, room, shots)
     video.write(clip.video, (image for shot in shots for image in shot.images), FPS)
     _save(clip.truth, truth)
-    detections = simulate_detections(VisiblePeople.from_truth(truth), seed)
+    detections = simulate_detections(VisiblePeople.from_truth(truth), body, seed)
     _save(clip.observations, detections)
     return clip
 

@@ -12,9 +12,9 @@ from closefit.body.model import Body
 from closefit.body.pose import PairPose
 from closefit.geometry.camera import focal_from_fov, intrinsics
 from closefit.learning.motions.floor import STANDING_QUANTILE, sole_heights, world_pose
-from closefit.learning.training.cameras import NEAREST_M, camera_from_world
 from closefit.prior.view import View
 from closefit.records import PairMotion
+from closefit.simulation.cameras import NEAREST_M, camera_from_world
 
 DISTANCE_M = 4.0
 STATURE_M = 1.7

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from closefit.body.pose import PairPose
 from closefit.boundary.ranges import Share
-from closefit.learning.training.cameras import CameraRanges, film
-from closefit.learning.training.detections import DetectorRanges, detect
 from closefit.learning.training.windows import Augmentation, WindowSource
 from closefit.prior.conditions import NUM_KEYPOINTS, Conditions
 from closefit.prior.diffusion import LOWEST_TIMESTEP, NUM_TIMESTEPS
@@ -18,6 +16,8 @@ from closefit.prior.network import WINDOW
 from closefit.prior.objective import GeometryOf, PairGeometry
 from closefit.prior.state import STATE_SIZE, encode
 from closefit.prior.view import View
+from closefit.simulation.cameras import CameraRanges, film
+from closefit.simulation.detections import DetectorRanges, detect
 
 THRESHOLD = 0.3
 """Half of the windows drop keypoints of less confidence, as fits do."""
@@ -87,7 +87,7 @@ def draw_windows(
     pose, cameras = film(world, ranges.cameras, generator)
     geometry = geometry_of(pose)
     detected = geometry_of.detected(pose)
-    keypoints = detect(pose, geometry, detected, cameras, ranges.detector, generator)
+    keypoints, _ = detect(pose, geometry, detected, cameras, ranges.detector, generator)
     return FilmedWindows(pose, geometry, keypoints)
 
 

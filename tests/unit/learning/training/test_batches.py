@@ -11,20 +11,20 @@ from closefit.body.pose import PairPose
 from closefit.body.skeleton import JOINT_INDEX
 from closefit.learning.motions.shards import MotionShards
 from closefit.learning.training.batches import DataRanges, draw_minibatch, draw_windows
-from closefit.learning.training.cameras import CameraRanges, Cameras, camera_from_world, film
-from closefit.learning.training.detections import (
+from closefit.learning.training.windows import Augmentation, WindowSource
+from closefit.prior.diffusion import LOWEST_TIMESTEP
+from closefit.prior.masking import MaskingConfig, hidden_frames, hidden_keypoints, random_spans
+from closefit.prior.objective import GeometryOf, PairGeometry
+from closefit.prior.state import decode
+from closefit.simulation.cameras import CameraRanges, Cameras, camera_from_world, film
+from closefit.simulation.detections import (
     CHOICES,
     ERRORS,
     DetectorRanges,
     detect,
     lasting_noise,
 )
-from closefit.learning.training.occlusion import hidden_keypoints as keypoints_behind
-from closefit.learning.training.windows import Augmentation, WindowSource
-from closefit.prior.diffusion import LOWEST_TIMESTEP
-from closefit.prior.masking import MaskingConfig, hidden_frames, hidden_keypoints, random_spans
-from closefit.prior.objective import GeometryOf, PairGeometry
-from closefit.prior.state import decode
+from closefit.simulation.occlusion import hidden_keypoints as keypoints_behind
 
 COUNT = 64
 
@@ -162,7 +162,7 @@ def filmed_often(body: Body, ranges: DetectorRanges) -> tuple[PairPose, PairGeom
     shown = PairGeometry(geometry.joints.expand(FILMED, -1, -1, -1, -1),
                          geometry.keypoints.expand(FILMED, -1, -1, -1, -1))  # fmt: skip
     cameras = Cameras(torch.ones(FILMED), torch.full((FILMED,), 1.5))
-    return many, shown, detect(many, shown, shown.keypoints, cameras, ranges, seeded())
+    return many, shown, detect(many, shown, shown.keypoints, cameras, ranges, seeded())[0]
 
 
 def test_hidden_keypoints_are_worse_and_less_sure(body: Body) -> None:
@@ -218,7 +218,7 @@ def test_windows_are_detected_where_networks_see_joints(body: Body) -> None:
     wide = dataclasses.replace(QUIET, edge_probability=0.0, lost_beyond=(2.0, 2.0))
     for probability, expected in ((0.0, geometry.keypoints), (1.0, elsewhere)):
         ranges = dataclasses.replace(wide, detected_probability=probability)
-        found = detect(pose, geometry, elsewhere, cameras, ranges, seeded())
+        found, _ = detect(pose, geometry, elsewhere, cameras, ranges, seeded())
         off = (found[..., :2] - expected).norm(dim=-1)[found[..., 2] > 0]
         assert float(off.median()) < 0.02
 
@@ -227,7 +227,7 @@ def test_what_leaves_the_picture_stops_at_its_edge(body: Body) -> None:
     pose, geometry = facing_pair(body, 0)
     close = Cameras(torch.full((1,), 6.0), torch.ones(1))
     ranges = dataclasses.replace(QUIET, edge_probability=1.0, lost_beyond=(2.0, 2.0))
-    found = detect(pose, geometry, geometry.keypoints, close, ranges, seeded())
+    found, _ = detect(pose, geometry, geometry.keypoints, close, ranges, seeded())
     outside = ~close.inside(geometry.keypoints)
     assert bool(outside.any())
     assert float(found[..., :2].abs().max()) <= 0.5 / 6.0 + 1e-6

@@ -9,12 +9,12 @@ from lightning import Fabric
 from closefit.body.model import Body
 from closefit.learning.motions.shards import MotionShards
 from closefit.learning.training import loop
-from closefit.learning.training.detections import DetectorRanges
 from closefit.learning.training.loop import Trainer, TrainingConfig
 from closefit.learning.training.validation import PLAIN
 from closefit.learning.training.windows import WindowSource
 from closefit.prior.masking import MaskingConfig
 from closefit.prior.network import NetworkConfig
+from closefit.simulation.detections import DetectorRanges
 
 SMALL = TrainingConfig(
     steps=100,

@@ -18,10 +18,10 @@ from torch.nn.functional import avg_pool1d, pad
 from closefit.body.keypoints import COCO17
 from closefit.body.pose import PairPose
 from closefit.boundary.ranges import Share, Weight
-from closefit.learning.training.cameras import Cameras
-from closefit.learning.training.occlusion import hidden_keypoints
 from closefit.prior.masking import random_spans
 from closefit.prior.objective import PairGeometry
+from closefit.simulation.cameras import Cameras
+from closefit.simulation.occlusion import hidden_keypoints
 
 STATURE_M = 1.7
 ERRORS, CHOICES = (0.35, 0.62, 0.85), (0.5, 0.5, 0.92)
@@ -58,6 +58,8 @@ WIDE = torch.tensor([0.04, 0.06, 0.10, 0.12, 0.065, 0.08, 0.09])
 """Standard deviation of the error of a keypoint that is in no known wrong place, by part."""
 LOST_FRAMES = 9
 """Frames over which the hidden share of a person is averaged."""
+MISSED_FRAMES = 16
+"""Longest run in which somebody is missed for no reason, and of how many frames one is drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +75,9 @@ class DetectorRanges:
         edge_probability: People in whom keypoints outside the picture are reported at its edge.
         edge_confidence: Largest confidence of those.
         lost_beyond: Range of the share of hidden keypoints beyond which a person is not found.
-        miss_probability: People who are missed for no reason for a run of frames.
+        miss_probability: People who are missed for no reason for a run of frames, of each 16.
         swap_probability: Frames in which overlapping people are swapped.
-        swap_run_probability: Windows in which they are for some frames.
+        swap_run_probability: Windows or clips in which they are for some frames.
         detected_probability: Noisy windows whose joints are where networks see them.
         clean_probability: Windows without any noise: imported tracks can be that good.
     """
@@ -101,8 +103,8 @@ def detect(
     cameras: Cameras,
     ranges: DetectorRanges,
     generator: torch.Generator,
-) -> Float[Tensor, "batch frame 2 17 3"]:
-    """Return normalised keypoints (x/z, y/z, confidence) of an imperfect detector.
+) -> tuple[Float[Tensor, "batch frame 2 17 3"], Bool[Tensor, "batch frame"]]:
+    """Keypoints of an imperfect detector, and the frames in which the two people are swapped.
 
     Args:
         pose: The people in camera axes.
@@ -111,6 +113,10 @@ def detect(
         cameras: Cameras, for what lies outside the picture.
         ranges: Errors.
         generator: Source of everything random.
+
+    Returns:
+        Normalised keypoints (x/z, y/z, confidence), zero where there is none, with the people
+        swapped in the frames that are returned.
     """
     batch = len(geometry.keypoints)
 
@@ -134,7 +140,7 @@ def detect(
     inside = cameras.inside(true)
     exact = torch.cat([true, torch.where(inside, confidence, 0.0)[..., None]], dim=-1)
     keypoints = torch.where(noisy[..., None], keypoints, exact)
-    return torch.where(keypoints[..., 2:] > 0, keypoints, 0.0)
+    return torch.where(keypoints[..., 2:] > 0, keypoints, 0.0), swapped & noisy[..., 0, 0]
 
 
 def _confidence(
@@ -203,8 +209,11 @@ def _lost(
     hidden = avg_pool1d(hidden, LOST_FRAMES, stride=1).transpose(1, 2)
     low, high = ranges.lost_beyond
     lost = hidden > low + (high - low) * torch.rand(batch, 1, 2, generator=generator)
-    missed = torch.rand(batch, 1, 2, generator=generator) < ranges.miss_probability
-    return lost | (missed & random_spans((batch, 2), frames, 1.0, generator).transpose(1, 2))
+    runs = -(-frames // MISSED_FRAMES)
+    missed = torch.rand(batch, 2, runs, 1, generator=generator) < ranges.miss_probability
+    longest = min(1.0, MISSED_FRAMES / frames)
+    missed = missed & random_spans((batch, 2, runs), frames, longest, generator)
+    return lost | missed.any(2).transpose(1, 2)
 
 
 def _share(shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "batch frame 2 17"]:

@@ -1,0 +1,1 @@
+"""Virtual cameras and detectors for people whose motion is known."""
